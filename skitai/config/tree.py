@@ -1,0 +1,284 @@
+"""Every option once: its type, default, unit, bounds and help. Flags, environment names, documentation and the print-out
+of ``skitai check`` derive from this file; adding an option touches nothing else.
+
+An option named ``request_line_bytes`` is the keyword ``run(request_line_bytes=...)``, the flag ``--request-line-bytes``, the
+environment name ``SKITAI_REQUEST_LINE_BYTES`` and the key ``request_line_bytes`` of its section in a TOML file. Names are
+unique across sections. Durations end in ``_s`` (seconds) and sizes in ``_bytes`` unless the name is a documented one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from skitai.config.pref import Preference
+
+MIB = 1 << 20
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    unit: str = "",
+    short: str = "",
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+    also: tuple[str, ...] = (),
+) -> Any:
+    """Declare an option.
+
+    :param unit: of the value, for people ("s", "bytes", "%").
+    :param short: one-letter flag.
+    :param also: older spellings accepted as keywords of `run`.
+    """
+    metadata = {"help": help, "unit": unit, "short": short, "minimum": minimum, "maximum": maximum}
+    return field(default=default, metadata=metadata | {"choices": choices, "also": also})
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where to listen and how many processes and threads serve."""
+
+    address: str = option("127.0.0.1", "IP address or host name to listen on; 0.0.0.0 or :: for all", short="a")
+    port: int = option(5000, "TCP port; 0 takes a free one", short="p", minimum=0, maximum=65535)
+    bind: tuple[str, ...] = option(
+        (), "listen here instead of address and port: HOST:PORT, [IPV6]:PORT, unix:PATH or fd:N; may be repeated"
+    )
+    unix_mode: str = option("0660", "file mode of Unix sockets, octal")
+    backlog: int = option(4096, "connections the kernel queues before a worker accepts them", minimum=1)
+    workers: int = option(1, "worker processes", short="w", minimum=1, maximum=128)
+    threads: int = option(
+        4, "threads of each worker for synchronous apps; 0 runs them in the event loop", short="t", minimum=0, maximum=1024
+    )
+    engine: str = option("auto", "event loop: auto, asyncio, uvloop, a plug-in's name, or package.module:function")
+    user: str = option("", "user to become after binding, when started as root")
+    group: str = option("", "group to become; by default the user's own")
+    connections: int = option(
+        0, "connections a worker holds before it stops accepting; 0: the descriptor limit less 256", minimum=0
+    )
+    server_name: str = option("Skitai", "value of the Server response field; empty sends none")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long the server waits for whom."""
+
+    keep_alive: float = option(30, "idle time between requests of one connection", unit="s", minimum=0)
+    request_timeout: float = option(
+        30, "idle time while a body is received or a response is sent", unit="s", minimum=1, also=("network_timeout",)
+    )
+    first_byte_s: float = option(10, "from accepting a connection to its first byte", unit="s", minimum=0.1)
+    head_s: float = option(10, "from the first to the last byte of a request head", unit="s", minimum=0.1)
+    rate_grace_s: float = option(5, "before the minimum rate applies to a body", unit="s", minimum=0)
+    rate_bytes: int = option(500, "minimum rate of a body in either direction, per second", unit="bytes", minimum=0)
+    thread_wait_s: float = option(30, "a request waits this long for a thread, then gets 503", unit="s", minimum=0.1)
+    grace_s: float = option(30, "running requests may finish for this long when the server stops", unit="s", minimum=0)
+    fast_grace_s: float = option(2, "the same for a fast stop", unit="s", minimum=0)
+    helper_grace_s: float = option(5, "the same for helper processes", unit="s", minimum=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Http1:
+    """Limits of HTTP/1.x (RFC 9112); see `docs/security`."""
+
+    request_line_bytes: int = option(8192, "longest request line", unit="bytes", minimum=64)
+    field_bytes: int = option(8192, "longest header field", unit="bytes", minimum=64)
+    head_bytes: int = option(32768, "longest request head", unit="bytes", minimum=256)
+    head_fields: int = option(100, "most header fields", minimum=8)
+    chunk_extension_bytes: int = option(1024, "chunk extensions of one body, in total", unit="bytes", minimum=0)
+    keep_alive_requests: int = option(1000, "requests on one connection", minimum=1)
+    connection_age_s: float = option(3600, "age at which a connection is closed after its response", unit="s", minimum=1)
+    read_ahead_bytes: int = option(65536, "read while a request is answered", unit="bytes", minimum=1024)
+
+
+@dataclass(frozen=True, slots=True)
+class Bodies:
+    """Limits of request bodies; an app's own config overrides them."""
+
+    max_post_body_size: int = option(5 * MIB, "largest body that is not multipart", unit="bytes", minimum=0)
+    max_multipart_body_size: int = option(20 * MIB, "largest multipart body", unit="bytes", minimum=0)
+    max_upload_file_size: int = option(20_000_000, "largest single uploaded file", unit="bytes", minimum=0)
+    body_memory_bytes: int = option(262144, "of one body kept in memory; more goes to a spool file", unit="bytes", minimum=0)
+    worker_body_bytes: int = option(
+        64 * MIB, "of all bodies of a worker kept in memory; more goes to spool files", unit="bytes", minimum=0
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Responses:
+    """What the server does to responses."""
+
+    compress: bool = option(True, "gzip (brotli where installed) text responses by negotiation")
+    compress_bytes: int = option(1024, "smallest response that is compressed", unit="bytes", minimum=0)
+    compress_level: int = option(5, "compression level of gzip", minimum=1, maximum=9)
+    write_bytes: int = option(262144, "of one response that may wait for a slow client", unit="bytes", minimum=4096)
+
+
+@dataclass(frozen=True, slots=True)
+class Static:
+    """Static files."""
+
+    static_cache_bytes: int = option(16 * MIB, "memory for small static files, per worker", unit="bytes", minimum=0)
+    static_cache_file_bytes: int = option(65536, "largest file kept in that memory", unit="bytes", minimum=0)
+    static_ranges: int = option(16, "most ranges of one request", minimum=1)
+    precompressed: bool = option(True, "serve NAME.br and NAME.gz in place of NAME by negotiation")
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Logs."""
+
+    verbose: bool = option(False, "show logs on the console although they are written to files", short="v")
+    file_logging: bool = option(False, "write server.log, app.log and request.log")
+    logpath: str = option("", "folder of the log files; naming it turns file logging on")
+    log_format: str = option("text", "form of the request log", choices=("text", "json"))
+    request_log: bool = option(True, "write a request log")
+    log_keep: int = option(30, "rotated files kept of each log", minimum=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Supervision:
+    """When the master replaces a worker. 0 turns a limit off."""
+
+    critical_cpu_percent: float = option(0, "CPU use of a worker that counts as overload", unit="%", minimum=0)
+    critical_continuous: int = option(3, "readings above it in a row before the worker is replaced", minimum=1)
+    critical_interval_s: float = option(20, "between two readings", unit="s", minimum=0.1)
+    worker_memory_bytes: int = option(0, "resident memory at which a worker is replaced", unit="bytes", minimum=0)
+    worker_age_s: float = option(0, "age at which a worker is replaced", unit="s", minimum=0)
+    worker_requests: int = option(0, "requests after which a worker is replaced", minimum=0)
+    jitter_percent: float = option(10, "spread of age and number of requests", unit="%", minimum=0, maximum=100)
+    heartbeat_s: float = option(30, "without a heartbeat, after which a worker is replaced", unit="s", minimum=0)
+    boot_s: float = option(120, "a worker may take this long to become ready", unit="s", minimum=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Folders of the server's own files."""
+
+    varpath: str = option("", "folder of pid file, control socket and spools; by default below /var/tmp/skitai")
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """Whom to believe about a client's address."""
+
+    trusted_proxies: tuple[str, ...] = option(
+        (), "addresses or networks whose X-Forwarded-* fields are believed; may be repeated"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One mount, as checked.
+
+    :param point: path prefix, ends with "/".
+    :param target: what is mounted: one of `Folder`, `AppFile`, `AppObject`.
+    :param app_name: variable of the app in its module.
+    :param host: names of the virtual host, separated by spaces; a leading dot matches every subdomain and the bare
+        domain; "default" serves every host that has no site of its own.
+    :param path: folders to put in front of `sys.path`.
+    """
+
+    point: str
+    target: Folder | AppFile | AppObject
+    app_name: str = "app"
+    host: str = "default"
+    pref: Preference = field(default_factory=Preference)
+    path: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A static folder (absolute path)."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppFile:
+    """A Python file (absolute path) that holds an app; `package` is the dotted package it belongs to, if any."""
+
+    path: str
+    package: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AppObject:
+    """An app that the start script holds itself.
+
+    :param script: absolute path of the script; workers import it anew.
+    :param variable: name under which the script holds the app at module level; empty when it does not, then the object is
+        inherited and cannot be reloaded.
+    """
+
+    script: str
+    variable: str
+    app: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration of one generation. Nothing in it changes.
+
+    :param script: absolute path of the start script; it is the server's identity.
+    :param sources: where each value that is not a default came from, by option name.
+    """
+
+    script: str = ""
+    title: str = ""
+    server: Server = field(default_factory=Server)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    http1: Http1 = field(default_factory=Http1)
+    bodies: Bodies = field(default_factory=Bodies)
+    responses: Responses = field(default_factory=Responses)
+    static: Static = field(default_factory=Static)
+    log: Log = field(default_factory=Log)
+    supervision: Supervision = field(default_factory=Supervision)
+    paths: Paths = field(default_factory=Paths)
+    proxies: Proxies = field(default_factory=Proxies)
+    mounts: tuple[Mount, ...] = ()
+    max_ages: tuple[tuple[str, int], ...] = ()
+    log_off: tuple[str, ...] = ()
+    last_updates: tuple[str, ...] = ()
+    sources: dict[str, str] = field(default_factory=dict)
+
+
+SECTIONS: dict[str, type] = {
+    "server": Server,
+    "timeouts": Timeouts,
+    "http1": Http1,
+    "bodies": Bodies,
+    "responses": Responses,
+    "static": Static,
+    "log": Log,
+    "supervision": Supervision,
+    "paths": Paths,
+    "proxies": Proxies,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option as declared above, for those who print, parse or document it."""
+
+    section: str
+    name: str
+    type: str
+    default: Any
+    help: str
+    unit: str
+    short: str
+    minimum: float | None
+    maximum: float | None
+    choices: tuple[str, ...]
+    also: tuple[str, ...]
+
+
+def options() -> Iterator[Option]:
+    """Every option, in the order of this file."""
+    for section, kind in SECTIONS.items():
+        for each in fields(kind):
+            yield Option(section, each.name, str(each.type), each.default, **each.metadata)
