@@ -1,0 +1,61 @@
+"""Transaction ids: one global id for a chain of calls across workers and hosts, one local id for each call in it.
+
+A local id is four digits or more: the first says how deep the call is, the rest which call of its caller it is: 1000 for a
+client's own request, 2001 and 2002 for the two calls that its handler makes, 3001 for a call below the first of them.
+A caller hands both on in the fields X-Gtxn-Id and X-Ltxn-Id; W3C's traceparent and the common X-Request-Id are honoured
+where those are missing, so that a chain that began elsewhere keeps its id.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from itertools import count
+
+from skitai.http.head import Fields
+
+GLOBAL_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}").fullmatch
+LOCAL_ID = re.compile(rb"[0-9]{4,9}").fullmatch
+TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?").fullmatch
+
+FIRST = "1000"
+DEEPER = 1000
+
+
+class Transactions:
+    """Makes the ids of one worker. Ids of two workers never meet: the prefix holds host, start time and process."""
+
+    def __init__(self) -> None:
+        host = sum(os.uname().nodename.encode()) % 0xFFFF if hasattr(os, "uname") else 0
+        self.prefix = f"{host:04x}-{time.time_ns() // 1_000_000:x}{os.getpid():x}-"
+        self._serials = count(1)
+        self.next = self._serials.__next__
+        """The serial of the next request; cheap, and safe from any thread."""
+
+    def ids(self, serial: int, fields: Fields) -> tuple[str, str]:
+        """Global and local id of a request."""
+        try:
+            handed = fields.forms["txn"]
+        except KeyError:
+            handed = fields.forms["txn"] = handed_on(fields)
+        if handed is not None:
+            return handed  # type: ignore[no-any-return]
+        return f"{self.prefix}{serial:x}", FIRST
+
+
+def handed_on(fields: Fields) -> tuple[str, str] | None:
+    """The ids that the caller handed on, its local id made one level deeper; None for a new chain. Malformed ones are
+    ignored."""
+    value = fields.get(b"x-gtxn-id")
+    if value is not None and GLOBAL_ID(value):
+        local = fields.get(b"x-ltxn-id")
+        deeper = str(int(local) + DEEPER) if local is not None and LOCAL_ID(local) else FIRST
+        return value.decode("ascii"), deeper
+    value = fields.get(b"traceparent")
+    if value is not None and (match := TRACEPARENT(value)):
+        return match[1].decode("ascii"), FIRST
+    value = fields.get(b"x-request-id")
+    if value is not None and GLOBAL_ID(value):
+        return value.decode("ascii"), FIRST
+    return None
