@@ -1,0 +1,177 @@
+"""server.log and app.log: what the server and the apps have to say, in files, on the console, or both.
+
+Both are loggers of the standard library, ``skitai.server`` and ``skitai.app``. Extras of a record: ``txn`` (transaction
+ids, shown behind the kind) and ``kind`` (shown in place of the level's own).
+
+The master calls `rotate` now and then, and `reopen` runs in every process that writes, after a rotation and on USR1.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from skitai.config.tree import Log
+from skitai.errors import StartError
+from skitai.log.appendfile import STDERR, AppendFile, complain, write_stderr
+from skitai.log.lines import LEVELS, SPELLINGS, LineFormatter
+from skitai.log.rotation import Rotation
+
+LOGS = ("server", "app")
+
+
+class _Steady(logging.Logger):
+    """A logger that an app's own `logging.config.dictConfig` does not turn off along with all "existing loggers"."""
+
+    @property
+    def disabled(self) -> bool:
+        return False
+
+    @disabled.setter
+    def disabled(self, value: bool) -> None:
+        pass
+
+
+def _steady(name: str) -> logging.Logger:
+    logger = logging.getLogger(name)
+    logger.__class__ = _Steady
+    return logger
+
+
+server = _steady("skitai.server")
+app = _steady("skitai.app")
+_LOGGERS = {"server": server, "app": app}
+
+
+class _LineHandler(logging.Handler):
+    """Hands each record over as a whole line.
+
+    It does not own what it writes to: `logging.shutdown` and `logging.config` may "close" it, and it goes on.
+    """
+
+    def __init__(self, write: Callable[[bytes], None], *, colour: bool = False) -> None:
+        super().__init__()
+        self._write = write
+        self.setFormatter(LineFormatter(colour=colour))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - logging's own way: what cannot be formatted is reported on stderr
+            self.handleError(record)
+        else:
+            self._write(f"{line}\n".encode("utf-8", "backslashreplace"))
+
+
+class _State:
+    """What `setup` made, for `reopen`, `rotate` and `descriptor`."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, AppendFile] = {}
+        self.rotation: Rotation | None = None
+        self.streams = False
+
+
+_state = _State()
+
+
+def setup(options: Log, folder: str | None, *, console: bool) -> None:
+    """Direct both logs; may be called again, with other values.
+
+    :param folder: absolute path of an existing folder for the files, None for none.
+    :param console: write to stderr too.
+    :raises StartError: a file cannot be opened.
+    """
+    files = {name: AppendFile(str(Path(folder, f"{name}.log"))) for name in LOGS} if folder else {}
+    try:
+        for file in files.values():
+            file.open()
+    except OSError as error:
+        for file in files.values():
+            file.close()
+        raise StartError(f"cannot write logs: {error.filename}: {error.strerror}") from error
+    for name, logger in _LOGGERS.items():
+        logger.propagate = False
+        logger.setLevel(logging.DEBUG if options.verbose or name == "app" else logging.INFO)
+        logger.handlers[:] = [_LineHandler(files[name].write)] if files else []
+        if console:
+            logger.addHandler(_LineHandler(write_stderr, colour=os.isatty(STDERR) and not os.environ.get("NO_COLOR")))
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
+    old, _state.files = _state.files, files
+    _state.rotation = Rotation(folder, options.log_keep) if folder else None
+    for file in old.values():
+        file.close()
+
+
+def reopen() -> None:
+    """Open the files again by their names. A file that cannot be opened stays the one in use, and stderr says so."""
+    for file in _state.files.values():
+        try:
+            file.open()
+        except OSError as error:
+            complain(f"cannot open {file.path} again: {error.strerror}")
+    if _state.streams:
+        _point_streams()
+
+
+def rotate(now_s: float) -> bool:
+    """Rename the logs (the request log too) whose day or month is over. Only the master calls this.
+
+    :param now_s: Unix time.
+    :returns: whether any was renamed; then every process has to `reopen`, this one has done so.
+    """
+    if _state.rotation is None:
+        return False
+    try:
+        rotated = _state.rotation.rotate(datetime.fromtimestamp(now_s))
+    except OSError as error:
+        server.error("cannot rotate logs: %s: %s", error.filename, error.strerror)
+        rotated = list(_state.files)
+    if rotated:
+        reopen()
+    return bool(rotated)
+
+
+def descriptor() -> int:
+    """The descriptor that leads to server.log, or to stderr where there is none. It stays the same for good."""
+    return _state.files["server"].fileno() if _state.files else STDERR
+
+
+def take_streams() -> None:
+    """Let standard output and error of this process (a daemon has no terminal) go to server.log, now and after `reopen`."""
+    _state.streams = True
+    _point_streams()
+
+
+def _point_streams() -> None:
+    if _state.files:
+        for stream in (1, STDERR):
+            os.dup2(descriptor(), stream)
+
+
+def log(name: str, kind: str, text: str, txn: str = "") -> None:
+    """Write a line.
+
+    :param name: "app" or "server".
+    :param kind: one of `lines.LEVELS`, or any word, which then counts as information.
+    :param txn: transaction ids of the request it belongs to, "GTXN/LTXN".
+    """
+    shown = SPELLINGS.get(kind, kind)
+    _logger(name).log(LEVELS.get(kind, logging.INFO), "%s", text, extra={"txn": txn, "kind": shown})
+
+
+def traceback(name: str, error: BaseException, txn: str = "", text: str = "") -> None:
+    """Write an exception with its rows, as kind ``expt``; parameters as in `log`."""
+    excinfo = (type(error), error, error.__traceback__)
+    _logger(name).log(logging.ERROR, "%s", text, exc_info=excinfo, extra={"txn": txn})
+
+
+def _logger(name: str) -> logging.Logger:
+    try:
+        return _LOGGERS[name]
+    except KeyError:
+        raise ValueError(f"there is no log {name!r}: {' or '.join(map(repr, LOGS))}") from None

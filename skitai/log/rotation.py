@@ -1,0 +1,73 @@
+"""Rotation of log files by renaming: ``app.log`` becomes ``app-20261122.log``."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import date, datetime
+from pathlib import Path
+
+PERIODS = {"server": "%Y%m", "app": "%Y%m%d", "request": "%Y%m%d"}
+"""What has changed when a log's period is over: the month, or the day."""
+
+
+class Rotation:
+    """The logs of one folder and the day up to which each is filled.
+
+    Only one process may rotate a folder: the master.
+
+    :param keep: rotated files kept of each log.
+    """
+
+    def __init__(self, folder: str, keep: int) -> None:
+        self._folder = Path(folder)
+        self._keep = keep
+        self._filled: dict[str, date] = {}
+
+    def rotate(self, now: datetime) -> list[str]:
+        """Rename each log whose period is over, named by its last day, and delete the oldest beyond those kept.
+
+        :param now: local time.
+        :returns: names of the logs renamed; every process that writes them has to open them again.
+        :raises OSError: a file cannot be renamed or deleted.
+        """
+        rotated = []
+        for name, period in PERIODS.items():
+            file = self._folder / f"{name}.log"
+            filled = self._filled.get(name) or self._last_day(file, now)
+            self._filled[name] = now.date()
+            if filled.strftime(period) < now.strftime(period) and _size(file):
+                file.rename(self._free_name(name, filled, now))
+                self._prune(name)
+                rotated.append(name)
+        return rotated
+
+    @staticmethod
+    def _last_day(file: Path, now: datetime) -> date:
+        try:
+            return datetime.fromtimestamp(file.stat().st_mtime).date()
+        except FileNotFoundError:
+            return now.date()
+
+    def _free_name(self, name: str, day: date, now: datetime) -> Path:
+        stem = f"{name}-{day:%Y%m%d}"
+        free = self._folder / f"{stem}.log"
+        attempt = 1
+        while free.exists():
+            free = self._folder / f"{stem}-{now:%H%M%S}{f'-{attempt}' if attempt > 1 else ''}.log"
+            attempt += 1
+        return free
+
+    def _prune(self, name: str) -> None:
+        pattern = re.compile(rf"{name}-\d{{8}}(-\d{{6}}(-\d+)?)?\.log")
+        old = [entry for entry in os.scandir(self._folder) if pattern.fullmatch(entry.name)]
+        old.sort(key=lambda entry: entry.stat().st_mtime_ns)
+        for entry in old[: max(0, len(old) - self._keep)]:
+            os.unlink(entry.path)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
