@@ -1,0 +1,161 @@
+"""From a draft, a file, the environment and flags to one frozen tree, or to one error that names every fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from skitai.config.draft import Draft, Given
+from skitai.config.mounts import check_mounts, normal_point
+from skitai.config.sources import OPTIONS, ConfigFile, Entry, from_calls, from_environment, from_file, from_flags
+from skitai.config.targets import Look
+from skitai.config.tree import SECTIONS, Config, Timeouts
+from skitai.config.values import convert
+from skitai.errors import ConfigError, StartError
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the check asks of the world outside, so that it does no I/O itself.
+
+    :param look: what stands at an absolute path.
+    :param address: reads an entry of the option `bind`; raises StartError when it cannot.
+    """
+
+    look: Look
+    address: Callable[[str], object]
+
+
+@dataclass(slots=True)
+class Values:
+    """The winning value of each option that was given, and its source."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+
+    def take(self, entry: Entry, faults: list[str]) -> None:
+        try:
+            value = convert(OPTIONS[entry.name], entry.value)
+        except ValueError as error:
+            faults.append(f"{entry.label}: {error}")
+            return
+        self.values[entry.name] = value
+        self.sources[entry.name] = entry.source
+        self.labels[entry.name] = entry.label
+
+
+def build(
+    draft: Draft, flags: Mapping[str, Any], environ: Mapping[str, str], file: ConfigFile | None, world: World
+) -> Config:
+    """The configuration of a start; file < environment < call < flag.
+
+    :param flags: by option name; the text, a bool, or a list of texts.
+    :raises ConfigError: with every fault, those of values that a later source overrides included.
+    """
+    faults: list[str] = []
+    given = gather(draft, flags, environ, file, faults)
+    _check_server(given, world, faults)
+    production = environ.get("SKITAI_ENV") == "PRODUCTION"
+    if not draft.mounts:
+        faults.append(f"{draft.script}: nothing is mounted; call skitai.mount() before skitai.run()")
+    mounts = check_mounts(draft.mounts, world.look, production, faults)
+    max_ages = _max_ages(draft.max_ages, faults)
+    if faults:
+        raise ConfigError(faults)
+    sources = given.sources | {f"mounts[{number}]": call.source for number, call in enumerate(draft.mounts)}
+    return Config(
+        script=draft.script,
+        title=draft.title,
+        **_sections(given.values),
+        mounts=mounts,
+        max_ages=max_ages,
+        log_off=tuple(each.value for each in draft.log_off),
+        last_updates=tuple(dict.fromkeys(each.value for each in draft.last_updates)),
+        sources=sources,
+    )
+
+
+def build_without_mounts(
+    draft: Draft, flags: Mapping[str, Any], environ: Mapping[str, str], file: ConfigFile | None
+) -> Config:
+    """As much of the configuration as it takes to find a running server: its options.
+
+    A script that can no longer start, because a folder is missing say, can still be stopped.
+
+    :raises ConfigError: for faults of options.
+    """
+    faults: list[str] = []
+    given = gather(draft, flags, environ, file, faults)
+    if faults:
+        raise ConfigError(faults)
+    return Config(script=draft.script, title=draft.title, **_sections(given.values), sources=given.sources)
+
+
+def gather(
+    draft: Draft, flags: Mapping[str, Any], environ: Mapping[str, str], file: ConfigFile | None, faults: list[str]
+) -> Values:
+    """The options of all sources, each of its type and within its bounds; relative folders become absolute."""
+    given = Values()
+    named = from_file(file, faults) if file else ()
+    for entry in chain(named, from_environment(environ, faults), from_calls(draft, faults), from_flags(flags)):
+        given.take(entry, faults)
+    _follow(given)
+    for name in ("logpath", "varpath"):
+        if given.values.get(name):
+            given.values[name] = draft.absolute(given.values[name])
+    return given
+
+
+def _follow(given: Values) -> None:
+    """Options that another one implies, unless they were given themselves."""
+    implied: dict[str, tuple[str, Any]] = {}
+    if given.values.get("logpath"):
+        implied["file_logging"] = ("logpath", True)
+    if "request_timeout" in given.values:
+        implied["head_s"] = ("request_timeout", min(Timeouts().head_s, given.values["request_timeout"]))
+    for name, (origin, value) in implied.items():
+        if name not in given.values:
+            given.values[name] = value
+            given.sources[name] = given.sources[origin]
+
+
+def _sections(values: Mapping[str, Any]) -> dict[str, Any]:
+    sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    for name, value in values.items():
+        sections[OPTIONS[name].section][name] = value
+    return {name: kind(**sections[name]) for name, kind in SECTIONS.items()}
+
+
+def _check_server(given: Values, world: World, faults: list[str]) -> None:
+    for text in given.values.get("bind", ()):
+        try:
+            world.address(text)
+        except StartError as error:
+            faults.append(f"{given.labels['bind']}: {error}")
+    mode = given.values.get("unix_mode")
+    if mode is not None and not _is_file_mode(mode):
+        faults.append(f"{given.labels['unix_mode']}: {mode!r} is no octal file mode such as 0660")
+    for name in ("address", "engine"):
+        if given.values.get(name) == "":
+            faults.append(f"{given.labels[name]}: is empty")
+    if given.values.get("group") and not given.values.get("user"):
+        faults.append(f"{given.labels['group']}: goes with the option user, which is not set")
+
+
+def _is_file_mode(text: str) -> bool:
+    digits = text.removeprefix("0o")
+    return bool(digits) and set(digits) <= set("01234567") and int(digits, 8) <= 0o777
+
+
+def _max_ages(given: list[Given], faults: list[str]) -> tuple[tuple[str, int], ...]:
+    ages: dict[str, int] = {}
+    for each in given:
+        prefix, seconds = each.value
+        try:
+            ages[normal_point(prefix)] = seconds
+        except ValueError as error:
+            faults.append(f"{each.source}: set_max_age: {error}")
+    return tuple(ages.items())

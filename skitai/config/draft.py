@@ -1,0 +1,72 @@
+"""The draft: what the calls of a start script collect before `run` closes it, each with the place of its call."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from skitai.config.pref import Preference
+from skitai.config.tree import AppFile, AppObject
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value and where it came from, for instance ``"app.py:12"``."""
+
+    value: Any
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class MountCall:
+    """One call of `mount`, its target not yet looked at.
+
+    :param target: an absolute path (of a folder, or of a Python file with or without ``.py``), or an app.
+    :param pref: the caller's own object, so that what it sets after the call counts too.
+    """
+
+    point: str
+    target: str | AppFile | AppObject
+    app_name: str
+    host: str
+    pref: Preference
+    path: tuple[str, ...]
+    source: str
+
+
+class Draft:
+    """Everything that a start script has said so far.
+
+    :param script: absolute path of the start script; relative paths start at its folder.
+    :ivar options: by name, as given: neither names nor values are checked yet.
+    :ivar closed: after `run`; a script that a worker imports once more changes nothing.
+    """
+
+    def __init__(self, script: str) -> None:
+        self.script = script
+        self.options: dict[str, Given] = {}
+        self.mounts: list[MountCall] = []
+        self.max_ages: list[Given] = []
+        self.log_off: list[Given] = []
+        self.last_updates: list[Given] = []
+        self.closed = False
+
+    @property
+    def folder(self) -> str:
+        """The folder of the start script; the server's working directory."""
+        return os.path.dirname(self.script)
+
+    @property
+    def title(self) -> str:
+        """``skitai(FOLDER/SCRIPT)``, the script's name up to its first dot; processes append their role."""
+        name = os.path.basename(self.script)
+        return f"skitai({os.path.basename(self.folder)}/{name.split('.', 1)[0] or name})"
+
+    def absolute(self, *parts: str) -> str:
+        """A normal, absolute path; relative parts start at the script's folder."""
+        return os.path.normpath(os.path.join(self.folder, *parts))
+
+    def set(self, name: str, value: Any, source: str) -> None:
+        """Give an option a value. A later call wins."""
+        self.options[name] = Given(value, source)

@@ -1,0 +1,100 @@
+"""The mounts of a draft, checked: points, hosts, targets, preferences, and that no two claim the same place."""
+
+from __future__ import annotations
+
+import re
+
+from skitai.config.draft import MountCall
+from skitai.config.pref import AttrDict, Preference
+from skitai.config.targets import Look, Seen, resolve
+from skitai.config.tree import AppFile, AppObject, Folder, Mount
+from skitai.config.values import size
+
+BODY_SIZES = ("max_post_body_size", "max_multipart_body_size", "max_upload_file_size")
+
+_HOST = re.compile(r"\.?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[?[0-9a-f:.]+\]?", re.ASCII)
+
+
+def check_mounts(calls: list[MountCall], look: Look, production: bool, faults: list[str]) -> tuple[Mount, ...]:
+    """Make the mounts of the tree, in the order of the calls.
+
+    :param production: debug and use_reloader are off, whatever a preference or an app says.
+    :param faults: gets a line for each thing that is wrong.
+    """
+    mounts: list[Mount] = []
+    taken: dict[tuple[str, str, bool], str] = {}
+    for call in calls:
+        target = _target(call, look, faults)
+        point = _point(call, faults)
+        host = _host(call, faults)
+        pref = _preference(call, production, faults)
+        for folder in call.path:
+            if look(folder) is not Seen.FOLDER:
+                faults.append(f"{call.source}: mount {call.point!r}: path: there is no folder {folder}")
+        if target is None or point is None or host is None:
+            continue
+        for name in host.split():
+            place = (name, point, isinstance(target, Folder))
+            if place in taken:
+                kind = "a folder" if place[2] else "an app"
+                faults.append(f"{call.source}: mount {call.point!r}: {kind} is mounted there already ({taken[place]})")
+            taken.setdefault(place, call.source)
+        mounts.append(Mount(point, target, call.app_name, host, pref, call.path))
+    return tuple(mounts)
+
+
+def normal_point(point: str) -> str:
+    """A path prefix that ends with "/".
+
+    :raises ValueError: when it is no absolute, plain path.
+    """
+    if not point.startswith("/"):
+        raise ValueError(f"{point!r} does not begin with '/'")
+    if any(sign in point for sign in "?#%\\\0 ") or any(part in {".", ".."} for part in point.split("/")):
+        raise ValueError(f"{point!r} is no plain path: write it decoded, without '?', '#', spaces and dot segments")
+    if "//" in point:
+        raise ValueError(f"{point!r} holds an empty segment")
+    return point if point.endswith("/") else point + "/"
+
+
+def _target(call: MountCall, look: Look, faults: list[str]) -> Folder | AppFile | AppObject | None:
+    try:
+        return resolve(call.target, look)
+    except ValueError as error:
+        faults.append(f"{call.source}: mount {call.point!r}: {error}")
+        return None
+
+
+def _point(call: MountCall, faults: list[str]) -> str | None:
+    try:
+        return normal_point(call.point)
+    except ValueError as error:
+        faults.append(f"{call.source}: mount point {error}")
+        return None
+
+
+def _host(call: MountCall, faults: list[str]) -> str | None:
+    names = call.host.lower().split()
+    wrong = [name for name in names if not _HOST.fullmatch(name)]
+    for name in wrong:
+        faults.append(f"{call.source}: mount {call.point!r}: {name!r} is no host name")
+    if not names:
+        faults.append(f"{call.source}: mount {call.point!r}: host names nothing; leave it out for every host")
+    return " ".join(names) if names and not wrong else None
+
+
+def _preference(call: MountCall, production: bool, faults: list[str]) -> Preference:
+    pref = Preference(call.pref)
+    pref.config = AttrDict(call.pref.config)
+    whole = pref.get("max_client_body_size")
+    for name in BODY_SIZES:
+        value = pref.config.get(name, whole)
+        if value is None:
+            continue
+        try:
+            pref.config[name] = size(value)
+        except ValueError as error:
+            faults.append(f"{call.source}: mount {call.point!r}: {name}: {error}")
+    if production:
+        pref.debug = pref.use_reloader = False
+    return pref

@@ -1,0 +1,366 @@
+"""From a draft, a file, the environment and flags to a tree: precedence, sources, and all faults at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from skitai.config.check import World, build, build_without_mounts
+from skitai.config.draft import Draft, Given, MountCall
+from skitai.config.pref import AttrDict, Preference
+from skitai.config.sources import OPTIONS, ConfigFile, environment_name
+from skitai.config.targets import Seen
+from skitai.config.tree import AppFile, AppObject, Config, Folder
+from skitai.errors import ConfigError
+from skitai.net.address import parse
+
+FILES = {
+    "/srv/site/static": Seen.FOLDER,
+    "/srv/site/locked": Seen.UNREADABLE,
+    "/srv/site/app.py": Seen.FILE,
+    "/srv/site/notes.txt": Seen.FILE,
+    "/srv/site/both": Seen.FOLDER,
+    "/srv/site/both.py": Seen.FILE,
+    "/srv/site/shop/app.py": Seen.FILE,
+    "/srv/site/shop/__init__.py": Seen.FILE,
+    "/srv/site/shop/v2/app.py": Seen.FILE,
+    "/srv/site/shop/v2/__init__.py": Seen.FILE,
+}
+WORLD = World(lambda path: FILES.get(path, Seen.NOTHING), parse)
+
+
+def draft(**options: object) -> Draft:
+    made = Draft("/srv/site/service.py")
+    mount(made, "/", "static")
+    for name, value in options.items():
+        made.set(name, value, "service.py:9")
+    return made
+
+
+def mount(into: Draft, point: str, target: object, **fields: Any) -> None:
+    path = into.absolute(target) + "/" * target.endswith("/") if isinstance(target, str) else target
+    given = {"app_name": "app", "host": "default", "pref": Preference(), "path": ()} | fields
+    line = len(into.mounts) + 3
+    into.mounts.append(MountCall(point, path, source=f"service.py:{line}", **given))  # type: ignore[arg-type]
+
+
+def built(
+    of: Draft, flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None, toml: str = ""
+) -> Config:
+    return build(of, flags or {}, environ or {}, ConfigFile("site.toml", toml) if toml else None, WORLD)
+
+
+def faults(
+    of: Draft, flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None, toml: str = ""
+) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        built(of, flags, environ, toml)
+    return caught.value.faults
+
+
+# Precedence -----------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_word_everything_is_default() -> None:
+    config = built(draft())
+    assert config.server.port == 5000
+    assert config.server.address == "127.0.0.1"
+    assert config.sources == {"mounts[0]": "service.py:3"}
+
+
+def test_each_source_beats_those_before_it() -> None:
+    toml = "[server]\nport = 1\nworkers = 1\nthreads = 1\nbacklog = 1"
+    environ = {"SKITAI_PORT": "2", "SKITAI_WORKERS": "2", "SKITAI_THREADS": "2", "PATH": "/bin"}
+    config = built(draft(port=3, workers=3), {"port": "4"}, environ, toml)
+    server, sources = config.server, config.sources
+    assert (server.backlog, server.threads, server.workers, server.port) == (1, 2, 3, 4)
+    assert sources["backlog"] == "site.toml"
+    assert sources["threads"] == "SKITAI_THREADS"
+    assert sources["workers"] == "service.py:9"
+    assert sources["port"] == "--port"
+
+
+def test_a_later_call_beats_an_earlier_one() -> None:
+    made = draft(keep_alive=5)
+    made.set("keep_alive", 7, "service.py:10")
+    config = built(made)
+    assert config.timeouts.keep_alive == 7
+    assert config.sources["keep_alive"] == "service.py:10"
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONS))
+def test_every_option_can_come_from_every_source(name: str) -> None:
+    option = OPTIONS[name]
+    value = {"user": "nobody", "group": "users", "bind": ("fd:3",), "unix_mode": "0600"}.get(name, option.default)
+    if option.type == "bool":
+        value = not value
+    elif option.type == "str" and not value:
+        value = "/srv/other"
+    elif isinstance(value, int | float):
+        value = value - 1 if value == option.maximum else value + 1
+    needed = {"user": "nobody"} if name == "group" else {}
+    text = ",".join(value) if isinstance(value, tuple) else str(value)
+    toml = f"[{option.section}]\n{name} = {_toml(value)}\n" + ("user = 'nobody'" if needed else "")
+    for config in (
+        built(draft(**needed, **{name: value})),
+        built(draft(**needed), environ={environment_name(name): text}),
+        built(draft(**needed), {name: text}),
+        built(draft(), toml=toml),
+    ):
+        assert getattr(getattr(config, option.section), name) == value
+        assert name in config.sources
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(list(value)) if isinstance(value, tuple) else repr(value)
+
+
+def test_an_older_spelling_is_the_same_option() -> None:
+    config = built(draft(network_timeout=20))
+    assert config.timeouts.request_timeout == 20
+    assert config.sources["request_timeout"] == "service.py:9"
+
+
+# What follows from what -----------------------------------------------------------------------------------------------
+
+
+def test_a_short_request_timeout_shortens_the_time_of_the_head() -> None:
+    assert built(draft(request_timeout=4)).timeouts.head_s == 4
+    assert built(draft(request_timeout=60)).timeouts.head_s == 10
+    assert built(draft(request_timeout=4, head_s=8)).timeouts.head_s == 8
+
+
+def test_naming_a_log_folder_turns_file_logging_on() -> None:
+    config = built(draft(logpath="logs"))
+    assert config.log.file_logging
+    assert config.log.logpath == "/srv/site/logs"
+    assert not built(draft(logpath="logs", file_logging=False)).log.file_logging
+
+
+def test_relative_folders_start_at_the_script() -> None:
+    assert built(draft(), {"varpath": "../var"}).paths.varpath == "/srv/var"
+    assert built(draft(), {"varpath": "/var/x"}).paths.varpath == "/var/x"
+
+
+# Faults ---------------------------------------------------------------------------------------------------------------
+
+
+def test_all_faults_are_reported_at_once_each_with_its_source() -> None:
+    made = draft(port="eighty", wrokers=2)
+    mount(made, "/docs", "missing")
+    toml = "[server]\nbacklog = 0\nuser = 1"
+    assert faults(made, {"threads": "-1"}, {"SKITAI_KEEP_ALIVE": "long", "SKITAI_PROT": "1"}, toml) == (
+        "site.toml: [server] backlog: 0 is below 1",
+        "site.toml: [server] user: 1 is not text",
+        "SKITAI_KEEP_ALIVE: 'long' is not a number (s)",
+        "SKITAI_PROT: there is no such option; did you mean SKITAI_PORT?",
+        "service.py:9: port: 'eighty' is not a whole number",
+        "service.py:9: wrokers: there is no such option; did you mean workers?",
+        "--threads: -1 is below 0",
+        "service.py:4: mount '/docs': there is no folder /srv/site/missing and no file /srv/site/missing.py",
+    )
+
+
+def test_a_fault_counts_although_a_later_source_overrides_the_value() -> None:
+    assert faults(draft(port=8080), environ={"SKITAI_PORT": "x"}) == ("SKITAI_PORT: 'x' is not a whole number",)
+
+
+@pytest.mark.parametrize(
+    ("toml", "fault"),
+    [
+        ("[server", "site.toml: not TOML: "),
+        ("port = 1", "site.toml: there is no section [port]"),
+        ("[sever]", "site.toml: there is no section [sever]; did you mean server?"),
+        ("[server]\nprot = 1", "site.toml: [server] prot: there is no such option; did you mean port?"),
+        ("[server]\nkeep_alive = 1", "site.toml: [server] keep_alive: belongs in section [timeouts]"),
+    ],
+)
+def test_a_file_is_as_strict_as_a_call(toml: str, fault: str) -> None:
+    (found,) = faults(draft(), toml=toml)
+    assert found.startswith(fault)
+
+
+def test_our_own_other_variables_are_no_options() -> None:
+    assert built(draft(), environ={"SKITAI_ENV": "STAGING", "SKITAI_INHERIT": "7"}).sources == {"mounts[0]": "service.py:3"}
+
+
+def test_variables_are_upper_case() -> None:
+    (found,) = faults(draft(), environ={"SKITAI_Port": "1"})
+    assert found == "SKITAI_Port: there is no such option; did you mean SKITAI_PORT?"
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"bind": ["nowhere"]}, "service.py:9: bind: cannot listen on 'nowhere'"),
+        ({"unix_mode": "rw"}, "service.py:9: unix_mode: 'rw' is no octal file mode such as 0660"),
+        ({"unix_mode": "7777"}, "service.py:9: unix_mode: '7777' is no octal file mode such as 0660"),
+        ({"address": ""}, "service.py:9: address: is empty"),
+        ({"group": "users"}, "service.py:9: group: goes with the option user, which is not set"),
+    ],
+)
+def test_values_are_checked_together(options: dict[str, object], fault: str) -> None:
+    (found,) = faults(draft(**options))
+    assert found.startswith(fault)
+
+
+# Mounts ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_script_without_mounts_gets_one_clear_line() -> None:
+    assert faults(Draft("/srv/site/service.py")) == (
+        "/srv/site/service.py: nothing is mounted; call skitai.mount() before skitai.run()",
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("static", Folder("/srv/site/static")),
+        ("./static/", Folder("/srv/site/static")),
+        ("app", AppFile("/srv/site/app.py")),
+        ("app.py", AppFile("/srv/site/app.py")),
+        ("both/", Folder("/srv/site/both")),
+        ("both.py", AppFile("/srv/site/both.py")),
+        ("shop/app", AppFile("/srv/site/shop/app.py", "shop")),
+        ("shop/v2/app.py", AppFile("/srv/site/shop/v2/app.py", "shop.v2")),
+        (AppFile("/srv/site/shop/app.py", "x.shop"), AppFile("/srv/site/shop/app.py", "x.shop")),
+        (AppObject("/srv/site/service.py", "app", print), AppObject("/srv/site/service.py", "app", print)),
+    ],
+)
+def test_a_target_is_recognised(target: object, expected: object) -> None:
+    made = Draft("/srv/site/service.py")
+    mount(made, "/", target)
+    (only,) = built(made).mounts
+    assert only.target == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "fault"),
+    [
+        ("gone", "there is no folder /srv/site/gone and no file /srv/site/gone.py"),
+        ("gone.py", "there is no file /srv/site/gone.py"),
+        ("notes.txt", "/srv/site/notes.txt is neither a folder nor a Python file"),
+        ("locked", "/srv/site/locked is not readable"),
+        ("both", "/srv/site/both is a folder and /srv/site/both.py a file: write '/srv/site/both/' or '/srv/site/both.py'"),
+        (AppFile("/srv/x.py"), "there is no file /srv/x.py"),
+        (AppFile("/srv/site/static"), "/srv/site/static is a folder, not a file"),
+    ],
+)
+def test_a_target_that_cannot_be_served_is_a_fault(target: object, fault: str) -> None:
+    made = Draft("/srv/site/service.py")
+    mount(made, "/x", target)
+    assert faults(made) == (f"service.py:3: mount '/x': {fault}",)
+
+
+@pytest.mark.parametrize(("point", "expected"), [("/", "/"), ("/v1", "/v1/"), ("/v1/", "/v1/"), ("/a/b", "/a/b/")])
+def test_a_point_ends_with_a_slash(point: str, expected: str) -> None:
+    made = Draft("/srv/site/service.py")
+    mount(made, point, "app")
+    assert built(made).mounts[0].point == expected
+
+
+@pytest.mark.parametrize("point", ["", "v1", "/a//b", "/a?b", "/a b", "/a/../b", "/%20", "/a#b"])
+def test_a_point_is_a_plain_path(point: str) -> None:
+    made = Draft("/srv/site/service.py")
+    mount(made, point, "app")
+    (found,) = faults(made)
+    assert found.startswith(f"service.py:3: mount point {point!r} ")
+
+
+def test_a_folder_and_an_app_share_a_point_but_not_two_of_a_kind() -> None:
+    made = draft()
+    mount(made, "/", "app")
+    assert [type(each.target) for each in built(made).mounts] == [Folder, AppFile]
+    mount(made, "/", "shop/app")
+    assert faults(made) == ("service.py:5: mount '/': an app is mounted there already (service.py:4)",)
+
+
+def test_hosts_have_points_of_their_own() -> None:
+    made = Draft("/srv/site/service.py")
+    mount(made, "/", "app", host="www.A.com .b.org")
+    mount(made, "/", "app", host="c.net")
+    assert [each.host for each in built(made).mounts] == ["www.a.com .b.org", "c.net"]
+    mount(made, "/", "shop/app", host="d.net .b.org")
+    assert faults(made) == ("service.py:5: mount '/': an app is mounted there already (service.py:3)",)
+
+
+@pytest.mark.parametrize(
+    ("host", "fault"), [("", "host names nothing; leave it out for every host"), ("a/b", "'a/b' is no host name")]
+)
+def test_a_host_is_a_name(host: str, fault: str) -> None:
+    made = Draft("/srv/site/service.py")
+    mount(made, "/", "app", host=host)
+    assert faults(made) == (f"service.py:3: mount '/': {fault}",)
+
+
+def test_the_folders_of_a_path_exist() -> None:
+    made = Draft("/srv/site/service.py")
+    mount(made, "/", "app", path=("/srv/site/static", "/gone"))
+    assert faults(made) == ("service.py:3: mount '/': path: there is no folder /gone",)
+
+
+# Preferences ----------------------------------------------------------------------------------------------------------
+
+
+def test_one_size_sets_all_body_limits_unless_one_is_set_itself() -> None:
+    pref = Preference(max_client_body_size="1G", config=AttrDict(max_upload_file_size=5))
+    made = Draft("/srv/site/service.py")
+    mount(made, "/", "app", pref=pref)
+    config = built(made).mounts[0].pref.config
+    assert config == {"max_post_body_size": 1 << 30, "max_multipart_body_size": 1 << 30, "max_upload_file_size": 5}
+    assert pref.config == {"max_upload_file_size": 5}, "the caller's own object stays as it was"
+
+
+def test_a_size_that_is_none_is_a_fault() -> None:
+    made = Draft("/srv/site/service.py")
+    mount(made, "/", "app", pref=Preference(config=AttrDict(max_post_body_size="big")))
+    (found,) = faults(made)
+    assert found.startswith("service.py:3: mount '/': max_post_body_size: 'big' is not a size")
+
+
+def test_production_switches_debug_and_reloader_off() -> None:
+    made = Draft("/srv/site/service.py")
+    mount(made, "/", "app", pref=Preference(debug=True, use_reloader=True))
+    mount(made, "/v1", "app")
+    for each in built(made, environ={"SKITAI_ENV": "PRODUCTION"}).mounts:
+        assert each.pref.debug is False
+        assert each.pref.use_reloader is False
+    first, second = built(made, environ={"SKITAI_ENV": "production"}).mounts
+    assert first.pref.debug is True
+    assert "debug" not in second.pref
+
+
+# The rest -------------------------------------------------------------------------------------------------------------
+
+
+def test_lists_keep_their_order_and_lose_their_doubles() -> None:
+    made = draft()
+    made.max_ages = [Given(("/", 300), "s:1"), Given(("/js", 0), "s:2"), Given(("/", 60), "s:3")]
+    made.last_updates = [Given("a", "s:4"), Given("b", "s:4"), Given("a", "s:5")]
+    made.log_off = [Given("*.css", "s:6")]
+    config = built(made)
+    assert config.max_ages == (("/", 60), ("/js/", 0))
+    assert config.last_updates == ("a", "b")
+    assert config.log_off == ("*.css",)
+
+
+def test_a_max_age_is_for_a_path() -> None:
+    made = draft()
+    made.max_ages = [Given(("js", 5), "s:1")]
+    assert faults(made) == ("s:1: set_max_age: 'js' does not begin with '/'",)
+
+
+def test_a_broken_script_can_still_be_found() -> None:
+    made = Draft("/srv/site/service.py")
+    mount(made, "/", "gone")
+    made.set("varpath", "var", "s:1")
+    assert build_without_mounts(made, {}, {}, None).paths.varpath == "/srv/site/var"
+
+
+def test_the_title_names_folder_and_script_up_to_its_first_dot() -> None:
+    assert Draft("/srv/site/service.v2.py").title == "skitai(site/service)"
