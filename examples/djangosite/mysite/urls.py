@@ -1,0 +1,6 @@
+"""Addresses, all relative to the mount point."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [path("admin/", admin.site.urls), path("", include("notes.urls"))]
