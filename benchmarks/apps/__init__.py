@@ -1,0 +1,1 @@
+"""The apps that every server of the comparison runs."""

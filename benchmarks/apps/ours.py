@@ -1,0 +1,16 @@
+"""This server's start script; what it mounts comes in the environment, the rest on its command line."""
+
+from __future__ import annotations
+
+import os
+
+import skitai
+
+target, _, name = os.environ["BENCH_MOUNT"].partition(":")
+if name:
+    skitai.mount("/", target, name)
+else:
+    skitai.mount("/", target)
+
+if __name__ == "__main__":
+    skitai.run()

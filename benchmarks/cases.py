@@ -1,0 +1,203 @@
+"""The cases: which servers run which app under which load, and what is to be reached.
+
+Every case names a reference; ratios are to it. Absolute figures drift with the machine, ratios of one run do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import gettempdir
+
+from benchmarks import contenders as c
+from benchmarks.contenders import Contender
+from benchmarks.load import Load
+
+PLAIN = "benchmarks.apps.plain"
+FLASK = "benchmarks.apps.flask_app:app"
+FASTAPI = "benchmarks.apps.fastapi_app:app"
+STATIC = Path(gettempdir()) / "skitai-bench-static"
+FILE_BYTES, POST_BYTES = 10240, 65536
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison.
+
+    :ivar kind: "load" (CPU per request), "idle" (memory of idle connections), "memory" (of an idle worker), "reload".
+    :ivar reference: name of the contender that the ratios are to.
+    :ivar ratio: CPU per request that is to be reached, as a multiple of the reference's; 0 for none.
+    :ivar cost_us: the same as an absolute figure; 0 for none.
+    :ivar rate: requests per second that are to be reached; 0 for none.
+    :ivar limit: for the other kinds: MB, or ms of stall.
+    """
+
+    name: str
+    title: str
+    contenders: Sequence[Contender]
+    load: Load = Load()
+    kind: str = "load"
+    reference: str = ""
+    ratio: float = 0
+    cost_us: float = 0
+    rate: float = 0
+    limit: float = 0
+
+
+def static_folder() -> Path:
+    """A folder, readable by nginx's worker, with the file that is served."""
+    STATIC.mkdir(mode=0o755, exist_ok=True)
+    inner = STATIC / "static"
+    inner.mkdir(mode=0o755, exist_ok=True)
+    (inner / "10k.txt").write_bytes(b"0123456789abcde\n" * (FILE_BYTES // 16))
+    (STATIC / "index.html").write_bytes(b"<p>Hello, World!</p>\n")
+    return STATIC
+
+
+HELLO_NGINX = c.nginx('default_type text/plain; return 200 "Hello, World!";', name="nginx return 200")
+REST = (c.gunicorn(f"{PLAIN}:hello"), c.uwsgi(app=f"{PLAIN}:hello"), c.waitress(f"{PLAIN}:hello"))
+
+CASES: tuple[Case, ...] = (
+    Case(
+        "wsgi4",
+        "WSGI hello, 4 threads",
+        (
+            c.skitai("plain.py:hello", "--threads", "4"),
+            c.granian("wsgi", f"{PLAIN}:hello", "--blocking-threads", "4"),
+            c.granian("wsgi", f"{PLAIN}:hello", name="granian default"),
+            *REST,
+            c.uwsgi(app=f"{PLAIN}:hello", router=True),
+        ),
+        reference="granian",
+        ratio=1.15,
+    ),
+    Case(
+        "wsgi0",
+        "WSGI hello in the event loop (threads=0)",
+        (c.skitai("plain.py:hello", "--threads", "0"), c.bjoern(f"{PLAIN}:hello"), HELLO_NGINX),
+        reference="bjoern",
+        ratio=1.3,
+    ),
+    Case(
+        "asgi",
+        "ASGI hello",
+        (
+            c.skitai("plain.py:hello_asgi"),
+            c.granian("asgi", f"{PLAIN}:hello_asgi"),
+            c.uvicorn(f"{PLAIN}:hello_asgi"),
+            c.gunicorn(f"{PLAIN}:hello_asgi", "--worker-class", "asgi", threads=0, name="gunicorn asgi"),
+        ),
+        reference="granian",
+        ratio=1.0,
+    ),
+    Case(
+        "flask",
+        "Flask hello, 4 threads",
+        (
+            c.skitai("flask_app.py:app", "--threads", "4"),
+            c.granian("wsgi", FLASK, "--blocking-threads", "4"),
+            c.gunicorn(FLASK),
+            c.uwsgi(app=FLASK),
+            c.bjoern(FLASK),
+            c.waitress(FLASK),
+        ),
+        reference="granian",
+        ratio=1.15,
+    ),
+    Case(
+        "fastapi",
+        "FastAPI hello",
+        (
+            c.skitai("fastapi_app.py:app"),
+            c.granian("asgi", FASTAPI),
+            c.uvicorn(FASTAPI),
+            c.gunicorn(FASTAPI, "--worker-class", "asgi", threads=0, name="gunicorn asgi"),
+        ),
+        reference="granian",
+        ratio=1.0,
+    ),
+    Case(
+        "sleep",
+        "WSGI app that sleeps 10 ms, 32 threads, 64 connections",
+        (
+            c.skitai("plain.py:sleep", "--threads", "32"),
+            c.granian("wsgi", f"{PLAIN}:sleep", "--blocking-threads", "32"),
+            c.gunicorn(f"{PLAIN}:sleep", threads=32),
+            c.uwsgi(app=f"{PLAIN}:sleep", threads=32),
+            c.waitress(f"{PLAIN}:sleep", threads=32),
+        ),
+        Load(connections=64),
+        reference="granian",
+        cost_us=90,
+        rate=3000,
+    ),
+    Case(
+        "static",
+        "Static file of 10 KB",
+        (
+            c.skitai(str(STATIC)),
+            c.nginx(f"root {STATIC};"),
+            c.granian("wsgi", f"{PLAIN}:hello", "--static-path-mount", str(STATIC / "static")),
+            c.uwsgi("--static-map", f"/={STATIC}", "--tcp-nodelay", "--threads", "4"),
+        ),
+        Load(path="/static/10k.txt", answer=FILE_BYTES),
+        reference="nginx",
+        ratio=1.5,
+    ),
+    Case(
+        "post",
+        "POST of 64 KB to a WSGI app, 4 threads",
+        (
+            c.skitai("plain.py:post", "--threads", "4"),
+            c.granian("wsgi", f"{PLAIN}:post", "--blocking-threads", "4"),
+            c.gunicorn(f"{PLAIN}:post"),
+            c.uwsgi(app=f"{PLAIN}:post"),
+            c.waitress(f"{PLAIN}:post"),
+        ),
+        Load(body_bytes=POST_BYTES, answer=b"%d" % POST_BYTES),
+        reference="granian",
+        ratio=1.6,
+    ),
+    Case(
+        "idle",
+        "10,000 idle keep-alive connections",
+        (
+            c.skitai("plain.py:hello", "--keep-alive", "120"),
+            HELLO_NGINX,
+            c.granian("wsgi", f"{PLAIN}:hello", "--blocking-threads", "4", "--backlog", "15000"),
+            c.uvicorn(f"{PLAIN}:hello_asgi", "--timeout-keep-alive", "120"),
+            c.gunicorn(f"{PLAIN}:hello", "--worker-connections", "15000", "--keep-alive", "120"),
+            c.bjoern(f"{PLAIN}:hello"),
+        ),
+        kind="idle",
+        reference="nginx return 200",
+        limit=100,
+    ),
+    Case(
+        "memory",
+        "Memory of an idle worker, WSGI hello",
+        (
+            c.skitai("plain.py:hello", "--threads", "4"),
+            c.granian("wsgi", f"{PLAIN}:hello", "--blocking-threads", "4"),
+            *REST,
+            c.bjoern(f"{PLAIN}:hello"),
+            c.uvicorn(f"{PLAIN}:hello_asgi"),
+        ),
+        kind="memory",
+        reference="granian",
+        limit=40,
+    ),
+    Case(
+        "reload",
+        "Two reloads 3 s apart under load, an app that takes 2 s to import, 2 workers",
+        (
+            c.skitai("slow_import.py:app", "--workers", "2"),
+            c.gunicorn("benchmarks.apps.slow_import:app", "--workers", "2"),
+            c.granian("wsgi", "benchmarks.apps.slow_import:app", "--workers", "2", "--blocking-threads", "4"),
+        ),
+        kind="reload",
+        reference="gunicorn gthread",
+        limit=50,
+    ),
+)

@@ -1,0 +1,191 @@
+"""The servers of the comparison: how each is started for an app. All on 127.0.0.1, one worker unless said otherwise."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.processes import Absent, Running, free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+APPS = ROOT / "benchmarks" / "apps"
+OURS = "skitai"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one start of a server happens: its port, and a folder for its files."""
+
+    port: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A server and the way it is started here.
+
+    :ivar name: in the tables.
+    :ivar needs: the Python module or, with a leading "!", the program that it cannot do without.
+    :ivar command: may write files into the place's folder.
+    """
+
+    name: str
+    needs: str
+    command: Callable[[Place], list[str]]
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ours(self) -> bool:
+        return self.name.startswith(OURS)
+
+    def why_absent(self) -> str:
+        """Why it cannot run here, or ""."""
+        if self.needs.startswith("!"):
+            return "" if program(self.needs[1:]) else f"{self.needs[1:]} is not installed"
+        return "" if importlib.util.find_spec(self.needs) else f"{self.needs} is not installed"
+
+    def start(self, folder: Path) -> Running:
+        """A server about to start (a context manager) on a free port.
+
+        :raises Absent: it is not installed.
+        """
+        if why := self.why_absent():
+            raise Absent(why)
+        place = Place(free_port(), folder)
+        return Running(self.command(place), place.port, folder / "output.log", self.env, ROOT)
+
+
+def program(name: str) -> str:
+    """Path of a program: of this virtual environment, of the system, or "". Debian keeps nginx out of a user's path."""
+    return (
+        shutil.which(str(Path(sys.executable).parent / name))
+        or shutil.which(name)
+        or shutil.which(f"/usr/sbin/{name}")
+        or ""
+    )
+
+
+def skitai(mount: str, *flags: str, name: str = OURS) -> Contender:
+    """This server with its request log on.
+
+    :param mount: "file.py:app" of the apps' folder, or an absolute folder.
+    """
+
+    def command(place: Place) -> list[str]:
+        var, log = place.folder / "var", place.folder / "log"
+        paths = ["--varpath", str(var), "--logpath", str(log)]
+        return [sys.executable, str(APPS / "ours.py"), "--port", str(place.port), *paths, *flags]
+
+    return Contender(name, "skitai.api", command, {"BENCH_MOUNT": mount})
+
+
+def granian(interface: str, app: str, *flags: str, name: str = "granian") -> Contender:
+    def command(place: Place) -> list[str]:
+        where = ["--host", "127.0.0.1", "--port", str(place.port)]
+        return [sys.executable, "-m", "granian", "--interface", interface, *where, *flags, app]
+
+    return Contender(name, "granian", command)
+
+
+def uvicorn(app: str, *flags: str, name: str = "uvicorn") -> Contender:
+    def command(place: Place) -> list[str]:
+        return [sys.executable, "-m", "uvicorn", "--port", str(place.port), *flags, app]
+
+    return Contender(name, "uvicorn", command)
+
+
+def gunicorn(app: str, *flags: str, threads: int = 4, name: str = "gunicorn gthread") -> Contender:
+    def command(place: Place) -> list[str]:
+        kind = ["--worker-class", "gthread", "--threads", str(threads)] if threads else []
+        return [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{place.port}", *kind, *flags, app]
+
+    return Contender(name, "gunicorn", command)
+
+
+def uwsgi(*flags: str, app: str = "", threads: int = 4, router: bool = False) -> Contender:
+    """uWSGI speaking HTTP/1.1 itself (each connection then holds a thread), or behind its own HTTP router."""
+
+    def command(place: Place) -> list[str]:
+        where = f"127.0.0.1:{place.port}"
+        listen = ["--http", where, "--http-keepalive"] if router else ["--http11-socket", where]
+        run = ["--module", app, "--threads", str(threads)] if app else []
+        # For an app to be found in the virtual environment whatever Python the wheel was built in.
+        venv = ["--virtualenv", sys.prefix] if sys.prefix != sys.base_prefix else []
+        return [program("uwsgi"), "--master", *listen, *run, *venv, "--pythonpath", str(ROOT), "--die-on-term", *flags]
+
+    return Contender("uwsgi http router" if router else "uwsgi", "!uwsgi", command)
+
+
+def bjoern(app: str) -> Contender:
+    def command(place: Place) -> list[str]:
+        return [sys.executable, "-m", "benchmarks.apps.bjoern_server", app, str(place.port)]
+
+    return Contender("bjoern", "bjoern", command)
+
+
+def waitress(app: str, threads: int = 4) -> Contender:
+    def command(place: Place) -> list[str]:
+        return [sys.executable, "-m", "waitress", "--listen", f"127.0.0.1:{place.port}", "--threads", str(threads), app]
+
+    return Contender("waitress", "waitress", command)
+
+
+NGINX = """\
+daemon off;
+worker_processes 1;
+worker_rlimit_nofile 20000;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 15000; }}
+http {{
+  include /etc/nginx/mime.types;
+  sendfile on;
+  tcp_nopush on;
+  access_log {folder}/access.log;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{ {location} }}
+  }}
+}}
+"""
+
+
+def nginx(location: str, name: str = "nginx") -> Contender:
+    """nginx with a configuration of its own, its access log on as by default."""
+
+    def command(place: Place) -> list[str]:
+        config = place.folder / "nginx.conf"
+        config.write_text(NGINX.format(folder=place.folder, port=place.port, location=location), "utf-8")
+        place.folder.chmod(0o755)  # its worker is another user when we are root
+        return [program("nginx"), "-p", str(place.folder), "-c", str(config), "-e", str(place.folder / "error.log")]
+
+    return Contender(name, "!nginx", command)
+
+
+def versions() -> dict[str, str]:
+    """What was measured, by name; "absent" for what is not here."""
+    found = {}
+    for name in ("skitai", "granian", "uvicorn", "uvloop", "gunicorn", "pyuwsgi", "bjoern", "waitress", "flask", "fastapi"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "absent"
+    if path := program("nginx"):
+        said = subprocess.run([path, "-v"], capture_output=True, text=True, timeout=5, check=False).stderr
+        number = re.search(r"nginx/([\d.]+)", said)
+        found["nginx"] = number[1] if number else "?"
+    else:
+        found["nginx"] = "absent"
+    return found

@@ -1,0 +1,81 @@
+"""Load on a server: by `wrk` where it is installed, otherwise by the client of this package."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.processes import LOAD_CORE, pinned
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the clients do.
+
+    :ivar connections: kept alive, one request at a time on each.
+    :ivar body_bytes: of a POST; 0 for a GET.
+    :ivar answer: what every answer's body must be (checked once before the load), or its length.
+    """
+
+    path: str = "/"
+    connections: int = 32
+    body_bytes: int = 0
+    answer: bytes | int = b"Hello, World!"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the clients saw.
+
+    :ivar errors: connections refused or broken, time-outs, and answers other than 2xx.
+    """
+
+    requests: int
+    seconds: float
+    p50_us: float
+    p99_us: float
+    errors: int
+
+
+LUA = """\
+wrk.method = "{method}"
+{body}
+done = function(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format(
+    '\\n{{"requests":%d,"seconds":%f,"p50_us":%f,"p99_us":%f,"errors":%d}}\\n', summary.requests, summary.duration / 1e6,
+    latency:percentile(50), latency:percentile(99), e.connect + e.read + e.write + e.timeout + e.status))
+end
+"""
+
+
+def generator() -> str:
+    """The name of the load generator in use."""
+    return "wrk" if shutil.which("wrk") else "benchmarks.client"
+
+
+def apply(load: Load, port: int, seconds: float, folder: Path) -> Result:
+    """Put `load` on a port of 127.0.0.1 for about `seconds`.
+
+    :param folder: for the generator's own files.
+    :raises RuntimeError: the generator failed.
+    """
+    url = f"http://127.0.0.1:{port}{load.path}"
+    if generator() == "wrk":
+        script = folder / "load.lua"
+        body = f'wrk.body = string.rep("x", {load.body_bytes})' if load.body_bytes else ""
+        script.write_text(LUA.format(method="POST" if load.body_bytes else "GET", body=body), "ascii")
+        command = ["wrk", "-t1", f"-c{load.connections}", f"-d{max(1, round(seconds))}s", "-s", str(script), url]
+    else:
+        command = [sys.executable, "-m", "benchmarks.client", str(port), load.path]
+        command += [str(load.connections), str(seconds), str(load.body_bytes)]
+    done = subprocess.run(
+        pinned(LOAD_CORE, command), capture_output=True, text=True, timeout=seconds + 30, start_new_session=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} failed with {done.returncode}: {done.stderr.strip()[-300:]}")
+    return Result(**json.loads(done.stdout.strip().splitlines()[-1]))
