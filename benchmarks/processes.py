@@ -155,13 +155,17 @@ class Running:
 
 @contextmanager
 def told_to_stop() -> Iterator[None]:
-    """SIGTERM ends the benchmark as Ctrl-C does: through every `with`, so that no server is left behind."""
+    """SIGTERM ends the benchmark as Ctrl-C does: through every `with`, so that no server is left behind.
+
+    Ctrl-C works too where a shell had SIGINT ignored, as it does for commands in the background.
+    """
 
     def stop(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
