@@ -1,0 +1,323 @@
+"""Static files as an app: GET and HEAD from a mounted folder (RFC 9110, sections 8.8, 13 and 14).
+
+`Static.find` tells the pipeline whether a request means a file here; `Static.serve` answers it. A small file costs a few
+look-ups per request: its response fields and its bytes are kept by `StaticFolder`, what the request's fields ask for is kept
+beside them.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+from time import time
+from typing import IO, Any, NamedTuple, cast
+
+from skitai.config.tree import Config, Folder, Mount
+from skitai.errors import Answerable, NotFound
+from skitai.exchange import BodyMode, Context, Exchange
+from skitai.http import coding, conditional, ranges
+from skitai.http.conditional import Conditions
+from skitai.http.head import Fields
+from skitai.http.ranges import Span
+from skitai.worker.apps.folder import Entry, Limits, Pairs, Stamp, StaticFolder, Variant
+
+ALLOW = ("Allow", "GET, HEAD, OPTIONS")
+FORM = "static"
+
+
+class Wishes(NamedTuple):
+    """What the fields of a request ask of a file.
+
+    :ivar plain: nothing: the whole file, whatever its state.
+    """
+
+    plain: bool
+    accept_encoding: str
+    conditions: Conditions
+    range: str | None
+
+
+class Verdict(NamedTuple):
+    """How a request for a file is answered: 200, 206 (with what of it), 304, 412 or 416."""
+
+    status: int
+    spans: tuple[Span, ...] = ()
+
+
+def read_wishes(fields: Fields) -> Wishes:
+    """What a field section asks of a file; made once per section."""
+
+    def value(name: bytes) -> str | None:
+        raw = fields.get(name)
+        return None if raw is None else raw.decode("latin-1")
+
+    conditions = Conditions(
+        value(b"if-match"),
+        value(b"if-unmodified-since"),
+        value(b"if-none-match"),
+        value(b"if-modified-since"),
+        value(b"if-range"),
+    )
+    wanted = value(b"range")
+    return Wishes(wanted is None and not any(conditions), fields.text("accept-encoding"), conditions, wanted)
+
+
+def judge(method: str, wishes: Wishes, variant: Variant, limit: int, now: float) -> Verdict:
+    """Preconditions first, then the range (RFC 9110, section 13.2.2).
+
+    :param limit: most ranges of one request.
+    """
+    status = conditional.evaluate(method, wishes.conditions, variant.etag, variant.last_modified, now)
+    if status is not None:
+        return Verdict(status)
+    if wishes.range is None or method != "GET":  # section 14.2: Range means something to GET alone
+        return Verdict(200)
+    if not conditional.range_applies(wishes.conditions.if_range, variant.etag, variant.last_modified, now):
+        return Verdict(200)
+    spans = ranges.select(wishes.range, variant.size, limit)
+    if spans is None:
+        return Verdict(200)
+    return Verdict(206, spans) if spans else Verdict(416)
+
+
+def without(fields: Pairs, *names: str) -> Pairs:
+    return tuple(pair for pair in fields if pair[0] not in names)
+
+
+class Static:
+    """A static folder at a mount point.
+
+    :param mount: its target is a `Folder`.
+    """
+
+    body_mode = BodyMode.STREAM  # which leaves a body that nobody wants unread
+
+    def __init__(self, mount: Mount) -> None:
+        if not isinstance(mount.target, Folder):
+            raise TypeError(f"{mount.target!r} is not a folder")
+        self._mount = mount
+        self._path = mount.target.path
+        self._configure(Config())
+
+    def __repr__(self) -> str:
+        return f"<Static {self._mount.point} {self._path}>"
+
+    def _configure(self, config: Config) -> None:
+        # The memory is a worker's, the folders of a worker share it.
+        folders = max(1, sum(isinstance(mount.target, Folder) for mount in config.mounts))
+        options = config.static
+        limits = Limits(
+            options.static_cache_bytes // folders,
+            options.static_cache_file_bytes,
+            options.precompressed,
+            config.responses,
+        )
+        self._ranges = options.static_ranges
+        self._folder = StaticFolder(self._mount.point, self._path, limits, config.max_ages)
+
+    async def startup(self, context: Context) -> None:
+        self._configure(context.config)
+
+    async def shutdown(self) -> None:
+        """Nothing is open between requests."""
+
+    def find(self, raw_path: str) -> Entry | None:
+        """What a path means here, or None: then another app may answer. Cheap.
+
+        :param raw_path: of the request target, not decoded: an encoded slash must not look like one.
+        """
+        return self._folder.find(raw_path, int(time()))
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answer, also when there is nothing to find."""
+        entry = self.find(exchange.head.raw_path)
+        if entry is None:
+            exchange.fail(NotFound("no such file"))
+        else:
+            self.serve(exchange, entry)
+
+    def serve(self, exchange: Exchange, entry: Entry) -> None:
+        """Answer a request with what `find` found for it."""
+        head = exchange.head
+        method = head.method
+        if method not in {"GET", "HEAD"}:
+            self._refuse(exchange)
+            return
+        variant = entry.plain
+        if variant is None:
+            redirect(exchange)
+            return
+        wishes: Wishes | None = head.fields.forms.get(FORM)
+        if wishes is None:
+            wishes = head.fields.forms[FORM] = read_wishes(head.fields)
+        try:
+            if wishes.accept_encoding and entry.offered:
+                name = coding.choose(wishes.accept_encoding, entry.offered)
+                variant = (self._folder.coded(entry, name) if name else None) or variant
+            if wishes.plain:
+                content = variant.content
+                if content is None:
+                    content = self._folder.content(entry, variant)
+                if content is not None:
+                    exchange.respond(200, variant.fields, content)
+                    return
+            self._answer(exchange, entry, variant, wishes)
+        except (FileNotFoundError, NotADirectoryError):
+            exchange.fail(NotFound("no such file"))
+        except PermissionError:
+            exchange.fail(Answerable("this file may not be read", status=403))
+
+    @staticmethod
+    def _refuse(exchange: Exchange) -> None:
+        """RFC 9110, sections 9.3.7 and 15.5.6."""
+        if exchange.head.method == "OPTIONS":
+            exchange.respond(204, (ALLOW,))
+        else:
+            exchange.fail(Answerable(f"a file has no {exchange.head.method}", status=405, fields=(ALLOW,)))
+
+    def _answer(self, exchange: Exchange, entry: Entry, variant: Variant, wishes: Wishes) -> None:
+        method, now = exchange.head.method, time()
+        verdict = judge(method, wishes, variant, self._ranges, now)
+        if verdict.status in {200, 206}:
+            content = self._folder.content(entry, variant)
+            if content is not None:
+                send_from_memory(exchange, variant, verdict, content)
+                return
+            descriptor = self._folder.open(variant)
+            stamp = Stamp.of(os.fstat(descriptor))
+            if stamp != variant.stamp:  # it changed since it was found: what is open now is what counts
+                variant = Variant(variant.path, stamp, variant.coding)
+                variant.describe(entry.media_type, entry.max_age, bool(entry.offered), int(now))
+                verdict = judge(method, wishes, variant, self._ranges, now)
+            file = os.fdopen(descriptor, "rb", buffering=0)
+            if verdict.status in {200, 206}:
+                send_from_file(exchange, variant, verdict, file)
+                return
+            file.close()
+        send_without_content(exchange, variant, verdict)
+
+
+def redirect(exchange: Exchange) -> None:
+    """To the same path with a slash. It begins with exactly one, so it cannot name another host."""
+    head = exchange.head
+    location = f"{head.raw_path}/?{head.query}" if head.query else f"{head.raw_path}/"
+    exchange.respond(308, (("Location", location),))
+
+
+def send_without_content(exchange: Exchange, variant: Variant, verdict: Verdict) -> None:
+    if verdict.status == 304:
+        exchange.respond(304, variant.unchanged)
+    elif verdict.status == 412:
+        exchange.fail(Answerable("the file is not in the state that the request demands", status=412))
+    else:
+        fields = (("Content-Range", ranges.unsatisfied_range(variant.size)),)
+        exchange.fail(Answerable(f"no such range in {variant.size} bytes", status=416, fields=fields))
+
+
+def send_from_memory(exchange: Exchange, variant: Variant, verdict: Verdict, content: bytes) -> None:
+    if verdict.status == 200:
+        exchange.respond(200, variant.fields, content)
+    elif len(verdict.spans) == 1:
+        start, stop = verdict.spans[0]
+        exchange.respond(206, part_fields(variant, verdict.spans[0]), content[start:stop])
+    else:
+        fields, pieces = multipart(variant, verdict.spans)
+        body = b"".join(piece if isinstance(piece, bytes) else content[piece[0] : piece[1]] for piece in pieces)
+        exchange.respond(206, fields, body)
+
+
+def send_from_file(exchange: Exchange, variant: Variant, verdict: Verdict, file: IO[bytes]) -> None:
+    """Takes the file over: it is closed when it is sent, or here."""
+    source, fields, offset, count = file, variant.fields, 0, variant.size
+    if len(verdict.spans) == 1:
+        offset, stop = verdict.spans[0]
+        count = stop - offset
+        fields = part_fields(variant, verdict.spans[0])
+    elif verdict.spans:
+        fields, pieces = multipart(variant, verdict.spans)
+        source, count = cast("IO[bytes]", Parts(file, pieces)), sum(map(length, pieces))
+    if not exchange.start(verdict.status, fields):
+        source.close()
+    elif exchange.head.method == "HEAD":
+        source.close()
+        exchange.finish()
+    else:
+        exchange.send_file(source, offset, count)
+
+
+def part_fields(variant: Variant, span: Span) -> Pairs:
+    """Of a 206 with one part (RFC 9110, section 15.3.7.1)."""
+    return (
+        *without(variant.fields, "Content-Length"),
+        ("Content-Length", str(span[1] - span[0])),
+        ("Content-Range", ranges.content_range(span, variant.size)),
+    )
+
+
+def multipart(variant: Variant, spans: tuple[Span, ...]) -> tuple[Pairs, list[bytes | Span]]:
+    """Fields and body of a 206 with several parts (RFC 9110, section 14.6); spans in the body stand for their bytes."""
+    boundary = secrets.token_hex(16)
+    media_type = dict(variant.fields)["Content-Type"]
+    pieces: list[bytes | Span] = []
+    for span in spans:
+        content_range = ranges.content_range(span, variant.size)
+        lead = f"\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {content_range}\r\n\r\n"
+        pieces += [lead.encode("latin-1"), span]
+    pieces.append(f"\r\n--{boundary}--\r\n".encode("ascii"))
+    fields = (
+        ("Content-Type", f"multipart/byteranges; boundary={boundary}"),
+        *without(variant.fields, "Content-Type", "Content-Length"),
+        ("Content-Length", str(sum(map(length, pieces)))),
+    )
+    return fields, pieces
+
+
+def length(piece: bytes | Span) -> int:
+    return len(piece) if isinstance(piece, bytes) else piece[1] - piece[0]
+
+
+class Parts(io.RawIOBase):
+    """Texts and parts of a file, one after the other, as one file that is read from its beginning to its end.
+
+    :param file: closed together with this one.
+    """
+
+    def __init__(self, file: IO[bytes], pieces: list[bytes | Span]) -> None:
+        super().__init__()
+        self._file = file
+        self._pieces = pieces
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence != os.SEEK_SET:
+            raise io.UnsupportedOperation("only positions from the beginning")
+        self._at = offset
+        return offset
+
+    def readinto(self, buffer: Any) -> int:
+        skip = self._at
+        for piece in self._pieces:
+            size = length(piece)
+            if skip < size:
+                count = min(size - skip, len(buffer))
+                if isinstance(piece, bytes):
+                    data = piece[skip : skip + count]
+                else:
+                    self._file.seek(piece[0] + skip)
+                    data = self._file.read(count)
+                buffer[: len(data)] = data
+                self._at += len(data)
+                return len(data)
+            skip -= size
+        return 0
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
