@@ -14,7 +14,7 @@ Rules, for implementers and users:
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from skitai.http.head import Fields, Head
@@ -93,7 +93,7 @@ class Exchange(Protocol):
     def txn(self) -> tuple[str, str]:
         """Global and local transaction id."""
 
-    def respond(self, status: int, fields: Iterable[tuple[Any, Any]], body: bytes = b"", reason: str = "") -> bool:
+    def respond(self, status: int, fields: Sequence[tuple[Any, Any]], body: bytes = b"", reason: str = "") -> bool:
         """Send a complete response in one write; False when the response had begun already.
 
         :param fields: names and values, str (latin-1) or bytes. Content-Length, Date, Server and Connection are the
@@ -101,7 +101,7 @@ class Exchange(Protocol):
         :param reason: reason phrase; the standard one by default.
         """
 
-    def start(self, status: int, fields: Iterable[tuple[Any, Any]], reason: str = "") -> bool:
+    def start(self, status: int, fields: Sequence[tuple[Any, Any]], reason: str = "") -> bool:
         """Begin a response whose body follows through `write`. The head leaves with the first write or `finish`."""
 
     def write(self, data: bytes) -> Flow:
@@ -116,7 +116,7 @@ class Exchange(Protocol):
         The file is read off the loop when it is large; the client's pace is kept.
         """
 
-    def inform(self, status: int, fields: Iterable[tuple[Any, Any]] = ()) -> None:
+    def inform(self, status: int, fields: Sequence[tuple[Any, Any]] = ()) -> None:
         """Send an interim response: 100, 103 (RFC 9110, section 15.2)."""
 
     def fail(self, error: BaseException) -> None:
@@ -142,6 +142,9 @@ class App(Protocol):
 
     async def startup(self, context: Context) -> None:
         """Runs in the loop before the worker accepts connections."""
+
+    in_threads: bool
+    """Where `Exchange.resume` runs jobs: the worker's threads or its loop."""
 
     def handle(self, exchange: Any) -> None:
         """Take a request; returns at once. The exchange is finished now, later, or from a thread."""

@@ -40,6 +40,7 @@ class RequestLog:
 
     `add` may be called from any thread; everything else belongs to the loop's.
 
+    :ivar transactions: gives the requests their ids.
     :param path: the file; "" for none.
     :param console: write to standard output as well.
     :param off: paths that are not logged: ``"*.css"`` ends with, anything else begins with. "/" itself is always logged.
@@ -48,7 +49,6 @@ class RequestLog:
 
     def __init__(
         self,
-        transactions: Transactions,
         worker: str,
         path: str = "",
         console: bool = False,
@@ -56,7 +56,7 @@ class RequestLog:
         as_json: bool = False,
         off: tuple[str, ...] = (),
     ) -> None:
-        self._transactions = transactions
+        self.transactions = Transactions()
         self._worker = worker
         self._path = path
         self._console = console
@@ -140,7 +140,7 @@ class RequestLog:
         second = int(ended)
         if second != self._second:
             self._second, self._stamp = second, time.strftime("%Y.%m.%d %H:%M:%S", time.localtime(second))
-        txn = self._transactions.ids(serial, head.fields)
+        txn = self.transactions.ids(serial, head.fields)
         return (
             f"{self._stamp} {client or '-'} {forms[0]} {received} {status} {sent} {txn[0]} {txn[1]} "
             f"{quoted(user) if user else '-'} {forms[1]} {self._worker} {connections} "
@@ -167,7 +167,7 @@ class RequestLog:
         fields = head.fields
         if self.is_off(head.raw_path):
             return ""
-        txn = self._transactions.ids(serial, fields)
+        txn = self.transactions.ids(serial, fields)
         local = time.localtime(ended)
         content_type = next((str(value) for name, value in answer if name in CONTENT_TYPE), "")
         line = {

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from typing import Any
 
 from skitai.errors import BadRequest
+from skitai.protocols.http1.response import checked
 
 CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;[\t -~\x80-\xff]*)?").fullmatch
 LONGEST_SIZE_LINE = 64
@@ -105,6 +108,14 @@ class ChunkedDecoder:
         self.trailers = data[at : end + 4]
         self.done = True
         return end + 4
+
+
+def end_with(trailers: Iterable[tuple[Any, Any]]) -> bytes:
+    """The end of a body with a trailer section.
+
+    :raises ValueError: a field that must not be sent.
+    """
+    return b"0\r\n" + "".join(checked(field)[1] for field in trailers).encode("latin-1") + b"\r\n"
 
 
 def encode(data: bytes) -> bytes:

@@ -1,0 +1,56 @@
+"""Engines: how a worker's event loop is made and how it listens. asyncio's interface is what all of them offer.
+
+Found by name: the table below, then the entry points of the group ``skitai.engines``, each of which loads a class with the
+two methods of `Engine`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+from skitai.errors import StartError
+
+TABLE = {
+    "asyncio": "skitai.worker.engines.stdlib:AsyncioEngine",
+    "uvloop": "skitai.worker.engines.uvloop:UvloopEngine",
+}
+GROUP = "skitai.engines"
+
+
+class Engine(Protocol):
+    def new_loop(self) -> asyncio.AbstractEventLoop:
+        """Make a loop and set it as the thread's."""
+
+    async def listen(
+        self, factory: Callable[[], asyncio.Protocol], sock: socket.socket, backlog: int
+    ) -> asyncio.AbstractServer:
+        """Accept on a listening socket, which belongs to the server returned.
+
+        :param backlog: of the socket; asyncio listens again with its own otherwise, and shrinks the shared queue.
+        """
+
+
+def find(name: str, load_object: Callable[[str], Any]) -> Engine:
+    """The engine of that name.
+
+    :param load_object: the importer of "module:attribute".
+    :raises StartError: there is none.
+    """
+    if name == "auto":
+        try:
+            return find("uvloop", load_object)
+        except ImportError:
+            return find("asyncio", load_object)
+    dotted = TABLE.get(name)
+    if dotted is not None:
+        engine: Engine = load_object(dotted)()
+        return engine
+    for entry in entry_points(group=GROUP):
+        if entry.name == name:
+            return entry.load()()  # type: ignore[no-any-return]
+    known = ", ".join(["auto", *TABLE, *(entry.name for entry in entry_points(group=GROUP))])
+    raise StartError(f"no engine is named {name!r}; there are {known}")

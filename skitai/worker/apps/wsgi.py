@@ -1,0 +1,390 @@
+"""WSGI apps (PEP 3333): the environ from cached parts, the call, and every kind of result.
+
+The request body is complete before the app is called, so a thread never waits for a client. A client that reads slowly parks
+the iterator, not the thread: it goes on in any thread once the client has taken what was written.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, Any, Protocol
+
+from skitai.config.tree import Mount
+from skitai.exchange import BodyMode, Context, Exchange, Flow, Head
+from skitai.was.context import current
+
+log = logging.getLogger("skitai.app")
+
+Environ = dict[str, Any]
+
+SPOOL_BYTES = 262144
+
+
+class Loaded(Protocol):
+    """What `loading` hands over."""
+
+    app: Any
+
+
+class ErrorStream(io.TextIOBase):
+    """`wsgi.errors`: lines written by the app go to the app log."""
+
+    def __init__(self) -> None:
+        self._partial = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._partial = (self._partial + text).split("\n")
+        for line in lines:
+            log.error("%s", line)
+        return len(text)
+
+    def flush(self) -> None:
+        if self._partial:
+            self._partial, rest = "", self._partial
+            log.error("%s", rest)
+
+
+class FileWrapper:
+    """`wsgi.file_wrapper` (PEP 3333, "Optional Platform-Specific File Handling")."""
+
+    def __init__(self, file: Any, block_size: int = 65536) -> None:
+        self.file = file
+        self.block_size = block_size
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(lambda: self.file.read(self.block_size), b"")
+
+    def close(self) -> None:
+        if hasattr(self.file, "close"):
+            self.file.close()
+
+    def extent(self) -> tuple[int, int] | None:
+        """Offset and count of what is left of a regular file; None for anything else."""
+        try:
+            status = os.fstat(self.file.fileno())
+            offset = self.file.tell()
+        except (AttributeError, OSError, ValueError):
+            return None
+        return (offset, status.st_size - offset) if stat.S_ISREG(status.st_mode) else None
+
+
+class Wsgi:
+    """Serves a WSGI callable at a mount point."""
+
+    body_mode = BodyMode.WHOLE
+    in_threads = True
+
+    def __init__(self, loaded: Loaded, mount: Mount) -> None:
+        self.app = loaded.app
+        self.debug = bool(getattr(self.app, "debug", False))
+        self.point = mount.point.encode("utf-8").decode("latin-1")
+        self.script_name = self.point.rstrip("/")
+        self.limits = mount.pref.config
+        self._errors = ErrorStream()
+        self._base: Environ = {}
+        self._submit: Callable[[Callable[[], None]], None]
+
+    async def startup(self, context: Context) -> None:
+        threads = context.config.server.threads
+        self._submit = context.run_in_thread
+        self._base = {
+            "wsgi.version": (1, 0),
+            "wsgi.errors": self._errors,
+            "wsgi.multithread": threads > 1,
+            "wsgi.multiprocess": context.config.server.workers > 1,
+            "wsgi.run_once": False,
+            "wsgi.file_wrapper": FileWrapper,
+            "wsgi.input_terminated": True,
+            "SCRIPT_NAME": self.script_name,
+            "SERVER_SOFTWARE": context.config.server.server_name or "Skitai",
+        }
+
+    async def shutdown(self) -> None:
+        self._errors.flush()
+
+    def handle(self, exchange: Any) -> None:
+        self._submit(Call(self, exchange).run)
+
+    def environ(self, exchange: Exchange) -> Environ:
+        """A new environ, joined from the parts that peer and head keep."""
+        head = exchange.head
+        forms = exchange.peer.forms
+        try:
+            template = forms[self]
+        except KeyError:
+            template = forms[self] = self._base | self._peer_part(exchange)
+        forms = head.forms
+        try:
+            part = forms[self]
+        except KeyError:
+            part = forms[self] = self._head_part(head)
+        environ: Environ = template | part
+        environ["wsgi.input"] = exchange.body.open()
+        if head.length < 0:
+            environ["CONTENT_LENGTH"] = str(getattr(exchange.body, "size", 0))
+        return environ
+
+    @staticmethod
+    def _peer_part(exchange: Exchange) -> Environ:
+        peer = exchange.peer
+        return {
+            "REMOTE_ADDR": peer.client,
+            "REMOTE_PORT": str(peer.client_port),
+            "SERVER_NAME": peer.server or "localhost",
+            "SERVER_PORT": str(peer.server_port or (443 if peer.scheme == "https" else 80)),
+            "wsgi.url_scheme": peer.scheme,
+        }
+
+    def _head_part(self, head: Head) -> Environ:
+        part: Environ = {
+            "REQUEST_METHOD": head.method,
+            "PATH_INFO": head.path[len(self.script_name) :],
+            "QUERY_STRING": head.query,
+            "REQUEST_URI": head.target,
+            "RAW_URI": head.target,
+            "SERVER_PROTOCOL": f"HTTP/{head.version}",
+        }
+        fields = head.fields.forms.get("environ")
+        if fields is None:
+            fields = head.fields.forms["environ"] = environ_fields(head)
+        return part | fields
+
+
+def environ_fields(head: Head) -> Environ:
+    """The fields as environ items. Names with underscores are left out, for they would pass for others (X_Forwarded_For)."""
+    items: Environ = {}
+    for name, _ in head.fields.pairs:
+        if b"_" in name:
+            continue
+        key = name.decode("latin-1").upper().replace("-", "_")
+        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            key = "HTTP_" + key
+        items[key] = (head.fields.get(name) or b"").decode("latin-1")
+    return items
+
+
+class Call:
+    """One call of an app, from its environ to the end of its result."""
+
+    __slots__ = (
+        "_fields",
+        "_iterator",
+        "_overflow",
+        "_reason",
+        "_result",
+        "_started",
+        "_status",
+        "_wsgi",
+        "exchange",
+    )
+
+    def __init__(self, wsgi: Wsgi, exchange: Any) -> None:
+        self._wsgi = wsgi
+        self.exchange = exchange
+        self._status = 0
+        self._started = False
+        self._overflow: IO[bytes] | None = None
+        self._result: Any = None
+
+    def run(self) -> None:
+        """Call the app and send what it returns. Errors become answers; nothing is raised."""
+        exchange = self.exchange
+        exchange.taken = True
+        if exchange.phase or exchange.gone:
+            return  # answered by somebody else, or nobody is waiting any more
+        current.set(exchange)
+        try:
+            wsgi = self._wsgi
+            result = self._result = wsgi.app(wsgi.environ(exchange), self.start_response)
+            kind = type(result)
+            if kind is list or kind is tuple:
+                self._send_whole(result[0] if len(result) == 1 else join(result))
+            elif kind is bytes or kind is str:
+                self._send_whole(result)
+            else:
+                self._send_iterable(result)
+        except Exception as error:  # noqa: BLE001 - the app's errors, whatever they are, become answers
+            self._end()
+            exchange.fail(error)
+        finally:
+            current.set(None)
+
+    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
+        """PEP 3333's `start_response`."""
+        if exc_info is not None:
+            try:
+                if self._started:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None
+        elif self._status:
+            raise AssertionError("start_response was called before, and without exc_info")
+        known = STATUS.get(status)
+        if known is None:
+            known = parse_status(status)
+            if len(STATUS) < MOST_STATUSES:
+                STATUS[status] = known
+        self._status, self._reason = known
+        self._fields = headers
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        """PEP 3333's `write`, for apps that cannot return an iterable. Behind a slow client, the rest is spooled."""
+        if self._overflow is not None:
+            self._overflow.write(data)
+            return
+        self._begin()
+        if self.exchange.write(data) is Flow.WAIT:
+            self._overflow = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - `send_file` closes it
+
+    def _begin(self) -> None:
+        if not self._started:
+            if not self._status:
+                raise AssertionError("the app sent a body before it called start_response")
+            self._started = True
+            self.exchange.start(self._status, self._fields, self._reason)
+
+    def _send_whole(self, body: Any) -> None:
+        """Answer with a body that is all there."""
+        if type(body) is not bytes:
+            body = as_bytes(body)
+        if self._started:
+            self.write(body)
+            self._finish()
+            return
+        if not self._status:
+            raise AssertionError("the app returned before it called start_response")
+        self.exchange.respond(self._status, self._fields, body, self._reason)
+
+    def _send_iterable(self, result: Any) -> None:
+        if result is None:
+            raise TypeError("the app returned None; an iterable of bytes is wanted")
+        if isinstance(result, FileWrapper) and not self._started and self._overflow is None:
+            extent = result.extent()
+            if extent is not None and self._status:
+                self._send_file(result, *extent)
+                return
+        self._iterator = iter(result)
+        self._pump()
+
+    def _send_file(self, wrapper: FileWrapper, offset: int, count: int) -> None:
+        """A regular file: its length is known, and it is read where no thread of the pool waits."""
+        declared = next((value for name, value in self._fields if name.lower() == "content-length"), None)
+        if declared is None:
+            self._fields = [*self._fields, ("Content-Length", str(count))]
+        else:
+            count = min(count, int(declared))
+        self._begin()
+        self._result = None  # closing it is the sender's business now
+        self.exchange.send_file(wrapper.file if hasattr(wrapper.file, "fileno") else wrapper, offset, count)
+
+    def _pump(self) -> None:
+        """Send what the iterator yields until it ends or the client is slow."""
+        exchange = self.exchange
+        for data in self._iterator:
+            if type(data) is not bytes:
+                data = as_bytes(data)
+            if not data:
+                continue
+            if self._overflow is not None:
+                self._overflow.write(data)
+                continue
+            if not self._started:
+                if not self._status:
+                    raise AssertionError("the app sent a body before it called start_response")
+                if len(data) == self._declared():
+                    exchange.respond(self._status, self._fields, data, self._reason)
+                    self._end()
+                    return
+                self._begin()
+            flow = exchange.write(data)
+            if flow is Flow.WAIT:
+                exchange.when_writable(lambda: self._wsgi._submit(self._go_on))
+                return
+            if flow is Flow.GONE:
+                self._end()
+                return
+        self._end_of_body()
+
+    def _declared(self) -> int:
+        for name, value in self._fields:
+            if name.lower() == "content-length":
+                return int(value) if value.isdigit() else -1
+        return -1
+
+    def _go_on(self) -> None:
+        """Take a parked iterator up again, in whatever thread is free."""
+        current.set(self.exchange)
+        try:
+            if self.exchange.gone:
+                self._end()
+            else:
+                self._pump()
+        except Exception as error:  # noqa: BLE001 - as in `run`
+            self._end()
+            self.exchange.fail(error)
+        finally:
+            current.set(None)
+
+    def _end_of_body(self) -> None:
+        if self._started:
+            self._finish()
+        elif not self._status:
+            raise AssertionError("the app returned before it called start_response")
+        else:
+            self.exchange.respond(self._status, self._fields, b"", self._reason)
+        self._end()
+
+    def _finish(self) -> None:
+        if self._overflow is None:
+            self.exchange.finish()
+            return
+        overflow, self._overflow = self._overflow, None
+        self.exchange.when_writable(lambda: self.exchange.send_file(overflow, 0, overflow.seek(0, os.SEEK_END)))
+
+    def _end(self) -> None:
+        """Close the result, as PEP 3333 demands whatever happened."""
+        result, self._result = self._result, None
+        close = getattr(result, "close", None)
+        if close is not None:
+            try:
+                close()
+            except Exception:
+                log.exception("close() of the app's result failed", extra={"txn": self.exchange.txn})
+
+
+MOST_STATUSES = 256
+STATUS: dict[str, tuple[int, str]] = {}
+"""Status lines as apps write them, parsed."""
+
+
+def parse_status(status: Any) -> tuple[int, str]:
+    """ "404 Not Found" as (404, "Not Found").
+
+    :raises ValueError: it is not a status line's end.
+    """
+    if not isinstance(status, str) or len(status) < 3 or not status[:3].isdigit() or status[3:4] not in ("", " "):
+        raise ValueError(f"{status!r} is not a status like '200 OK'")
+    return int(status[:3]), status[4:]
+
+
+def as_bytes(data: Any) -> bytes:
+    """A piece of a body; str is taken as UTF-8, although PEP 3333 wants bytes.
+
+    :raises TypeError: neither.
+    """
+    if isinstance(data, str):
+        return data.encode("utf-8")
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    raise TypeError(f"the app's body has a {type(data).__name__}; bytes are wanted")
+
+
+def join(pieces: Iterable[Any]) -> bytes:
+    """All pieces as one."""
+    return b"".join(piece if type(piece) is bytes else as_bytes(piece) for piece in pieces)

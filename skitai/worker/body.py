@@ -1,0 +1,225 @@
+"""Request bodies as apps see them: whole (memory, then a spool file) or as a stream."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import tempfile
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import IO, TYPE_CHECKING, Protocol
+
+from skitai.errors import Gone
+
+if TYPE_CHECKING:
+    from skitai.worker.server import Services
+
+STREAM_BYTES = 131072
+"""Read ahead of an app that takes its body as a stream."""
+
+
+class Sink(Protocol):
+    """Takes a body from the wire. All methods belong to the loop's thread."""
+
+    def add(self, data: bytes) -> None: ...
+    def end(self) -> None: ...
+    def lost(self) -> None: ...
+
+
+class NoBody:
+    """The body of a request that has none."""
+
+    __slots__ = ()
+
+    def open(self) -> IO[bytes]:
+        return io.BytesIO()
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        nothing: tuple[bytes, ...] = ()
+        for piece in nothing:
+            yield piece
+
+    def lost(self) -> None: ...
+
+
+NO_BODY = NoBody()
+
+
+class Discard:
+    """Takes what is left of a body that nobody wants."""
+
+    __slots__ = ()
+
+    def add(self, data: bytes) -> None: ...
+    def end(self) -> None: ...
+    def lost(self) -> None: ...
+
+
+DISCARD = Discard()
+
+
+class WholeBody:
+    """Collects a body, then calls `ready`. What exceeds the memory allowed goes to an unnamed file, written off the loop.
+
+    :param pace: called with True when the client should pause, because the disk is slower, and False to go on.
+    :param ready: called once the body is complete, with None, or with the error of the disk.
+    """
+
+    __slots__ = ("_file", "_memory", "_pace", "_pieces", "_ready", "_services", "_size", "_writing", "complete")
+
+    def __init__(self, services: Services, pace: Callable[[bool], None], ready: Callable[[OSError | None], None]) -> None:
+        self._services = services
+        self._pace = pace
+        self._ready = ready
+        self._pieces: list[bytes] = []
+        self._memory = 0
+        self._size = 0
+        self._file: IO[bytes] | None = None
+        self._writing = False
+        self.complete = False
+
+    def add(self, data: bytes) -> None:
+        size = len(data)
+        self._pieces.append(data)
+        self._memory += size
+        self._size += size
+        services = self._services
+        services.body_bytes += size
+        limits = services.config.bodies
+        if self._memory > limits.body_memory_bytes or services.body_bytes > limits.worker_body_bytes:
+            self._spool()
+
+    def end(self) -> None:
+        self.complete = True
+        if self._writing:
+            return
+        if self._file is not None and self._pieces:
+            self._spool()
+        else:
+            self._ready(None)
+
+    def lost(self) -> None:
+        """The client left: what was collected is of no use."""
+        self._services.body_bytes -= self._memory
+        self._memory = 0
+        self._pieces = []
+        if not self._writing:
+            self._close()
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _spool(self) -> None:
+        if self._writing:
+            self._pace(True)
+            return
+        self._writing = True
+        pieces, self._pieces = self._pieces, []
+        size, self._memory = self._memory, 0
+        future = self._services.disk.submit(self._write, pieces)
+        future.add_done_callback(lambda done: self._services.on_loop(self._written, size, done.exception()))
+
+    def _write(self, pieces: list[bytes]) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(dir=self._services.spool_folder, buffering=0)  # noqa: SIM115 - `open` or `lost` ends it
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                view = view[self._file.write(view) :]
+
+    def _written(self, size: int, error: BaseException | None) -> None:
+        self._writing = False
+        self._services.body_bytes -= size
+        if error is not None:
+            self._close()
+            self._ready(error if isinstance(error, OSError) else OSError(str(error)))
+        elif self._pieces and (self.complete or self._memory > self._services.config.bodies.body_memory_bytes):
+            self._spool()
+        elif self.complete:
+            self._ready(None)
+        else:
+            self._pace(False)
+
+    def open(self) -> IO[bytes]:
+        """The whole body, from its beginning; the memory is the caller's from now on."""
+        self._services.body_bytes -= self._memory
+        self._memory = 0
+        pieces, self._pieces = self._pieces, []
+        if self._file is None:
+            return io.BytesIO(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        os.lseek(self._file.fileno(), 0, os.SEEK_SET)
+        file, self._file = self._file, None
+        return io.BufferedReader(file)  # type: ignore[type-var]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole body."""
+        return self._size
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        with self.open() as file:
+            while data := file.read(65536):
+                yield data
+
+
+class StreamBody:
+    """Hands a body on as it arrives; asks the client to pause while nobody takes it.
+
+    :param pace: as for `WholeBody`.
+    :param wanted: called when the app first asks; the time for 100 (Continue).
+    """
+
+    __slots__ = ("_ended", "_held", "_lost", "_pace", "_paused", "_pieces", "_waiter", "_wanted")
+
+    def __init__(self, pace: Callable[[bool], None], wanted: Callable[[], None]) -> None:
+        self._pieces: deque[bytes] = deque()
+        self._held = 0
+        self._paused = self._ended = self._lost = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._pace = pace
+        self._wanted = wanted
+
+    def add(self, data: bytes) -> None:
+        self._pieces.append(data)
+        self._held += len(data)
+        if self._held > STREAM_BYTES and not self._paused:
+            self._paused = True
+            self._pace(True)
+        self._wake()
+
+    def end(self) -> None:
+        self._ended = True
+        self._wake()
+
+    def lost(self) -> None:
+        self._lost = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def open(self) -> IO[bytes]:
+        raise TypeError("a streamed body cannot be opened whole")
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        if not self._pieces and not self._ended:
+            self._wanted()
+        while True:
+            while self._pieces:
+                data = self._pieces.popleft()
+                self._held -= len(data)
+                if self._paused and self._held <= STREAM_BYTES // 2:
+                    self._paused = False
+                    self._pace(False)
+                yield data
+            if self._ended:
+                return
+            if self._lost:
+                raise Gone("the client left before the end of its body")
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+            self._waiter = None

@@ -1,0 +1,219 @@
+"""What all connections share, whatever protocol they speak: the descriptor, and writing to it from any thread.
+
+The one lock guards the descriptor, the phase of the response and the order of the bytes. A thread writes to the socket only
+while it holds the lock, without blocking, and only when nothing waits; what the kernel does not take goes to the loop. Only
+the loop closes, and sets the descriptor to -1 under the lock before it does, so that no thread ever writes to a descriptor
+that means another connection by now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from abc import abstractmethod
+from collections.abc import Callable
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from skitai.exchange import Peer
+
+if TYPE_CHECKING:
+    from skitai.worker.server import Services
+
+LINGER_S = 2.0
+"""A connection closed with unread input listens this long, or the client would lose our answer to a reset."""
+
+
+class Connection(asyncio.Protocol):
+    """One client connection.
+
+    :ivar due: on the monotonic clock: when `overdue` has something to decide; `inf` for never.
+    :ivar spilled: bytes wait for the client, in the transport or on their way to it.
+    :ivar closing: no further request is read.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_drained_jobs",
+        "_flow_left",
+        "_flow_since",
+        "_handed",
+        "_lingering",
+        "closing",
+        "due",
+        "fd",
+        "lock",
+        "opened",
+        "peer",
+        "services",
+        "spilled",
+        "transport",
+    )
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.lock = threading.Lock()
+        self.fd = -1
+        self.spilled = False
+        self.closing = False
+        self._handed = 0
+        self._lingering = False
+        self._drained_jobs: list[Callable[[], None]] = []
+        self._flow_left = 0
+        self._flow_since = inf
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        transport.set_write_buffer_limits(0)
+        sock = transport.get_extra_info("socket")
+        self.fd = sock.fileno()
+        self.peer = make_peer(sock.family, transport.get_extra_info("sockname"), transport.get_extra_info("peername"))
+        self.opened = monotonic()
+        self.due = self.opened + self.services.config.timeouts.first_byte_s
+        self.services.connections.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        with self.lock:
+            self.fd = -1
+            jobs, self._drained_jobs = self._drained_jobs, []
+        self.services.connections.discard(self)
+        self.lost()
+        for job in jobs:
+            job()
+
+    @abstractmethod
+    def lost(self) -> None:
+        """The connection is gone; tell whoever works for it."""
+
+    @abstractmethod
+    def overdue(self, now: float) -> None:
+        """`due` has passed."""
+
+    @abstractmethod
+    def check_body(self, now: float) -> None:
+        """Once a second: refuse a body that comes too slowly."""
+
+    @abstractmethod
+    def retire(self) -> None:
+        """No further request after the one that is being answered; an idle client may linger."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Like `retire`, but an idle connection closes at once."""
+
+    @abstractmethod
+    def drained(self) -> None:
+        """Everything written has been taken."""
+
+    def put(self, data: bytes) -> None:
+        """Send; the caller holds the lock. Never blocks; what is not taken at once follows through the loop."""
+        if self.fd < 0:
+            return
+        if not self.spilled:
+            try:
+                taken = self.services.send(self.fd, data)
+            except OSError:
+                self.services.on_loop(self.abort)
+                return
+            if taken == len(data):
+                return
+            data = data[taken:]
+            self.spilled = True
+        self._handed += 1
+        self.services.on_loop(self._spill, data)
+
+    def _spill(self, data: bytes) -> None:
+        with self.lock:
+            self._handed -= 1
+            if self.fd < 0:
+                return
+        self.transport.write(data)
+        self._flow_left = self.transport.get_write_buffer_size()
+        if not self._flow_left:
+            self.resume_writing()
+        elif self._flow_since == inf:
+            self._flow_since = monotonic()
+
+    def pause_writing(self) -> None:
+        """The transport says so at every spilled byte; `spilled` knows it already."""
+
+    def resume_writing(self) -> None:
+        with self.lock:
+            if self._handed:
+                return
+            self.spilled = False
+            jobs, self._drained_jobs = self._drained_jobs, []
+        self._flow_since = inf
+        self.drained()
+        for job in jobs:
+            job()
+        if self.closing and not self.spilled and not self._lingering:
+            self.finish_closing()
+
+    def when_drained(self, job: Callable[[], None]) -> None:
+        """Call `job` in the loop once nothing waits for the client any more; also when the connection is lost."""
+        with self.lock:
+            if self.spilled and self.fd >= 0:
+                self._drained_jobs.append(job)
+                return
+        self.services.on_loop(job)
+
+    def check_flow(self, now: float) -> None:
+        """A client that takes too little of what waits for it, for too long, is let go."""
+        timeouts = self.services.config.timeouts
+        left = self.transport.get_write_buffer_size()
+        waited = now - self._flow_since
+        if left < self._flow_left:
+            taken = self._flow_left - left
+            if waited <= timeouts.rate_grace_s or taken >= waited * timeouts.rate_bytes:
+                if taken >= timeouts.rate_bytes * max(waited, 1):
+                    self._flow_left, self._flow_since = left, now
+                return
+        elif waited <= timeouts.request_timeout:
+            return
+        self.abort()
+
+    def finish_closing(self) -> None:
+        """Close once everything is sent; belongs to the loop."""
+        self.closing = True
+        if self.fd >= 0 and not self.spilled:
+            self.transport.close()
+
+    def linger(self) -> None:
+        """Close, but let the client read our answer although it is still sending: half-close, then discard."""
+        self.closing = True
+        if self.fd < 0:
+            return
+        if self.transport.can_write_eof():
+            self._lingering = True
+            self.transport.write_eof()
+            self.transport.resume_reading()
+            self.due = monotonic() + LINGER_S
+        else:
+            self.finish_closing()
+
+    @property
+    def lingering(self) -> bool:
+        return self._lingering
+
+    def abort(self) -> None:
+        """Cut the connection; belongs to the loop."""
+        self.closing = True
+        if self.fd >= 0:
+            self.transport.abort()
+
+
+def make_peer(family: int, sockname: Any, peername: Any) -> Peer:
+    """The two ends of an accepted socket. An early reset leaves no peer name: then the client is unknown ("")."""
+    if family == socket.AF_UNIX:
+        return Peer("", 0, sockname if isinstance(sockname, str) else "", 0)
+    client, client_port = peername[:2] if peername else ("", 0)
+    server, server_port = sockname[:2] if sockname else ("", 0)
+    return Peer(unmapped(client), client_port, unmapped(server), server_port)
+
+
+def unmapped(address: str) -> str:
+    """An IPv4 address that arrived on an IPv6 socket, as IPv4 (RFC 4291, section 2.5.5.2)."""
+    return address[7:] if address.startswith("::ffff:") and "." in address else address

@@ -1,0 +1,390 @@
+"""One HTTP/1.x connection: cuts requests out of the stream and answers them in order, one at a time.
+
+Bytes that arrive while a request is answered are kept up to a bound, so that a reset shows and pipelined requests wait.
+"""
+
+from __future__ import annotations
+
+import logging
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from skitai.errors import Answerable, TooLarge
+from skitai.exchange import BodyMode, Fields, Head
+from skitai.protocols.http1.chunked import ChunkedDecoder
+from skitai.worker.body import DISCARD, Sink, StreamBody, WholeBody
+from skitai.worker.connection import Connection
+from skitai.worker.http1.exchange import OPEN, Http1Exchange
+
+if TYPE_CHECKING:
+    from skitai.worker.server import Services
+    from skitai.worker.site import Route
+
+log = logging.getLogger("skitai.server")
+
+NO_HEAD = Head("-", "-", "origin", "-", "-", "", "", "1.1", Fields(()), keep_alive=False)
+"""Stands for a head that could not be read."""
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+"""How an HTTP/2 client begins (RFC 9113, section 3.4)."""
+
+
+class Http1Connection(Connection):
+    """:ivar exchange: the request being received or answered, or None.
+
+    A thread that finishes it sets None under the lock.
+    """
+
+    __slots__ = (
+        "_body_since",
+        "_buffer",
+        "_decoder",
+        "_head_since",
+        "_known",
+        "_left",
+        "_limit",
+        "_paused",
+        "_refused",
+        "_sink",
+        "_unsent",
+        "exchange",
+        "served",
+    )
+
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self.exchange: Http1Exchange | None = None
+        self.served = 0
+        self._known = services.heads.known
+        self._buffer = b""
+        self._head_since = 0.0
+        self._paused = False
+        self._refused = False
+        self._sink: Sink | None = None
+        self._decoder: ChunkedDecoder | None = None
+        self._left = 0
+        self._limit = 0
+        self._body_since = 0.0
+        self._unsent: tuple[Http1Exchange, float] | None = None
+
+    # Reading
+
+    def data_received(self, data: bytes) -> None:
+        if self.exchange is None and not self._buffer and not self.closing:
+            head = self._known.get(data)
+            if head is not None:
+                self._begin(head)
+                return
+        if self.closing:
+            return
+        if self._sink is not None:
+            self._receive_body(data)
+            return
+        self._buffer = self._buffer + data if self._buffer else data
+        if self.exchange is None:  # looked at after the buffer was filled: see `finished`
+            self._read_requests()
+        elif len(self._buffer) > self.services.config.http1.read_ahead_bytes:
+            self._pace(True)
+
+    def eof_received(self) -> bool:
+        """The client will send no more; it may still be waiting for the answer to what it sent."""
+        if self._sink is not None:
+            self.abort()  # half a body never becomes a request
+            return False
+        waiting = self.exchange is not None or self.spilled
+        self.closing = True
+        if self.exchange is not None:
+            self.exchange.keep = False
+        return waiting and not self.lingering
+
+    def _read_requests(self) -> None:
+        """Begin the requests in the buffer, one after the other while they are answered at once."""
+        while self._buffer and self.exchange is None and not self.closing:
+            buffer = self._buffer
+            while buffer.startswith(b"\r\n"):
+                buffer = buffer[2:]  # RFC 9112, section 2.2: some clients send one too many
+            end = buffer.find(b"\r\n\r\n")
+            try:
+                if end < 0:
+                    self._buffer = buffer
+                    self._wait_for_head(buffer)
+                    return
+                end += 4
+                if end > self.services.config.http1.head_bytes:
+                    self.services.heads.check_partial(buffer[:end])
+                self._buffer = buffer[end:]
+                head = self.services.heads.parse(buffer[:end])
+            except Answerable as error:
+                self._refuse(error, buffer)
+                return
+            self._begin(head)
+        if self._paused and self.exchange is None and not self.closing:
+            self._pace(False)
+
+    def _wait_for_head(self, buffer: bytes) -> None:
+        if buffer:
+            self.services.heads.check_partial(buffer)
+        if not self._head_since:
+            self._head_since = monotonic()
+            self.due = self._head_since + min(
+                self.services.config.timeouts.head_s, self.services.config.timeouts.request_timeout
+            )
+
+    def _begin(self, head: Head) -> None:
+        services = self.services
+        now = monotonic()
+        self._head_since = 0.0
+        self.served = served = self.served + 1
+        services.served += 1
+        keep = head.keep_alive and served < services.keep_alive_requests and not services.retiring
+        if keep and now - self.opened > services.keep_alive_age_s:
+            keep = False
+        self.exchange = exchange = Http1Exchange(self, head, now, services.next_serial(), keep)
+        self.due = now + services.thread_wait_s
+        if not services.flushing:
+            services.flush_soon()
+        services.pipeline.dispatch(exchange)
+
+    def _refuse(self, error: Answerable, buffer: bytes) -> None:
+        """Answer what is no request, and close."""
+        if buffer.startswith(PREFACE[: len(buffer)]):
+            log.info("%s speaks HTTP/2, which is not served here", self.peer.client or "a client")
+        self._buffer = b""
+        self._head_since = 0.0
+        self._refused = True
+        self.exchange = exchange = Http1Exchange(self, NO_HEAD, monotonic(), self.services.next_serial(), keep=False)
+        self.services.flush_soon()
+        exchange.fail(error)
+
+    # Bodies
+
+    def receive_body(self, exchange: Http1Exchange, route: Route, mode: BodyMode, limit: int) -> None:
+        """Take the body that follows the head of `exchange`, as its app wants it.
+
+        :param limit: largest body in bytes.
+        :raises TooLarge: at once, when the client has said how much it wants to send.
+        """
+        head = exchange.head
+        if head.length > limit:
+            exchange.keep = False
+            self._refused = True
+            raise TooLarge(f"body of {head.length} bytes; at most {limit} are taken here")
+        http1 = self.services.config.http1
+        self._left = head.length
+        self._limit = limit
+        self._decoder = ChunkedDecoder(http1.chunk_extension_bytes, http1.head_bytes) if head.length < 0 else None
+        self._body_since = monotonic()
+        self.due = self._body_since + self.services.config.timeouts.request_timeout
+        if mode is BodyMode.WHOLE:
+            whole = WholeBody(self.services, self._pace, lambda error: self._body_ready(exchange, route, error))
+            exchange.body = self._sink = whole
+            if head.expects_continue and not self._buffer:
+                exchange.inform(100)
+        else:
+            stream = StreamBody(self._pace, lambda: self._continue(exchange, keep))
+            exchange.body = self._sink = stream
+            keep = exchange.keep
+            if head.expects_continue:
+                exchange.keep = False  # an answer without 100 leaves open whether the body will come
+            self.due = inf
+            exchange.taken = True
+            route.handle(exchange)
+        data, self._buffer = self._buffer, b""
+        if data:
+            self._receive_body(data)
+
+    @staticmethod
+    def _continue(exchange: Http1Exchange, keep: bool) -> None:
+        if exchange.head.expects_continue and exchange.phase == OPEN:
+            exchange.inform(100)
+            exchange.keep = keep
+
+    def _receive_body(self, data: bytes) -> None:
+        sink, exchange = self._sink, self.exchange
+        assert sink is not None
+        if self._decoder is None:
+            pieces = [data] if len(data) <= self._left else [data[: self._left]]
+            rest = data[self._left :]
+            self._left -= len(pieces[0])
+            ended = not self._left
+        else:
+            try:
+                pieces, rest = self._decoder.feed(data)
+                ended = self._decoder.done
+                if ended and self._decoder.trailers:
+                    self.services.heads.trailers(self._decoder.trailers)
+            except Answerable as error:
+                self._break_body(error)
+                return
+        size = sum(map(len, pieces))
+        if exchange is not None:
+            exchange.received += size
+            if exchange.received > self._limit:
+                self._break_body(TooLarge(f"body of more than {self._limit} bytes"))
+                return
+        for piece in pieces:
+            sink.add(piece)
+        if size and self.due != inf:
+            self.due = monotonic() + self.services.config.timeouts.request_timeout
+        if ended:
+            self._sink = self._decoder = None
+            if rest:
+                self._buffer = rest
+            self.due = inf
+            sink.end()
+            if self.exchange is None and not self.closing:  # it was answered before its body had ended
+                self.proceed()
+
+    def _break_body(self, error: Answerable) -> None:
+        """The body breaks the grammar or its limit: nothing behind it can be read as a request."""
+        self._sink = self._decoder = None
+        self._refused = True
+        exchange = self.exchange
+        if exchange is None:
+            self.linger()
+            return
+        exchange.keep = False
+        exchange.body.lost()
+        if exchange.phase == OPEN:
+            exchange.fail(error)
+        else:
+            self.abort()
+
+    def _body_ready(self, exchange: Http1Exchange, route: Route, error: OSError | None) -> None:
+        if self.exchange is not exchange:
+            return
+        if error is not None:
+            exchange.keep = False
+            log.error("spooling a request body: %s", error)
+            exchange.fail(Answerable("the server cannot store the body", status=507))
+            return
+        exchange.began = monotonic()
+        self.due = exchange.began + self.services.thread_wait_s
+        route.handle(exchange)
+
+    def _pace(self, pause: bool) -> None:
+        """Let the client pause or go on."""
+        if self.fd < 0 or pause == self._paused:
+            return
+        self._paused = pause
+        if pause:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    # Answering
+
+    def finished(self, exchange: Http1Exchange) -> None:
+        """The response of `exchange` is complete; called by whichever thread completed it, without the lock."""
+        now = monotonic()
+        services = self.services
+        if self.spilled:
+            self._unsent = (exchange, now)
+            services.on_loop(self._check_unsent)
+        else:
+            services.request_log.add(exchange.record(now, now))
+            if not services.flushing:
+                services.on_loop(services.flush_soon)
+        if exchange.keep and self._sink is None and not self.services.retiring:
+            self.due = now + self.services.keep_alive_s
+            if not self._buffer:
+                return
+        self.services.on_loop(self.proceed, exchange.keep)
+
+    def proceed(self, keep: bool = True) -> None:
+        """Go on behind a finished response: the next request, or the end. Belongs to the loop."""
+        if self.exchange is not None or self.fd < 0 or self.lingering:
+            return
+        if not keep:
+            self._end()
+        elif self._sink is None:
+            self._read_requests()
+        elif self._sink is not DISCARD:  # the app answered without taking the body to its end
+            self._sink = DISCARD
+            self.due = monotonic() + self.services.config.timeouts.request_timeout
+            self._pace(False)
+
+    def _end(self) -> None:
+        """Close behind the last response; where input may still come, so gently that the client can read that response."""
+        self.closing = True
+        if self._sink is None and not self._refused:
+            self.finish_closing()
+            return
+        self._sink = None
+        self._buffer = b""
+        self.linger_when_sent()
+
+    def linger_when_sent(self) -> None:
+        """Half-close behind what is still to be sent."""
+        if self.spilled:
+            self.when_drained(self.linger)
+        else:
+            self.linger()
+
+    def _check_unsent(self) -> None:
+        if not self.spilled:  # it was taken before `finished` had noted who waits for that
+            self.drained()
+
+    def drained(self) -> None:
+        unsent, self._unsent = self._unsent, None
+        if unsent is not None:
+            exchange, finished = unsent
+            self.services.request_log.add(exchange.record(finished, monotonic()))
+            self.services.flush_soon()
+
+    def lost(self) -> None:
+        self.closing = True
+        self.drained()
+        exchange, self.exchange = self.exchange, None
+        self._sink = None
+        self._buffer = b""
+        if exchange is not None:
+            exchange.lost()
+            self.services.request_log.add(exchange.abandoned())
+            self.services.flush_soon()
+
+    # Time
+
+    def overdue(self, now: float) -> None:
+        exchange = self.exchange
+        if self.lingering:
+            self.abort()
+        elif self._sink is not None and exchange is not None:
+            exchange.keep = False
+            self._break_body(Answerable("the body stopped coming", status=408))
+        elif exchange is not None:
+            if exchange.taken or exchange.phase != OPEN:
+                self.due = inf
+            elif now - exchange.began >= self.services.thread_wait_s:
+                exchange.fail(Answerable("no thread was free in time", status=503, fields=[("Retry-After", "5")]))
+        elif self._head_since:
+            self._refuse(Answerable("the request head took too long", status=408), self._buffer)
+        else:
+            self.closing = True
+            self.finish_closing()
+
+    def check_body(self, now: float) -> None:
+        if self._sink is None:
+            return
+        timeouts = self.services.config.timeouts
+        exchange = self.exchange
+        elapsed = now - self._body_since
+        if (
+            exchange is not None
+            and not self._paused
+            and self.due != inf
+            and elapsed > timeouts.rate_grace_s
+            and exchange.received < elapsed * timeouts.rate_bytes
+        ):
+            self._break_body(Answerable("the body came too slowly", status=408))
+
+    def retire(self) -> None:
+        exchange = self.exchange
+        if exchange is not None and exchange.phase == OPEN:
+            exchange.keep = False
+
+    def stop(self) -> None:
+        self.retire()
+        if self.exchange is None and not self._buffer and not self.closing:
+            self.finish_closing()

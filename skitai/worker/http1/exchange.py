@@ -1,0 +1,314 @@
+"""The exchange over HTTP/1.x: response verbs that any thread may call, each ending in one write where one will do."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from time import monotonic, time
+from typing import IO, TYPE_CHECKING, Any
+
+from skitai.exchange import Flow, Head
+from skitai.log.requests import Entry
+from skitai.protocols.http1 import chunked
+from skitai.protocols.http1.response import CHUNKED, CLOSE, KEEP, OLD_CLOSE, OLD_KEEP, UNTIL_CLOSE, without_body
+from skitai.was.context import current
+from skitai.worker import coding, failures, files
+from skitai.worker.body import NO_BODY
+
+if TYPE_CHECKING:
+    from skitai.worker.http1.connection import Http1Connection
+
+OPEN, STARTED, FINISHED = range(3)
+
+CLIENT_GONE = 499
+"""Logged, never sent, when the client left before there was a status (nginx's number for it)."""
+
+log = logging.getLogger("skitai.server")
+
+Pairs = Sequence[tuple[Any, Any]]
+
+
+class Http1Exchange:
+    """Implements `skitai.exchange.Exchange`."""
+
+    __slots__ = (
+        "_coder",
+        "_framing",
+        "_gone_jobs",
+        "_pending",
+        "_strand",
+        "app",
+        "began",
+        "body",
+        "connection",
+        "fields",
+        "head",
+        "keep",
+        "peer",
+        "phase",
+        "received",
+        "sent",
+        "serial",
+        "status",
+        "taken",
+        "user",
+    )
+
+    def __init__(self, connection: Http1Connection, head: Head, began: float, serial: int, keep: bool) -> None:
+        self.connection = connection
+        self.head = head
+        self.peer = connection.peer
+        self.began = began
+        self.serial = serial
+        self.keep = keep
+        self.body: Any = NO_BODY
+        self.user = ""
+        self.app: Any = None
+        self.phase = OPEN
+        self.taken = False
+        self.received = 0
+        self.sent = 0
+        self._gone_jobs: list[Callable[[], None]] | None = None
+        self._strand: deque[tuple[Callable[..., None], tuple[Any, ...]]] | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.head!r} {('open', 'started', 'finished')[self.phase]}>"
+
+    # What is known of the request
+
+    @property
+    def gone(self) -> bool:
+        return self.connection.fd < 0 or self.connection.exchange is not self
+
+    @property
+    def txn(self) -> tuple[str, str]:
+        return self.connection.services.transactions.ids(self.serial, self.head.fields)
+
+    # Answering
+
+    def respond(self, status: int, fields: Pairs, body: bytes = b"", reason: str = "") -> bool:
+        connection = self.connection
+        services = connection.services
+        size = len(body)
+        head = self.head
+        if size >= services.compress_from:
+            coder = coding.negotiate(head, status, fields)
+            if coder is not None:
+                if size > coding.INLINE_BYTES and services.in_loop():
+                    return self._respond_off_loop(status, fields, body, reason)
+                fields, body = coding.whole(coder, fields, body, services.config.responses)
+                size = len(body)
+        keep = self.keep
+        mode = (KEEP if keep else CLOSE) if head.version == "1.1" else (OLD_KEEP if keep else OLD_CLOSE)
+        if head.method == "HEAD":
+            return self._respond_to_head(status, fields, body, reason, mode)
+        try:
+            known = services.responses.known.get((status, reason, size, mode, *fields))
+        except TypeError:
+            known = None
+        if known is None:
+            known = services.responses.complete(status, reason, fields, size, mode)
+        data = known + services.clock.date
+        if size and not without_body(status):
+            data += body
+        return self._finish_with(data, status, fields)
+
+    def _finish_with(self, data: bytes, status: int, fields: Pairs, before: int = OPEN) -> bool:
+        """Send the last bytes of the response, if it is still in the phase `before`."""
+        connection = self.connection
+        with connection.lock:
+            if self.phase != before:
+                return False
+            self.phase = FINISHED
+            self.sent += len(data)
+            if connection.exchange is not self:
+                return False
+            connection.put(data)
+            connection.exchange = None
+        self.status = status
+        self.fields = fields
+        connection.finished(self)
+        return True
+
+    def _respond_to_head(self, status: int, fields: Pairs, body: bytes, reason: str, mode: int) -> bool:
+        responses = self.connection.services.responses
+        if body:
+            known = responses.complete(status, reason, fields, len(body), mode)
+        else:
+            known, _, mode = responses.begun(status, reason, fields, mode, head_only=True)
+        return self._finish_with(known + self.connection.services.clock.date, status, fields)
+
+    def _respond_off_loop(self, status: int, fields: Pairs, body: bytes, reason: str) -> bool:
+        """Claim the response now, and code its large body in another thread."""
+        if not self.start(status, fields, reason):
+            return False
+        self.connection.services.disk.submit(self._write_and_finish, body)
+        return True
+
+    def _write_and_finish(self, body: bytes) -> None:
+        self.write(body)
+        self.finish()
+
+    def start(self, status: int, fields: Pairs, reason: str = "") -> bool:
+        services = self.connection.services
+        fields = list(fields)
+        coder = None
+        if services.compress_from < coding.NEVER and (name := coding.negotiate(self.head, status, fields)) is not None:
+            fields, coder = coding.stream(name, fields, services.config.responses)
+        mode = (KEEP if self.keep else CLOSE) if self.head.version == "1.1" else (OLD_KEEP if self.keep else OLD_CLOSE)
+        data, framing, mode = services.responses.begun(status, reason, fields, mode, self.head.method == "HEAD")
+        with self.connection.lock:
+            if self.phase != OPEN:
+                return False
+            self.phase = STARTED
+            if mode in (CLOSE, OLD_CLOSE):
+                self.keep = False
+            self.status = status
+            self.fields = fields
+            self._coder = coder
+            self._framing = framing
+            self._pending = data + services.clock.date
+        return True
+
+    def write(self, data: bytes) -> Flow:
+        if self.phase == STARTED and self._coder is not None and data:
+            data = self._coder.code(data)
+        return self._write(data)
+
+    def _write(self, data: bytes) -> Flow:
+        connection = self.connection
+        with connection.lock:
+            if self.phase != STARTED or connection.exchange is not self or connection.fd < 0:
+                return Flow.GONE
+            data = self._pending + self._framed(data)
+            self._pending = b""
+            if data:
+                self.sent += len(data)
+                connection.put(data)
+            return Flow.WAIT if connection.spilled else Flow.ON
+
+    def _framed(self, data: bytes) -> bytes:
+        if not data or self.head.method == "HEAD" or without_body(self.status):
+            return b""
+        if self._framing == CHUNKED:
+            return chunked.encode(data)
+        if self._framing != UNTIL_CLOSE:
+            if len(data) > self._framing:
+                log.warning("%s: the app sends more than its Content-Length; the rest is cut", self.head.target)
+                data = data[: self._framing]
+            self._framing -= len(data)
+        return data
+
+    def finish(self, trailers: Iterable[tuple[Any, Any]] = ()) -> bool:
+        connection = self.connection
+        last = b""
+        if self.phase == STARTED:
+            if self._coder is not None:
+                last = self._coder.end()
+            with connection.lock:
+                last = self._pending + self._framed(last)
+                self._pending = b""
+            if self.head.method != "HEAD" and not without_body(self.status):
+                if self._framing == CHUNKED:
+                    last += chunked.END if not trailers else chunked.end_with(trailers)
+                elif self._framing > 0:
+                    log.warning("%s: the app sent %d bytes less than its Content-Length", self.head.target, self._framing)
+                    connection.services.on_loop(connection.abort)
+                    return False
+        return self._finish_with(last, getattr(self, "status", 0), getattr(self, "fields", ()), STARTED)
+
+    def send_file(self, file: IO[bytes], offset: int, count: int) -> None:
+        self.connection.services.on_loop(files.FileSender(self, self.connection.services, file, offset, count).next)
+
+    def inform(self, status: int, fields: Pairs = ()) -> None:
+        if self.head.version != "1.1":
+            return  # RFC 9110, section 15.2: never to an HTTP/1.0 client
+        data = self.connection.services.responses.interim(status, fields)
+        with self.connection.lock:
+            if self.phase == OPEN and self.connection.exchange is self:
+                self.connection.put(data)
+
+    def fail(self, error: BaseException) -> None:
+        failures.answer(self, error)
+        if self.phase == STARTED:
+            self.connection.services.on_loop(self.connection.abort)
+
+    # Coming back
+
+    def when_writable(self, job: Callable[[], None]) -> None:
+        self.connection.when_drained(job)
+
+    def when_gone(self, job: Callable[[], None]) -> None:
+        with self.connection.lock:
+            if not self.gone:
+                if self._gone_jobs is None:
+                    self._gone_jobs = []
+                self._gone_jobs.append(job)
+                return
+        self.connection.services.on_loop(job)
+
+    def lost(self) -> None:
+        """The connection went before the response was finished; belongs to the loop."""
+        self.body.lost()
+        jobs, self._gone_jobs = self._gone_jobs, None
+        for job in jobs or ():
+            job()
+
+    def resume(self, job: Callable[..., None], *args: Any) -> None:
+        self.connection.services.on_loop(self._enqueue, job, args)
+
+    def _enqueue(self, job: Callable[..., None], args: tuple[Any, ...]) -> None:
+        if self._strand is None:
+            self._strand = deque()
+        self._strand.append((job, args))
+        if len(self._strand) == 1:
+            self.connection.services.run_for(self.app, self._run_strand)
+
+    def _run_strand(self) -> None:
+        strand = self._strand
+        assert strand is not None
+        job, args = strand[0]
+        token = current.set(self)
+        try:
+            job(*args)
+        except Exception as error:  # noqa: BLE001 - the app's own, whatever it is
+            self.fail(error)
+        finally:
+            current.reset(token)
+        self.connection.services.on_loop(self._next_of_strand)
+
+    def _next_of_strand(self) -> None:
+        assert self._strand is not None
+        self._strand.popleft()
+        if self._strand:
+            self.connection.services.run_for(self.app, self._run_strand)
+
+    def record(self, now: float, drained: float) -> Entry:
+        """The entry of the request log.
+
+        :param now: when the response was complete.
+        :param drained: when the client's side had taken it.
+        """
+        connection = self.connection
+        return (
+            time(),
+            connection.peer.client,
+            self.head,
+            self.received,
+            self.status,
+            self.sent,
+            self.serial,
+            self.user,
+            len(connection.services.connections),
+            now - self.began,
+            drained - now,
+            self.fields,
+        )
+
+    def abandoned(self) -> Entry:
+        """The entry of the request log for a client that did not wait for the end of its response."""
+        if self.phase == OPEN:
+            self.status, self.fields = CLIENT_GONE, ()
+        now = monotonic()
+        return self.record(now, now)

@@ -1,0 +1,132 @@
+"""The apps of a worker: loaded at its start, replaced when their files change, shut down at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from skitai.config.tree import Config, Mount
+from skitai.errors import LoadError, Unavailable
+from skitai.exchange import BodyMode
+from skitai.loading.app import Loaded, home_of, load, reload
+from skitai.loading.watch import Watcher
+from skitai.worker.apps import make_app
+from skitai.worker.server import Services
+from skitai.worker.site import Route, Site
+
+log = logging.getLogger("skitai.app")
+
+
+class Broken:
+    """Stands for an app that could not be loaded: 503, while the others serve.
+
+    :param shown: the reason as clients may see it.
+    """
+
+    body_mode = BodyMode.STREAM
+    in_threads = False
+    debug = False
+
+    def __init__(self, shown: str = "") -> None:
+        self._shown = shown
+
+    def handle(self, exchange: Any) -> None:
+        exchange.fail(Unavailable(self._shown or "the app could not be loaded"))
+
+    async def shutdown(self) -> None: ...
+
+
+class Place:
+    """One mount of this worker, with what is served there now and what to watch.
+
+    :ivar loaded: None while the app is broken.
+    """
+
+    __slots__ = ("loaded", "mount", "route", "watcher")
+
+    def __init__(self, mount: Mount) -> None:
+        self.mount = mount
+        self.loaded: Loaded | None = None
+        self.route: Route
+        self.watcher: Watcher | None = None
+
+
+class Mounts:
+    """All mounts of a worker. Everything here belongs to the loop's thread."""
+
+    def __init__(self, services: Services, config: Config) -> None:
+        self._services = services
+        self._config = config
+        self._places = [Place(mount) for mount in config.mounts]
+
+    async def load(self, strict: bool) -> None:
+        """Load every app.
+
+        :param strict: raise for the first one that fails, because an older generation serves; otherwise it answers 503.
+        :raises LoadError:
+        """
+        for place in self._places:
+            try:
+                place.loaded = load(place.mount)
+                app = make_app(place.loaded, place.mount)
+                await app.startup(self._services)
+            except LoadError as error:
+                if strict:
+                    raise
+                log.error("%s is not served: %s", place.mount.point, error, exc_info=error.__cause__)
+                app = Broken()
+                place.loaded = None
+            place.route = Route(place.mount, app, self._config)
+            if place.loaded is None or place.loaded.use_reloader:
+                place.watcher = Watcher([home_of(place.mount)])
+
+    def site(self) -> Site:
+        """Where requests go, as things stand."""
+        return Site([place.route for place in self._places])
+
+    @property
+    def watched(self) -> bool:
+        """Whether any app is to be replaced when its files change."""
+        return any(place.watcher is not None for place in self._places)
+
+    async def renew(self, restart: Callable[[], None]) -> None:
+        """Look for changed files, and replace the apps they belong to.
+
+        :param restart: called for an app whose new code needs a new process.
+        """
+        loop = asyncio.get_running_loop()
+        for place in self._places:
+            watcher = place.watcher
+            if watcher is None:
+                continue
+            changed = await loop.run_in_executor(self._services.disk, watcher.changed)
+            if not changed:
+                continue
+            if place.loaded is not None and place.loaded.needs_restart:
+                log.info("%s: its files changed; this worker makes room for a new one", place.mount.point)
+                restart()
+                return
+            await self._replace(place)
+
+    async def _replace(self, place: Place) -> None:
+        old = place.route.app
+        try:
+            loaded = load(place.mount) if place.loaded is None else reload(place.loaded)
+            app = make_app(loaded, place.mount)
+            await app.startup(self._services)
+        except LoadError as error:
+            kept = "the old code goes on" if place.loaded is not None else "it is not served"
+            log.error("%s: %s; %s", place.mount.point, error, kept, exc_info=error.__cause__)
+            return
+        log.info("%s: reloaded", place.mount.point)
+        place.loaded = loaded
+        place.route.serve(app, self._config)
+        self._services.pipeline.site = self.site()
+        await old.shutdown()
+
+    async def shutdown(self) -> None:
+        """Tell every app that no request is left."""
+        for place in self._places:
+            await place.route.app.shutdown()

@@ -1,0 +1,168 @@
+"""Which mount answers a request: host, then the longest mount point, static folders before apps for GET and HEAD.
+
+`Site` is immutable; a reload makes another one. What it finds for a head is kept on the head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from skitai.config.tree import Config, Mount
+from skitai.errors import Answerable, NotFound
+from skitai.exchange import BodyMode, Head
+
+ALLOWED = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"
+
+
+class Route:
+    """One mount as requests meet it.
+
+    :ivar app: an `App`; replaced in place when it is reloaded.
+    :ivar point: mount point as it compares with `Head.path`, with its slash at the end.
+    :ivar debug: show tracebacks to clients.
+    """
+
+    __slots__ = ("app", "body_mode", "debug", "handle", "hosts", "in_threads", "limits", "mount", "point", "static")
+
+    def __init__(self, mount: Mount, app: Any, config: Config) -> None:
+        self.mount = mount
+        self.point = mount.point.encode("utf-8").decode("latin-1")
+        self.hosts = tuple(mount.host.split())
+        self.static = hasattr(app, "find")
+        self.serve(app, config)
+
+    def serve(self, app: Any, config: Config) -> None:
+        """Serve `app` from now on; requests that have begun keep the one they have."""
+        self.app = app
+        self.handle = app.handle
+        self.body_mode = app.body_mode
+        self.in_threads = getattr(app, "in_threads", False)
+        self.debug = bool(getattr(app, "debug", False))
+        wanted = getattr(app, "limits", {})
+        bodies = config.bodies
+        self.limits = (
+            int(wanted.get("max_post_body_size", bodies.max_post_body_size)),
+            int(wanted.get("max_multipart_body_size", bodies.max_multipart_body_size)),
+        )
+
+    def limit(self, head: Head) -> int:
+        """Largest body that a request may have, in bytes."""
+        return self.limits[(head.fields.get(b"content-type") or b"").lower().startswith(b"multipart/")]
+
+
+class Answer:
+    """Stands for an app where the server itself answers."""
+
+    __slots__ = ("_error", "_fields", "_status")
+
+    body_mode = BodyMode.STREAM
+    in_threads = False
+    debug = False
+
+    def __init__(self, status: int, fields: Sequence[tuple[str, str]] = (), error: Answerable | None = None) -> None:
+        self._status = status
+        self._fields = fields
+        self._error = error
+
+    def handle(self, exchange: Any) -> None:
+        if self._error is not None:
+            exchange.fail(self._error)
+        else:
+            exchange.respond(self._status, self._fields, b"")
+
+    def limit(self, head: Head) -> int:
+        return 1 << 62
+
+
+class Plan:
+    """Who may answer a head, best first.
+
+    :ivar site: the site that made the plan; it holds for no other.
+    :ivar target: who answers, when no static folder has the file.
+    :ivar folders: static folders to ask first.
+    """
+
+    __slots__ = ("folders", "site", "target")
+
+    def __init__(self, site: Site, folders: Iterable[Route], target: Route | Answer) -> None:
+        self.site = site
+        self.folders = tuple(folders)
+        self.target = target
+
+    def choose(self, head: Head) -> Route | Answer:
+        """The target for this moment: files come and go."""
+        for route in self.folders:
+            if route.app.find(head.raw_path) is not None:
+                return route
+        return self.target
+
+
+class Site:
+    """All routes of a worker.
+
+    :param routes: in the order of their mounting; of two apps on one point the later wins.
+    """
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = tuple(routes)
+        self._hosts: dict[str, list[Route]] = {}
+        self._suffixes: dict[str, list[Route]] = {}
+        self._default: list[Route] = []
+        for route in routes:
+            for host in route.hosts:
+                if host == "default":
+                    self._add(self._default, route)
+                elif host.startswith("."):
+                    self._add(self._suffixes.setdefault(host.lower(), []), route)
+                else:
+                    self._add(self._hosts.setdefault(host.lower(), []), route)
+
+    @staticmethod
+    def _add(routes: list[Route], route: Route) -> None:
+        for other in routes:
+            if other.point == route.point and not other.static and not route.static:
+                routes.remove(other)
+                break
+        routes.append(route)
+        routes.sort(key=lambda each: (-len(each.point), not each.static))
+
+    def plan(self, head: Head) -> Plan:
+        """Find the plan for a head and keep it there."""
+        head.route = plan = self._plan(head)
+        return plan
+
+    def _plan(self, head: Head) -> Plan:
+        if head.form == "authority":
+            return Plan(self, (), Answer(501, error=Answerable("CONNECT is not served here", status=501)))
+        if head.form == "asterisk":
+            return Plan(self, (), Answer(204, [("Allow", ALLOWED)]))
+        routes = self._routes_of(head.host)
+        folders: list[Route] = []
+        readable = head.method in ("GET", "HEAD")
+        for route in routes:
+            if head.path.startswith(route.point):
+                if not route.static:
+                    return Plan(self, folders, route)
+                if readable:
+                    folders.append(route)
+            elif head.path + "/" == route.point:
+                location = head.raw_path + "/" + ("?" + head.query if head.query else "")
+                return Plan(self, folders, Answer(308, [("Location", location)]))
+        if folders or not any(head.path.startswith(route.point) for route in routes):
+            return Plan(self, folders, Answer(404, error=NotFound()))
+        return Plan(self, (), Answer(405, error=Answerable("", status=405, fields=[("Allow", "GET, HEAD")])))
+
+    def _routes_of(self, host: str) -> list[Route]:
+        found = self._hosts.get(host)
+        if found is not None:
+            return found
+        if self._suffixes:
+            name = "." + host
+            while name:
+                found = self._suffixes.get(name)
+                if found is not None:
+                    return found
+                at = name.find(".", 1)
+                name = name[at:] if at > 0 else ""
+        return self._default
