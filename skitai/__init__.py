@@ -1,5 +1,60 @@
-"""Public names."""
+"""Skitai: an app server that starts from one self-descriptive script.
 
+::
+
+    import skitai
+
+    skitai.mount("/", "static")
+    skitai.mount("/", app)
+    skitai.run(port=5000, workers=2)
+"""
+
+from __future__ import annotations
+
+from skitai.api import (
+    abspath,
+    addlu,
+    deflu,
+    enable_file_logging,
+    get_proc_title,
+    getswd,
+    is_devel,
+    joinpath,
+    log_off,
+    lukeys,
+    mount,
+    mount_django,
+    pref,
+    run,
+    set_keep_alive,
+    set_max_age,
+    set_network_timeout,
+    set_request_timeout,
+    set_worker_critical_point,
+    trackers,
+)
 from skitai.version import __version__
 
-__all__ = ["__version__"]
+__all__ = [
+    "__version__",
+    "abspath",
+    "addlu",
+    "deflu",
+    "enable_file_logging",
+    "get_proc_title",
+    "getswd",
+    "is_devel",
+    "joinpath",
+    "log_off",
+    "lukeys",
+    "mount",
+    "mount_django",
+    "pref",
+    "run",
+    "set_keep_alive",
+    "set_max_age",
+    "set_network_timeout",
+    "set_request_timeout",
+    "set_worker_critical_point",
+    "trackers",
+]

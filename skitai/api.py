@@ -1,0 +1,317 @@
+"""The public functions: each writes a line or two into the draft; `run` hands it to the command line, which starts.
+
+A script may be imported again, by a worker for instance: then the draft is closed and these functions change nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from skitai.config.disk import look
+from skitai.config.draft import Draft, Given, MountCall
+from skitai.config.pref import AttrDict, Preference
+from skitai.config.targets import Seen, resolve
+from skitai.config.tree import AppFile, AppObject, Bodies
+from skitai.loading.importer import load_package
+
+EXPORT = os.path.join("export", "skitai")
+"""Where a module keeps the apps that it offers, below its own folder."""
+
+MAX_CACHE_SIZE = 5 << 20
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_drafts: list[Draft] = []
+
+
+def mount(
+    point: str,
+    target: object,
+    app_name: str = "app",
+    pref: Preference | None = None,
+    host: str = "default",
+    path: str | os.PathLike[str] | list[str] | tuple[str, ...] = (),
+) -> None:
+    """Mount a folder or an app at a path prefix.
+
+    :param target: a folder; an app's file, with or without ``.py``; an app itself (a WSGI or ASGI callable); a module that
+        offers an app in ``export/skitai/__export__.py``; or ``(module, "file.py")`` for another file of that folder.
+        Relative paths start at the folder of the start script.
+    :param app_name: the variable that holds the app in its file.
+    :param pref: attributes and config items that override the app's own; see `pref`.
+    :param host: names of a virtual host, separated by spaces; ".example.com" stands for the domain and all below it.
+    :param path: a folder, or several, to put in front of `sys.path`.
+    :raises TypeError: for an argument of a wrong type. Anything else that is wrong, a missing folder for instance, is
+        reported by `run`, together with all other faults.
+
+    When ``__init__.py`` stands beside an app's file, it is imported now and its ``bootstrap(pref)`` called if it has one.
+    """
+    draft = _draft()
+    if draft.closed:
+        return
+    for name, value in (("point", point), ("app_name", app_name), ("host", host)):
+        _expect(value, str, f"mount() {name}")
+    preference = Preference() if pref is None else pref
+    _expect(preference, Preference, "mount() pref", "what skitai.pref() returns")
+    folders = tuple(draft.absolute(each) for each in _paths(path))
+    found = _target(draft, target, app_name)
+    draft.mounts.append(MountCall(point, found, app_name, host, preference, folders, _caller(draft)))
+    sys.path[:0] = [each for each in folders if each not in sys.path]
+    _bootstrap(found, preference)
+
+
+mount_django = mount
+
+
+def run(**options: Any) -> None:
+    """Start the server, or do what the script's command line says; the last call of a script.
+
+    :param options: every option of the configuration by its name, for instance ``port=8080``; further ``mount={"/": app}``,
+        ``log_off=["*.css"]`` and ``max_ages={"/": 300}``, which stand for calls of those functions.
+    :raises SystemExit: always, with the exit code: 0 for a clean stop, 1 for a failed start, 2 for a wrong command line,
+        3 when a status was asked for and nothing runs.
+    """
+    draft = _draft()
+    if draft.closed:
+        return
+    source = _caller(draft)
+    for point, target in _items(options.pop("mount", {}), "mount"):
+        mount(point, target)
+    for path, seconds in _items(options.pop("max_ages", {}), "max_ages"):
+        set_max_age(path, seconds)
+    log_off(*_flat((options.pop("log_off", ()),), "run() log_off"))
+    for name, value in options.items():
+        draft.set(name, value, source)
+    draft.closed = True
+    from skitai import cli  # the one deferred import: `import skitai` stays cheap, for workers and scripts alike
+
+    raise SystemExit(cli.script_main(draft, sys.argv[1:]))
+
+
+def pref(preset: bool = False) -> Preference:
+    """A new preference: its attributes override those of the app that it is mounted with, its `config` the app's config.
+
+    :param preset: fill in the size limits that apps start with.
+    """
+    preference = Preference()
+    if preset:
+        limits = Bodies()
+        preference.config = AttrDict(
+            max_post_body_size=limits.max_post_body_size,
+            max_cache_size=MAX_CACHE_SIZE,
+            max_multipart_body_size=limits.max_multipart_body_size,
+            max_upload_file_size=limits.max_upload_file_size,
+        )
+    return preference
+
+
+def getswd() -> str:
+    """The folder of the start script, which is the server's working directory."""
+    return _draft().folder
+
+
+def abspath(*parts: str) -> str:
+    """A path below the folder of the start script, made absolute; an absolute part starts anew."""
+    for part in parts:
+        _expect(part, str | os.PathLike, "abspath()", "text or a path")
+    return _draft().absolute(*parts)
+
+
+joinpath = abspath
+
+
+def is_devel() -> bool:
+    """Whether this is not production: SKITAI_ENV is anything but PRODUCTION."""
+    return os.environ.get("SKITAI_ENV") != "PRODUCTION"
+
+
+def get_proc_title() -> str:
+    """``skitai(FOLDER/SCRIPT)``: what the titles of the server's processes begin with."""
+    return _draft().title
+
+
+def set_keep_alive(seconds: float) -> None:
+    """How long a connection may idle between two requests; 30 unless set."""
+    _set("keep_alive", _number(seconds, "set_keep_alive()"))
+
+
+def set_request_timeout(seconds: float) -> None:
+    """How long receiving a request or sending a response may stand still; 30 unless set.
+
+    A request head has the same time, but at most 10 seconds.
+    """
+    _set("request_timeout", _number(seconds, "set_request_timeout()"))
+
+
+set_network_timeout = set_request_timeout
+
+
+def set_worker_critical_point(cpu_percent: float = 90.0, continuous: int = 3, interval: float = 20) -> None:
+    """Replace a worker whose CPU use stays high.
+
+    :param cpu_percent: of one core.
+    :param continuous: readings at or above it in a row.
+    :param interval: seconds between readings; 0 turns this off.
+    """
+    cpu_percent = _number(cpu_percent, "set_worker_critical_point() cpu_percent")
+    interval = _number(interval, "set_worker_critical_point() interval")
+    _expect(continuous, int, "set_worker_critical_point() continuous")
+    _set("critical_cpu_percent", cpu_percent if interval else 0)
+    _set("critical_continuous", continuous)
+    if interval:
+        _set("critical_interval_s", interval)
+
+
+def set_max_age(path: str, max_age: int) -> None:
+    """Send static files below a path with Cache-Control and Expires; the longest path counts, 0 sends neither."""
+    _expect(path, str, "set_max_age() path")
+    _expect(max_age, int, "set_max_age() max_age", "a whole number of seconds")
+    if max_age < 0:
+        raise ValueError(f"set_max_age() max_age is {max_age}: it should be 0 or more seconds")
+    _note(_draft().max_ages, (path, max_age))
+
+
+def log_off(*paths: str) -> None:
+    """Leave requests out of the request log: paths that begin with "/static/", or end with ".css" for "*.css"."""
+    for path in _flat(paths, "log_off()"):
+        _note(_draft().log_off, path)
+
+
+def enable_file_logging(path: str | os.PathLike[str] | None = None) -> None:
+    """Write logs to files.
+
+    :param path: their folder; by default ``/var/log/skitai/USER/ID``, or ``log`` in the var folder when that cannot be made.
+    """
+    if path is not None:
+        _expect(path, str | os.PathLike, "enable_file_logging()", "text or a path")
+        _set("logpath", os.fspath(path))
+    _set("file_logging", True)
+
+
+def deflu(*names: str | list[str] | tuple[str, ...]) -> None:
+    """Define names whose last update `was.setlu` stores and `was.getlu` reads in every worker."""
+    for name in _flat(names, "deflu()"):
+        _note(_draft().last_updates, name)
+
+
+addlu = trackers = lukeys = deflu
+
+
+def _draft() -> Draft:
+    """The draft of this process, made when the first function needs it: by then `sys.argv` is the start script's."""
+    if not _drafts:
+        _drafts.append(Draft(os.path.abspath(sys.argv[0] if sys.argv else "")))
+    return _drafts[0]
+
+
+def _set(name: str, value: Any) -> None:
+    draft = _draft()
+    if not draft.closed:
+        draft.set(name, value, _caller(draft))
+
+
+def _note(into: list[Given], value: Any) -> None:
+    draft = _draft()
+    if not draft.closed:
+        into.append(Given(value, _caller(draft)))
+
+
+def _caller(draft: Draft) -> str:
+    """FILE:LINE of the call into this package, the file relative to the start script's folder where it lies below."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    name = frame.f_code.co_filename.removeprefix(draft.folder.rstrip(os.sep) + os.sep)
+    return f"{name}:{frame.f_lineno}"
+
+
+def _target(draft: Draft, target: object, app_name: str) -> str | AppFile | AppObject:
+    match target:
+        case str() | os.PathLike():
+            text = os.fspath(target)
+            if not isinstance(text, str) or not text:
+                raise TypeError(f"mount() target is {target!r}: a path must be text and not empty")
+            return draft.absolute(text) + ("/" if text.endswith("/") else "")
+        case ModuleType():
+            return _export(target, "__export__.py")
+        case (ModuleType() as module, str(file)):
+            return _export(module, file)
+        case _ if callable(target):
+            return AppObject(draft.script, _variable(target, app_name), target)
+    raise TypeError(f"mount() target is {target!r}: it should be a folder, a file, an app, a module, or (module, 'file.py')")
+
+
+def _export(module: ModuleType, file: str) -> AppFile:
+    if getattr(module, "__file__", None) is None:
+        raise TypeError(f"mount() target: the module {module.__name__} has no file, so it cannot offer an app")
+    home = os.path.dirname(os.path.abspath(str(module.__file__)))
+    path = os.path.normpath(os.path.join(home, EXPORT, file if file.endswith(".py") else file + ".py"))
+    package = module.__name__ if hasattr(module, "__path__") else module.__name__.rpartition(".")[0]
+    below = os.path.relpath(os.path.dirname(path), home)
+    return AppFile(path, ".".join(filter(None, (package, *below.split(os.sep)))))
+
+
+def _variable(app: object, app_name: str) -> str:
+    """The name under which the start script holds an app; empty when it does not."""
+    held = vars(sys.modules["__main__"])
+    if held.get(app_name) is app:
+        return app_name
+    return next((name for name, value in held.items() if value is app), "")
+
+
+def _bootstrap(target: str | AppFile | AppObject, preference: Preference) -> None:
+    """Import the package that an app's file lies in, and call its ``bootstrap(pref)`` if it has one."""
+    try:
+        found = resolve(target, look)
+    except ValueError:
+        return  # `run` reports it with the rest
+    if isinstance(found, AppFile) and found.package:
+        folder = os.path.dirname(found.path)
+        if look(os.path.join(folder, "__init__.py")) is Seen.FILE:
+            bootstrap = getattr(load_package(found.package, folder), "bootstrap", None)
+            if bootstrap is not None:
+                bootstrap(preference)
+
+
+def _paths(path: str | os.PathLike[str] | list[str] | tuple[str, ...]) -> list[str]:
+    given = [path] if isinstance(path, str | os.PathLike) else path
+    _expect(given, list | tuple, "mount() path", "a path or a list of them")
+    for each in given:
+        _expect(each, str | os.PathLike, "mount() path", "a path or a list of them")
+    return [os.fspath(each) for each in given]
+
+
+def _flat(names: tuple[object, ...], where: str) -> list[str]:
+    flat: list[str] = []
+    for name in names:
+        flat += _flat(tuple(name), where) if isinstance(name, list | tuple | set) else [name]  # type: ignore[list-item]
+    for name in flat:
+        _expect(name, str, where)
+        if not name:
+            raise ValueError(f"{where}: empty text means nothing")
+    return flat
+
+
+def _items(pairs: object, name: str) -> list[tuple[Any, Any]]:
+    if not isinstance(pairs, Mapping):
+        raise TypeError(f"run() {name} is {pairs!r}: it should be a dictionary")
+    return list(pairs.items())
+
+
+def _number(value: object, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{where} is {value!r}: it should be a number")
+    if value < 0:
+        raise ValueError(f"{where} is {value!r}: it should be 0 or more")
+    return value
+
+
+def _expect(value: object, kind: Any, where: str, wanted: str = "") -> None:
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise TypeError(f"{where} is {value!r}: it should be {wanted or _WANTED[kind]}")
+
+
+_WANTED: dict[Any, str] = {str: "text", int: "a whole number"}

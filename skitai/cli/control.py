@@ -1,0 +1,118 @@
+"""The verbs that speak to a running server: stop, reload, status, logs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+from skitai.cli import logs, status
+from skitai.cli.line import Line
+from skitai.config.tree import Config
+from skitai.errors import StartError
+from skitai.ipc import pidfile, rundir
+from skitai.ipc.control import NotRunning, Outcome, ask
+
+NOT_RUNNING = 3
+"""Exit code of a question to a server that does not run, as init scripts have it (LSB 5.0, 22.2)."""
+
+_ANSWER_S = 10.0
+_POLL_S = 0.05
+
+
+def act(line: Line, config: Config) -> int:
+    """Do what the command line asks of the server of a script.
+
+    :param config: as much of it as says where the server's files are.
+    :return: the exit code.
+    """
+    folder = rundir.find_var_folder(config.script, config.paths.varpath)
+    match line.verb:
+        case "stop":
+            return stop(folder, config.title)
+        case "reload":
+            return _reload(folder, config.title)
+        case "status":
+            return _status(folder, config.title)
+    return logs.print_logs(_log_folders(folder, config), follow=line.follow)
+
+
+def stop(folder: str, title: str) -> int:
+    """Stop a server and wait until it has gone; that none runs is fine too."""
+    pid = pidfile.read(folder)
+    if pid is None:
+        print(f"{title} is not running")
+        return 0
+    try:
+        outcome = ask(folder, "stop", on_progress=_say, timeout_s=_ANSWER_S)
+        if not outcome.ok:
+            raise StartError(f"{title}, pid {pid}, does not stop: {outcome.text}")
+    except NotRunning:
+        # It may be leaving already, or too busy to talk; a signal means the same.
+        if pidfile.read(folder) == pid:
+            os.kill(pid, signal.SIGTERM)
+    while pidfile.read(folder) == pid:
+        time.sleep(_POLL_S)
+    print(f"{title} has stopped, pid {pid}")
+    return 0
+
+
+def status_of_all() -> int:
+    """Print the state of every server of this user."""
+    found = 0
+    for folder in rundir.running():
+        if found:
+            print()
+        found += _status(folder, folder) == 0
+    if not found:
+        print("nothing is running")
+    return 0 if found else NOT_RUNNING
+
+
+def _reload(folder: str, title: str) -> int:
+    outcome = _asked(folder, title, "reload", timeout_s=None)
+    if outcome is None:
+        return NOT_RUNNING
+    print(outcome.text, file=sys.stdout if outcome.ok else sys.stderr)
+    return 0 if outcome.ok else 1
+
+
+def _status(folder: str, title: str) -> int:
+    outcome = _asked(folder, title, "status", timeout_s=_ANSWER_S)
+    if outcome is None:
+        return NOT_RUNNING
+    for text in status.lines(outcome.data):
+        print(text)
+    return 0 if outcome.ok else 1
+
+
+def _log_folders(folder: str, config: Config) -> list[str]:
+    """Where the logs of a server may be, the likeliest place first."""
+    if config.log.logpath:
+        return [config.log.logpath]
+    usual = os.path.join(rundir.LOG_BASE, rundir.user_name(), rundir.identity(config.script))
+    try:
+        told = str(ask(folder, "status", timeout_s=_ANSWER_S).data["log_folder"])
+    except NotRunning:
+        told = ""
+    return [place for place in (told, usual, os.path.join(folder, "log")) if place]
+
+
+def _asked(folder: str, title: str, verb: str, timeout_s: float | None) -> Outcome | None:
+    """The server's answer; None, and a line that says so, when it does not run.
+
+    :raises StartError: it runs, but does not answer.
+    """
+    try:
+        return ask(folder, verb, on_progress=_say, timeout_s=timeout_s)
+    except NotRunning as error:
+        pid = pidfile.read(folder)
+        if pid is not None:
+            raise StartError(f"{title}, pid {pid}: {error}") from error
+    print(f"{title} is not running", file=sys.stdout if verb == "status" else sys.stderr)
+    return None
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

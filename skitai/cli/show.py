@@ -1,0 +1,49 @@
+"""Prints the effective configuration: every option with its value and, unless it is the default, its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from skitai.config.tree import SECTIONS, AppFile, AppObject, Config, Folder, Mount, options
+from skitai.config.values import shown
+
+
+def print_config(config: Config) -> int:
+    for line in config_lines(config):
+        print(line)
+    return 0
+
+
+def config_lines(config: Config) -> Iterator[str]:
+    yield f"{config.title}: {config.script}"
+    for section in SECTIONS:
+        yield f"\n[{section}]"
+        for option in options():
+            if option.section == section:
+                value = shown(getattr(getattr(config, section), option.name))
+                yield _line(option.name, f"{value or '-'} {option.unit}".rstrip(), config.sources.get(option.name, ""))
+    yield "\n[mounts]"
+    for number, mount in enumerate(config.mounts):
+        yield _line(mount.point, _described(mount), config.sources.get(f"mounts[{number}]", ""))
+    for name, values in (
+        ("max_age", [f"{path} {seconds} s" for path, seconds in config.max_ages]),
+        ("log_off", list(config.log_off)),
+        ("deflu", list(config.last_updates)),
+    ):
+        if values:
+            yield _line(name, ", ".join(values), "")
+
+
+def _line(name: str, value: str, source: str) -> str:
+    return f"{name:<24} {value:<32} {source}".rstrip()
+
+
+def _described(mount: Mount) -> str:
+    match mount.target:
+        case Folder(path):
+            text = path + "/"
+        case AppFile(path):
+            text = f"{path}:{mount.app_name}"
+        case AppObject(script, variable):
+            text = f"{script}:{variable}" if variable else f"an object of {script}"
+    return text if mount.host == "default" else f"{text} for {mount.host}"
