@@ -92,6 +92,7 @@ class Static:
     """
 
     body_mode = BodyMode.STREAM  # which leaves a body that nobody wants unread
+    in_threads = False
 
     def __init__(self, mount: Mount) -> None:
         if not isinstance(mount.target, Folder):
