@@ -1,0 +1,203 @@
+"""From a mount to the app behind it.
+
+An app is imported in each worker, its file as a module of its own: under its natural name where that is free, so that
+its siblings can import it, and under an unlike name where another file has it already.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Container
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from skitai.config.pref import AttrDict, Preference
+from skitai.config.tree import AppFile, AppObject, Folder, Mount
+from skitai.errors import LoadError
+from skitai.loading.importer import load_file, load_package, reason, same_file, unique_name
+from skitai.loading.modules import own_modules, put_back, set_aside, shadowed, source_of
+from skitai.loading.recognise import is_django, kind_of
+from skitai.log import journal
+
+SWITCHES = ("debug", "use_reloader")
+"""Attributes of an app that the server itself looks at; off in production."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An app, ready to be served.
+
+    :ivar app: the callable; None for a static folder.
+    :ivar kind: "wsgi", "asgi" or "static".
+    :ivar home: its folder; what lies below is its own code.
+    :ivar files: its Python files, as far as they are imported by now.
+    :ivar debug: show tracebacks in error pages.
+    :ivar use_reloader: look for changed files.
+    :ivar needs_restart: new code needs a new process (Django).
+    :ivar reloadable: its code can be loaded anew at all.
+    """
+
+    app: Any
+    kind: str
+    home: str
+    mount: Mount
+    files: tuple[str, ...] = ()
+    debug: bool = False
+    use_reloader: bool = False
+    needs_restart: bool = False
+    reloadable: bool = True
+
+
+_imported: dict[str, set[str]] = {}
+"""Names of the modules of each app that was loaded, by the path of its file."""
+
+
+def load(mount: Mount, *, renew: bool = False) -> Loaded:
+    """Load what is mounted.
+
+    :param renew: execute the modules of the app again that were imported before.
+    :raises LoadError: the reason in one line, its cause chained. No module has changed then.
+    """
+    target = mount.target
+    if isinstance(target, Folder):
+        if not os.path.isdir(target.path):
+            raise LoadError(f"there is no folder {target.path}")
+        return Loaded(None, "static", target.path, mount)
+    home = home_of(mount)
+    _extend_path(mount, home)
+    app, files, reloadable = _find(mount, home, renew=renew)
+    if not reloadable:
+        journal.server.warning("the app at %s is no variable of the start script: it cannot be reloaded", mount.point)
+    kind = kind_of(app)
+    switches = _apply(mount.pref, app, mount.point)
+    needs_restart = _is_django_project(mount) or is_django(app)
+    return Loaded(app, kind, home, mount, files, needs_restart=needs_restart, reloadable=reloadable, **switches)
+
+
+def reload(loaded: Loaded) -> Loaded:
+    """Load an app's code anew, beside the old, which goes on working.
+
+    Every module of the app is executed again; the new ones are those that later imports find.
+
+    :raises LoadError: the new code is broken. Everything is as before.
+    """
+    if not loaded.reloadable:
+        raise LoadError(f"the app at {loaded.mount.point} exists in the start script's memory only; it cannot be reloaded")
+    return load(loaded.mount, renew=True)
+
+
+def home_of(mount: Mount) -> str:
+    """The folder whose Python files are the app's own."""
+    target = mount.target
+    if isinstance(target, Folder):
+        return target.path
+    path = target.path if isinstance(target, AppFile) else target.script
+    folder = os.path.dirname(path)
+    return os.path.dirname(folder) if _is_django_project(mount) else folder
+
+
+def _is_django_project(mount: Mount) -> bool:
+    """A ``wsgi.py`` or ``asgi.py`` of Django: its app is ``application`` and ``settings.py`` lies beside it."""
+    if mount.app_name != "application" or not isinstance(mount.target, AppFile):
+        return False
+    return os.path.exists(os.path.join(os.path.dirname(mount.target.path), "settings.py"))
+
+
+def _extend_path(mount: Mount, home: str) -> None:
+    if isinstance(mount.target, AppFile) and mount.target.package and not _is_django_project(mount):
+        # At the end: a package may hold a types.py, which must not hide the standard library's.
+        if home not in sys.path:
+            sys.path.append(home)
+    elif home not in sys.path:
+        sys.path.insert(0, home)
+    for folder in reversed(mount.path):
+        if folder in sys.path:
+            sys.path.remove(folder)
+        sys.path.insert(0, folder)
+
+
+def _find(mount: Mount, home: str, *, renew: bool) -> tuple[Any, tuple[str, ...], bool]:
+    """The app, its files, and whether it can be loaded anew."""
+    if isinstance(mount.target, AppFile):
+        module, files = _import(mount.target.path, mount.target.package, home, renew=renew)
+        return _variable(module, mount.app_name), files, True
+    assert isinstance(mount.target, AppObject)
+    script, variable, held = mount.target.script, mount.target.variable, mount.target.app
+    if not variable:
+        return held, (), False
+    module, files = _import(script, "", home, renew=renew)
+    if hasattr(module, variable):
+        return getattr(module, variable), files, True
+    return held, (), False  # made below `if __name__ == "__main__"`
+
+
+def _variable(module: ModuleType, name: str) -> Any:
+    try:
+        return getattr(module, name)
+    except AttributeError as error:
+        others = [repr(other) for other in ("app", "application", "wsgi", "api") if callable(getattr(module, other, None))]
+        hint = f"; it has {' and '.join(others)}" if others else ""
+        raise LoadError(f"{module.__file__} has no {name!r}{hint}") from error
+
+
+def _import(path: str, package: str, home: str, *, renew: bool) -> tuple[ModuleType, tuple[str, ...]]:
+    """Import an app's file; its module, and all files of the app that are imported then."""
+    others = {name for owner, names in _imported.items() if owner != path for name in names}
+    hidden = {name: sys.modules[name] for name in shadowed(home, others)}
+    aside = set(hidden) | (own_modules(home).keys() - others if renew else set())
+    before = sys.modules.keys() - aside
+    try:
+        with set_aside(aside, home):
+            module = _module(path, package, hidden)
+    except (Exception, SystemExit) as error:
+        raise LoadError(f"{path}: {reason(error)}") from error
+    own = {name: each for name, each in own_modules(home).items() if name not in before or name not in others}
+    _imported[path] = set(own) - set(hidden)
+    put_back(hidden)
+    return module, tuple(sorted({source_of(each) for each in own.values()}))
+
+
+def _module(path: str, package: str, hidden: Container[str]) -> ModuleType:
+    name = os.path.splitext(os.path.basename(path))[0].replace(".", "_")
+    if package:
+        name = f"{load_package(package, os.path.dirname(path)).__name__}.{name}"
+    own = unique_name(name, path)
+    for known in (name, own):
+        if same_file(source_of(sys.modules[known]) if known in sys.modules else None, path):
+            return sys.modules[known]
+    if name in hidden:
+        return load_file(own, path, alias=name)
+    return load_file(own if name in sys.modules or name in sys.stdlib_module_names else name, path)
+
+
+def _apply(pref: Preference, app: Any, point: str) -> dict[str, bool]:
+    """Give an app its preferences; what `SWITCHES` are then."""
+    overrides = pref.overrides
+    if os.environ.get("SKITAI_ENV") == "PRODUCTION":
+        overrides |= {name: False for name in SWITCHES if name in overrides or getattr(app, name, False)}
+    for name, value in overrides.items():
+        try:
+            setattr(app, name, value)
+        except (AttributeError, TypeError) as error:
+            if name not in SWITCHES:
+                journal.server.warning("the app at %s takes no attribute %s: %s", point, name, error)
+    if pref.config:
+        _configure(pref.config, app, point)
+    return {name: bool(overrides.get(name, getattr(app, name, False))) for name in SWITCHES}
+
+
+def _configure(items: AttrDict, app: Any, point: str) -> None:
+    config = getattr(app, "config", None)
+    try:
+        if config is None:
+            app.config = AttrDict(items)
+        elif hasattr(config, "__setitem__"):
+            for name, value in items.items():
+                config[name] = value
+        else:
+            for name, value in items.items():
+                setattr(config, name, value)
+    except (AttributeError, TypeError) as error:
+        journal.server.warning("the app at %s takes no config: %s", point, error)
