@@ -73,8 +73,3 @@ CLASSES = {1: "Informational", 2: "Success", 3: "Redirection", 4: "Client Error"
 def phrase(code: int) -> str:
     """The reason phrase of a status code; the name of its class for a code that nobody registered."""
     return PHRASES.get(code) or CLASSES.get(code // 100, "Unknown")
-
-
-def has_body(code: int) -> bool:
-    """Whether a response of this status may carry content (RFC 9110, section 6.4.1)."""
-    return code >= 200 and code not in {204, 304}

@@ -27,10 +27,6 @@ def test_15_an_unregistered_code_has_the_name_of_its_class() -> None:
     assert status.phrase(799) == "Unknown"
 
 
-def test_6_4_1_some_statuses_have_no_content() -> None:
-    assert [code for code in (100, 101, 200, 204, 206, 304, 404) if status.has_body(code)] == [200, 206, 404]
-
-
 def test_a_browser_gets_a_page() -> None:
     content_type, body = pages.render(404, "no such page", BROWSER)
     assert content_type == "text/html; charset=utf-8"

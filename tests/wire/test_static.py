@@ -247,6 +247,22 @@ def test_a_changed_file_is_noticed_within_a_second(files: Wire, root: Path) -> N
     assert fields["etag"] != before
 
 
+def test_a_file_that_changed_just_now_is_described_as_it_is(root: Path) -> None:
+    with wire(mounted("/", str(root)), static_cache_file_bytes=0, compress=False) as server:
+        tags = set()
+        for number in range(4):  # most of them within the second that the first was looked up in
+            content = b"x" * (number + 1)
+            put(root / "a.txt", content)
+            _, fields, body = server.get("/a.txt")
+            assert (fields["content-length"], body) == (str(len(content)), content)
+            assert server.get("/a.txt", Range="bytes=0-0", If_Range=fields["etag"])[1].get("content-range") in {
+                None,
+                f"bytes 0-0/{number + 1}",
+            }
+            tags.add(fields["etag"])
+        assert len(tags) == 4
+
+
 # Caching
 
 
