@@ -18,6 +18,7 @@ NOT_RUNNING = 3
 """Exit code of a question to a server that does not run, as init scripts have it (LSB 5.0, 22.2)."""
 
 _ANSWER_S = 10.0
+_LEAVING_S = 60.0
 _POLL_S = 0.05
 
 
@@ -28,14 +29,19 @@ def act(line: Line, config: Config) -> int:
     :return: the exit code.
     """
     folder = rundir.find_var_folder(config.script, config.paths.varpath)
-    match line.verb:
-        case "stop":
-            return stop(folder, config.title)
-        case "reload":
-            return _reload(folder, config.title)
-        case "status":
-            return _status(folder, config.title)
-    return logs.print_logs(_log_folders(folder, config), follow=line.follow)
+    try:
+        match line.verb:
+            case "stop":
+                return stop(folder, config.title)
+            case "reload":
+                return _reload(folder, config.title)
+            case "status":
+                return _status(folder, config.title)
+        return logs.print_logs(_log_folders(folder, config), follow=line.follow)
+    except PermissionError as error:
+        raise StartError(
+            f"{error.filename}: {error.strerror}: another user's server is theirs or root's to control"
+        ) from error
 
 
 def stop(folder: str, title: str) -> int:
@@ -52,7 +58,10 @@ def stop(folder: str, title: str) -> int:
         # It may be leaving already, or too busy to talk; a signal means the same.
         if pidfile.read(folder) == pid:
             os.kill(pid, signal.SIGTERM)
+    deadline_s = time.monotonic() + _LEAVING_S
     while pidfile.read(folder) == pid:
+        if time.monotonic() > deadline_s:
+            raise StartError(f"{title}, pid {pid}, does not leave; kill -9 {pid} ends it, and its workers follow")
         time.sleep(_POLL_S)
     print(f"{title} has stopped, pid {pid}")
     return 0
@@ -82,7 +91,7 @@ def _status(folder: str, title: str) -> int:
     outcome = _asked(folder, title, "status", timeout_s=_ANSWER_S)
     if outcome is None:
         return NOT_RUNNING
-    for text in status.lines(outcome.data):
+    for text in status.lines(outcome.data, outcome.text):
         print(text)
     return 0 if outcome.ok else 1
 
@@ -93,7 +102,7 @@ def _log_folders(folder: str, config: Config) -> list[str]:
         return [config.log.logpath]
     usual = os.path.join(rundir.LOG_BASE, rundir.user_name(), rundir.identity(config.script))
     try:
-        told = str(ask(folder, "status", timeout_s=_ANSWER_S).data["log_folder"])
+        told = str(ask(folder, "status", timeout_s=_ANSWER_S).data["log"] or "")
     except NotRunning:
         told = ""
     return [place for place in (told, usual, os.path.join(folder, "log")) if place]

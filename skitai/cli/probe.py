@@ -48,7 +48,7 @@ def answer(run: Callable[[], str]) -> int:
 
 def explained(error: BaseException) -> str:
     """An error in one line, with the place where it came about."""
-    text = "".join(traceback.format_exception_only(error)[-1:]).strip()
+    text = " ".join(traceback.format_exception_only(error)[-1].split())
     if isinstance(error, SyntaxError):
         return f"{text} ({error.filename}:{error.lineno})"
     last = traceback.extract_tb(error.__traceback__)[-1:]

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-_COLUMNS = ("", "pid", "state", "up", "requests", "connections", "threads", "queued", "CPU", "memory")
+_COLUMNS = ("", "pid", "state", "up", "requests", "connections", "busy", "queued", "CPU", "memory")
 
 
-def lines(data: dict[str, Any]) -> Iterator[str]:
-    """The lines of one server: who and where, then a row for each child."""
-    yield f"{data['title']}: running, pid {data['pid']}, up {span(data['uptime_s'])}, generation {data['generation']}"
+def lines(data: Mapping[str, Any], state: str) -> Iterator[str]:
+    """The lines of one server: who and where, then a row for each child.
+
+    :param data: what the master answers to ``status``.
+    :param state: what it is doing, for instance "running".
+    """
+    yield f"{data['title']}: {state}, pid {data['pid']}, up {span(data['uptime_s'])}, {data['requests']} requests"
+    yield f"  {data['script']}, generation {data['generation']}, Skitai {data['version']}"
     for address in data["addresses"]:
         yield f"  listening on {address}"
     rows = [_COLUMNS, *(_row(child) for child in data["children"])]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    for row in rows:
-        first, *others = (f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
-        yield f"  {row[0]:<{len(first)}}  {'  '.join(others)}"
+    for name, *cells in rows:
+        yield f"  {name:<{widths[0]}}  " + "  ".join(
+            f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)
+        )
 
 
 def span(seconds: float) -> str:
@@ -33,7 +39,7 @@ def span(seconds: float) -> str:
     return " ".join(parts) or "0 s"
 
 
-def _row(child: dict[str, Any]) -> tuple[str, ...]:
+def _row(child: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         child["label"],
         str(child["pid"]),
