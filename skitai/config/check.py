@@ -106,7 +106,14 @@ def gather(
     for name in ("logpath", "varpath"):
         if given.values.get(name):
             given.values[name] = draft.absolute(given.values[name])
+    if "bind" in given.values:
+        given.values["bind"] = tuple(_absolute_address(draft, text) for text in given.values["bind"])
     return given
+
+
+def _absolute_address(draft: Draft, text: str) -> str:
+    path = text.removeprefix("unix:")
+    return f"unix:{draft.absolute(path)}" if path and path != text else text
 
 
 def _follow(given: Values) -> None:

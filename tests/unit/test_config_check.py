@@ -146,6 +146,12 @@ def test_relative_folders_start_at_the_script() -> None:
     assert built(draft(), {"varpath": "/var/x"}).paths.varpath == "/var/x"
 
 
+def test_relative_unix_sockets_too() -> None:
+    assert built(draft(bind=["unix:run/s", "unix:/s", "fd:3"])).server.bind == ("unix:/srv/site/run/s", "unix:/s", "fd:3")
+    (found,) = faults(draft(bind=["unix:"]))
+    assert found.startswith("service.py:9: bind: cannot listen on 'unix:'")
+
+
 # Faults ---------------------------------------------------------------------------------------------------------------
 
 
