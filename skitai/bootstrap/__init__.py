@@ -1,0 +1,174 @@
+"""From a checked configuration to a running server: listeners, shared memory, files and programs, then the supervisor."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+from setproctitle import setproctitle
+
+from skitai.bootstrap.banner import banner
+from skitai.bootstrap.daemon import Starter, daemonize
+from skitai.bootstrap.limits import raise_descriptor_limit
+from skitai.bootstrap.programs import programs
+from skitai.config.tree import Config
+from skitai.errors import StartError
+from skitai.ipc import rundir
+from skitai.ipc.control import ControlServer
+from skitai.ipc.lastupdate import Table
+from skitai.ipc.pidfile import PidFile
+from skitai.ipc.rundir import Places
+from skitai.ipc.scoreboard import Scoreboard
+from skitai.ipc.sd_notify import Notifier
+from skitai.log import journal
+from skitai.master.estate import Estate, Origin
+from skitai.master.policy import Rules
+from skitai.master.reload import Inheritance, inherit
+from skitai.master.spawn import Identity
+from skitai.master.supervisor import Hooks, Supervisor
+from skitai.net.listen import open_listeners
+
+__all__ = ["caretake", "start"]
+
+log = logging.getLogger("skitai.server")
+
+
+def start(config: Config, *, daemon: bool, argv: Sequence[str], inherited_fd: int | None = None) -> int:
+    """Serve until told to stop.
+
+    :param daemon: go to the background; this call then returns as soon as the server is ready.
+    :param argv: the script's command line, with which a reload runs it again.
+    :param inherited_fd: what the master left that executed this program in its place; `daemon` is not looked at then.
+    :returns: the exit code.
+    :raises StartError: a busy port, a second start, missing rights; nothing is left behind.
+    """
+    if inherited_fd is not None:
+        return _resume(config, inherited_fd)
+    origin = Origin(config.script, tuple(argv), _here(), config.title, not daemon and os.isatty(0), daemon)
+    if daemon:
+        return daemonize(lambda starter: _serve(config, origin, starter))
+    return _serve(config, origin, None)
+
+
+def caretake(reason: str, inherited_fd: int) -> int:
+    """Go on as the master whose new code does not work: take care of the old children until the next reload, or a stop.
+
+    :param reason: why, in one line; whoever asked for the reload gets it.
+    :returns: the exit code.
+    """
+    inheritance = inherit(inherited_fd)
+    estate, readable = Estate.adopt(inheritance.estate)
+    return _caretake(reason, inheritance, estate, readable)
+
+
+def _serve(config: Config, origin: Origin, starter: Starter | None) -> int:
+    with _acquired(config, origin) as estate:
+        notifier = Notifier.from_environ(os.environ)
+        _prepare(estate, config)
+        text = banner(config, estate)
+        if starter:
+            journal.take_streams()
+            hooks = Hooks(lambda: starter.ready(text), starter.failed, starter.close)
+        else:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            hooks = Hooks()
+        log.info("%s starts, pid %d, %s", origin.title, os.getpid(), ", ".join(estate.addresses))
+        supervisor = Supervisor(estate, programs(config), config, Rules.of(config), hooks, notifier)
+    return supervisor.run()
+
+
+@contextmanager
+def _acquired(config: Config, origin: Origin) -> Iterator[Estate]:
+    """Everything a server owns; given back if the start fails."""
+    os.umask(0o022)
+    _enter(config)
+    var = rundir.make_var_folder(config.script, config.paths.varpath)
+    with ExitStack() as undo:
+        pidfile = PidFile.acquire(var)
+        undo.callback(pidfile.release)
+        identity = Identity.find(config.server.user, config.server.group)
+        listeners = open_listeners(config.server)
+        for each in listeners:
+            undo.callback(each.remove)
+        control = ControlServer.listen(var)
+        undo.callback(control.remove)
+        yield Estate(
+            origin=origin,
+            places=_places(config, var, origin.daemon),
+            pidfile=pidfile,
+            control=control,
+            scoreboard=Scoreboard.create(),
+            table=Table.create(config.last_updates, time.time()),
+            listeners=listeners,
+            identity=identity,
+            log=config.log,
+        )
+        undo.pop_all()
+
+
+def _resume(config: Config, inherited_fd: int) -> int:
+    inheritance = inherit(inherited_fd)
+    estate, readable = Estate.adopt(inheritance.estate, config.last_updates)
+    try:
+        _enter(config)
+        identity = Identity.find(config.server.user, config.server.group)
+        places = _places(config, estate.places.var, estate.origin.daemon)
+        listeners = open_listeners(config.server, estate.listeners)
+    except StartError as error:
+        return _caretake(str(error), inheritance, estate, readable)
+    estate.origin = replace(estate.origin, title=config.title)
+    estate.identity, estate.places, estate.listeners, estate.log = identity, places, listeners, config.log
+    _prepare(estate, config)
+    if estate.origin.daemon:
+        journal.take_streams()
+    notifier = Notifier.from_environ(os.environ)
+    supervisor = Supervisor(estate, programs(config), config, Rules.of(config), Hooks(), notifier)
+    supervisor.resume(inheritance, readable)
+    return supervisor.run()
+
+
+def _caretake(reason: str, inheritance: Inheritance, estate: Estate, readable: bool) -> int:
+    places = estate.places
+    journal.setup(estate.log, places.log or None, console=places.console)
+    if estate.origin.daemon:
+        journal.take_streams()
+    setproctitle(f"{estate.origin.title}: master")
+    rules = Rules(**inheritance.state["rules"])
+    supervisor = Supervisor(estate, (), None, rules, Hooks(), Notifier.from_environ(os.environ))
+    supervisor.resume(inheritance, readable, refused=reason)
+    return supervisor.run()
+
+
+def _prepare(estate: Estate, config: Config) -> None:
+    """What a new program has to set up whether or not the server is new."""
+    setproctitle(f"{config.title}: master")
+    journal.setup(config.log, estate.places.log or None, console=estate.places.console)
+    estate.give_logs()
+    if warning := raise_descriptor_limit():
+        log.warning("%s", warning)
+
+
+def _places(config: Config, var: str, daemon: bool) -> Places:
+    files = daemon or config.log.file_logging or bool(config.log.logpath)
+    folder = rundir.make_log_folder(config.script, var, config.log.logpath) if files else ""
+    return Places(var, folder, console=not daemon and (config.log.verbose or not files))
+
+
+def _enter(config: Config) -> None:
+    folder = os.path.dirname(config.script)
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise StartError(f"cannot work in {folder}: {os.strerror(error.errno or 0)}") from error
+
+
+def _here() -> str:
+    """The working directory as the shell calls it: when its path leads through a link that is swapped, that counts."""
+    here, named = os.getcwd(), os.environ.get("PWD", "")
+    return named if os.path.isabs(named) and os.path.isdir(named) and os.path.samefile(named, here) else here

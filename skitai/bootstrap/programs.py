@@ -1,0 +1,30 @@
+"""The programs of a server. What they run is imported in the child, so that the master holds none of it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from skitai.config.tree import Config
+from skitai.ipc.link import Child
+from skitai.master.program import Program
+
+
+def programs(config: Config) -> list[Program]:
+    """What the supervisor keeps running; the workers come first."""
+    engine = config.server.engine
+    target = partial(_foreign, engine) if ":" in engine else _worker
+    return [Program("worker", target, config.server.workers, config.title)]
+
+
+def _worker(child: Child) -> int:
+    from skitai.worker.main import serve
+
+    return serve(child)
+
+
+def _foreign(name: str, child: Child) -> int:
+    """A worker that somebody else wrote, called with the same `Child`."""
+    from skitai.loading.importer import load_object
+
+    code = load_object(name)(child)
+    return code if isinstance(code, int) else 0

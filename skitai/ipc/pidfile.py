@@ -1,0 +1,114 @@
+"""The pid file: who it names holds a lock on it, so a file that a dead server left behind is recognised as stale."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import time
+from contextlib import suppress
+
+from skitai.errors import StartError
+
+NAME = ".pid"
+
+# Whoever asks for the pid holds a shared lock for an instant; a starting server must not take that for a second server.
+_ATTEMPTS = 10
+_ATTEMPT_S = 0.03
+
+
+class PidFile:
+    """A locked pid file. The lock belongs to the open file: it survives an exec and ends with the process."""
+
+    __slots__ = ("fd", "path")
+
+    def __init__(self, path: str, fd: int) -> None:
+        self.path = path
+        self.fd = fd
+
+    @classmethod
+    def acquire(cls, folder: str) -> PidFile:
+        """Lock the pid file of a run directory and write our pid into it.
+
+        :raises StartError: another server holds it, or the file is not ours, or a link.
+        """
+        path = os.path.join(folder, NAME)
+        for _ in range(_ATTEMPTS):
+            fd = _open(path)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(fd)
+                time.sleep(_ATTEMPT_S)
+                continue
+            if _is_at(path, fd):
+                os.ftruncate(fd, 0)
+                os.write(fd, b"%d\n" % os.getpid())
+                return cls(path, fd)
+            os.close(fd)  # its former owner removed it between our opening and locking it
+        raise StartError(f"already running, pid {read(folder) or 'unknown'} (see {path})")
+
+    @classmethod
+    def adopt(cls, path: str, fd: int) -> PidFile:
+        """The pid file that the program before the exec locked."""
+        os.set_inheritable(fd, False)
+        return cls(path, fd)
+
+    def hand_over(self) -> int:
+        """Let the lock survive the next exec; its descriptor."""
+        os.set_inheritable(self.fd, True)
+        return self.fd
+
+    def close(self) -> None:
+        """Let go of the file in a child; the lock stays the master's."""
+        os.close(self.fd)
+
+    def release(self) -> None:
+        """Remove the file and give up the lock."""
+        if _is_at(self.path, self.fd):
+            with suppress(FileNotFoundError):
+                os.unlink(self.path)
+        os.close(self.fd)
+
+
+def read(folder: str) -> int | None:
+    """The pid of the server that runs in this run directory; None when there is none, or only a stale file.
+
+    :raises PermissionError: the folder is another user's.
+    """
+    try:
+        fd = os.open(os.path.join(folder, NAME), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.read(fd, 32).strip()
+        return int(text) if text.isdigit() else None
+    finally:
+        os.close(fd)
+    return None
+
+
+def _open(path: str) -> int:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        reason = "it is a symbolic link" if error.errno == errno.ELOOP else os.strerror(error.errno or 0)
+        raise StartError(f"cannot use the pid file {path}: {reason}") from error
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+        os.close(fd)
+        raise StartError(f"cannot use the pid file {path}: it belongs to another user or is not a plain file")
+    return fd
+
+
+def _is_at(path: str, fd: int) -> bool:
+    """The open file is still the one with that name."""
+    try:
+        named = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    opened = os.fstat(fd)
+    return (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)
