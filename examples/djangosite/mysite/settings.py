@@ -43,6 +43,7 @@ TEMPLATES = [
 
 ROOT_URLCONF = "mysite.urls"
 STATIC_URL = "static/"  # a relative URL: Django puts the mount point in front
+TIME_ZONE = "UTC"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASES = {
