@@ -133,15 +133,19 @@ class WholeBody:
     def _written(self, size: int, error: BaseException | None) -> None:
         self._writing = False
         self._services.body_bytes -= size
-        if error is not None:
-            self._close()
-            self._ready(error if isinstance(error, OSError) else OSError(str(error)))
-        elif self._pieces and (self.complete or self._memory > self._services.config.bodies.body_memory_bytes):
+        if (
+            error is None
+            and self._pieces
+            and (self.complete or self._memory > self._services.config.bodies.body_memory_bytes)
+        ):
             self._spool()
+            return
+        self._pace(False)
+        if error is not None:
+            self.lost()
+            self._ready(error if isinstance(error, OSError) else OSError(str(error)))
         elif self.complete:
             self._ready(None)
-        else:
-            self._pace(False)
 
     def open(self) -> IO[bytes]:
         """The whole body, from its beginning; the memory is the caller's from now on."""

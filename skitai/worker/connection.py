@@ -115,7 +115,8 @@ class Connection(asyncio.Protocol):
             try:
                 taken = self.services.send(self.fd, data)
             except OSError:
-                self.services.on_loop(self.abort)
+                self.fd = -1  # nobody writes any more; the loop closes
+                self.services.on_loop(self.transport.abort)
                 return
             if taken == len(data):
                 return
@@ -149,8 +150,6 @@ class Connection(asyncio.Protocol):
         self.drained()
         for job in jobs:
             job()
-        if self.closing and not self.spilled and not self._lingering:
-            self.finish_closing()
 
     def when_drained(self, job: Callable[[], None]) -> None:
         """Call `job` in the loop once nothing waits for the client any more; also when the connection is lost."""
@@ -178,7 +177,9 @@ class Connection(asyncio.Protocol):
     def finish_closing(self) -> None:
         """Close once everything is sent; belongs to the loop."""
         self.closing = True
-        if self.fd >= 0 and not self.spilled:
+        if self.spilled:
+            self.when_drained(self.finish_closing)
+        elif self.fd >= 0:
             self.transport.close()
 
     def linger(self) -> None:

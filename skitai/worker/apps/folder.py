@@ -2,42 +2,36 @@
 
 A path is looked up on disk at most once a second; in between, what was found (or not) is believed. What is found lies below
 the folder when all symbolic links are resolved, and is opened in a way that no link put there meanwhile can lead outside.
-Everything here belongs to the loop's thread.
+`StaticFolder` belongs to the loop's thread.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from stat import S_ISDIR, S_ISREG
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from skitai.config.tree import Responses
 from skitai.http import media
-from skitai.http.dates import format_http_date
 from skitai.http.uri import file_path
 from skitai.worker import coding
+from skitai.worker.apps.entries import Entry, Stamp, Variant
 
 INDEXES = ("index.htm", "index.html")
 SIBLINGS = (("br", ".br"), ("gzip", ".gz"))
-SUFFIXES = {"": "", "br": "-br", "gzip": "-gz"}
-
-ENTRY_BYTES = 2048
-"""What an entry takes beside its content, roughly; so a bound on bytes bounds their number too."""
 
 KNOWN_MISSES = 1024
 MISS_BYTES = 256
 """Longer paths are not remembered as missing, or they would fill the memory."""
 
-SETTLED_S = 2
-"""A file changed less than this long ago may change again without its time showing it (file systems count coarsely)."""
+SQUEEZED_BYTES = 4 << 20
+"""Larger text is not compressed in memory but as it is sent."""
 
 _SAFELY = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _FOLDER = (
     getattr(os, "O_PATH", 0) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 )
-
-Pairs = tuple[tuple[str, str], ...]
 
 
 class Limits(NamedTuple):
@@ -46,7 +40,7 @@ class Limits(NamedTuple):
     :ivar cache_bytes: of memory for entries and contents.
     :ivar file_bytes: largest file kept in memory.
     :ivar precompressed: NAME.br and NAME.gz stand in for NAME.
-    :ivar responses: whether and how text is compressed; here that is done once for a file in memory without siblings.
+    :ivar responses: whether and how text is compressed; here that is done once for a file without siblings, and kept.
     """
 
     cache_bytes: int = 16 << 20
@@ -55,120 +49,11 @@ class Limits(NamedTuple):
     responses: Responses = Responses()
 
 
-class Stamp(NamedTuple):
-    """Identity and state of a file; when it is the same, so is the content (but see `SETTLED_S`)."""
+class Background(Protocol):
+    """How to leave the loop and to come back; see `exchange.Context`."""
 
-    device: int
-    inode: int
-    size: int
-    modified_ns: int
-    changed_ns: int
-
-    @classmethod
-    def of(cls, info: os.stat_result) -> Stamp:
-        return cls(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
-
-
-class Variant:
-    """One representation of a file: the file itself, or a coded form of it.
-
-    :ivar path: resolved path of the file that holds it.
-    :ivar coding: "" or the content coding.
-    :ivar content: the bytes when they are in memory.
-    :ivar fields: of a 200; the same tuple as long as nothing in it changes.
-    :ivar unchanged: fields of a 304 (RFC 9110, section 15.4.5).
-    """
-
-    __slots__ = ("coding", "content", "etag", "fields", "last_modified", "path", "size", "stamp", "unchanged")
-
-    fields: Pairs
-    unchanged: Pairs
-
-    def __init__(self, path: str, stamp: Stamp, coding: str = "", content: bytes | None = None) -> None:
-        self.path = path
-        self.stamp = stamp
-        self.coding = coding
-        self.content = content
-        self.size = stamp.size if content is None else len(content)
-        self.etag = f'"{stamp.size:x}-{stamp.modified_ns:x}{SUFFIXES[coding]}"'
-        self.last_modified = stamp.modified_ns // 1_000_000_000
-
-    def __repr__(self) -> str:
-        return f"<Variant {self.path} {self.coding or 'plain'} {self.size}{'' if self.content is None else ' in memory'}>"
-
-    def describe(self, content_type: str, max_age: int, varies: bool, second: int) -> None:
-        """Make the response fields anew.
-
-        :param second: now, in seconds since the epoch. Section 8.8.2.1: Last-Modified never lies in the future.
-        """
-        cache: Pairs = ()
-        if max_age:
-            cache = (("Cache-Control", f"max-age={max_age}"), ("Expires", format_http_date(second + max_age)))
-        if varies:
-            cache = (*cache, ("Vary", "Accept-Encoding"))
-        self.unchanged = (("ETag", self.etag), *cache)
-        coded: Pairs = (("Content-Encoding", self.coding),) if self.coding else ()
-        self.fields = (
-            ("Content-Type", content_type),
-            ("Content-Length", str(self.size)),
-            ("Last-Modified", format_http_date(min(self.last_modified, second))),
-            ("ETag", self.etag),
-            ("Accept-Ranges", "bytes"),
-            *coded,
-            *cache,
-        )
-
-
-class Entry:
-    """What a request path means, as of one second.
-
-    :ivar redirect: it is a folder with an index, and the path lacks its slash.
-    :ivar plain: the file itself; None for a redirect.
-    :ivar variants: its coded forms by coding.
-    :ivar offered: their codings, our favourite first.
-    """
-
-    __slots__ = ("cost", "max_age", "media_type", "offered", "path", "plain", "redirect", "second", "squeezable", "variants")
-
-    def __init__(self, path: str, second: int, max_age: int = 0, found: tuple[Variant, ...] = ()) -> None:
-        self.path = path
-        self.second = second
-        self.max_age = max_age
-        self.redirect = not found
-        self.cost = ENTRY_BYTES
-        self.squeezable = False
-        self.plain = found[0] if found else None
-        self.variants = {variant.coding: variant for variant in found[1:]}
-        self.offered = tuple(self.variants)
-        self.media_type = media.type_of(found[0].path) if found else ""
-
-    def __repr__(self) -> str:
-        return f"<Entry {self.path} {'redirect' if self.redirect else self.plain}>"
-
-    def describe(self, second: int) -> None:
-        """Bring the response fields of all variants up to date."""
-        for variant in self.every():
-            variant.describe(self.media_type, self.max_age, bool(self.offered), second)
-
-    def every(self) -> tuple[Variant, ...]:
-        return () if self.plain is None else (self.plain, *self.variants.values())
-
-    def same_files(self, other: Entry) -> bool:
-        """Whether both mean the same unchanged files. What was compressed in memory has the stamp of its file."""
-        return self._files() == other._files()
-
-    def _files(self) -> set[tuple[str, Stamp]]:
-        return {(variant.path, variant.stamp) for variant in self.every()}
-
-    @property
-    def settled(self) -> bool:
-        """Every file was left alone long enough for its stamp to be trusted."""
-        return all(self.second - variant.last_modified >= SETTLED_S for variant in self.every())
-
-    @property
-    def dated(self) -> bool:
-        """The fields change with the time of day."""
-        return self.max_age > 0 or any(variant.last_modified > self.second for variant in self.every())
+    def run_in_thread(self, job: Callable[..., None], *args: object) -> None: ...
+    def on_loop(self, job: Callable[..., None], *args: object) -> None: ...
 
 
 class StaticFolder:
@@ -177,10 +62,19 @@ class StaticFolder:
     :param point: ends with "/".
     :param folder: absolute path.
     :param max_ages: (path prefix, seconds), as in `Config.max_ages`.
+    :param background: where large texts are compressed; without one they are not.
     """
 
-    def __init__(self, point: str, folder: str, limits: Limits, max_ages: Iterable[tuple[str, int]] = ()) -> None:
+    def __init__(
+        self,
+        point: str,
+        folder: str,
+        limits: Limits,
+        max_ages: Iterable[tuple[str, int]] = (),
+        background: Background | None = None,
+    ) -> None:
         self.limits = limits
+        self._background = background
         self._point = point
         self._folder = folder.rstrip("/")
         self._max_ages = sorted(max_ages, key=lambda each: len(each[0].rstrip("/")), reverse=True)
@@ -264,7 +158,8 @@ class StaticFolder:
 
     def _compressible(self, entry: Entry, plain: Variant) -> bool:
         """Text that may be compressed once and kept."""
-        responses, most = self.limits.responses, min(self.limits.file_bytes, self.limits.cache_bytes // 4)
+        responses = self.limits.responses
+        most = min(SQUEEZED_BYTES if self._background else self.limits.file_bytes, self.limits.cache_bytes // 4)
         return responses.compress and responses.compress_bytes <= plain.size <= most and media.is_text(entry.media_type)
 
     def _sibling(self, plain: Variant, coding: str, extension: str) -> Variant | None:
@@ -293,61 +188,52 @@ class StaticFolder:
     def content(self, entry: Entry, variant: Variant) -> bytes | None:
         """The bytes of a variant, or None when it is too large for memory, or no longer the file that was found.
 
-        :raises OSError: as `open`.
+        :raises OSError: as `open_below`.
         """
         if variant.content is not None or variant.size > self.limits.file_bytes:
             return variant.content
-        descriptor = self.open(variant)
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
-            if Stamp.of(os.fstat(descriptor)) != variant.stamp:
-                return None
-            content = file.read(variant.size)
-        if len(content) != variant.size:
-            return None
-        if self._hold(entry, content):
+        content = read_below(self._root, variant)
+        if content is not None and self._hold(entry, content):
             variant.content = content
         return content
 
     def coded(self, entry: Entry, name: str) -> Variant | None:
-        """The variant in a coding that the entry offers; compressed in memory when it is first wanted.
+        """The variant in a coding that the entry offers, or None while there is none: then the plain form is to be sent.
 
-        :returns: None when compressing does not make it smaller: then the plain form is the one to send.
-        :raises OSError: as `open`.
+        Text is compressed when it is first wanted: a small one at once, a large one in the background, for the next.
+
+        :raises OSError: as `open_below`.
         """
         variant = entry.variants.get(name)
-        if variant is None and entry.squeezable and entry.plain is not None:
-            content = self.content(entry, entry.plain)
-            if content is None:
-                return None
-            _, small = coding.whole(name, (), content, self.limits.responses)
-            if len(small) >= len(content):
-                entry.squeezable = False
-                return None
-            variant = Variant(entry.plain.path, entry.plain.stamp, name, small)
+        plain = entry.plain
+        if variant is not None or plain is None or not entry.squeezable or name in entry.tried:
+            return variant
+        entry.tried.add(name)
+        if plain.size <= self.limits.file_bytes:
+            content = self.content(entry, plain)
+            if content is not None:
+                self._keep_coded(entry, name, squeeze(name, content, self.limits.responses))
+        elif self._background is not None:
+            self._background.run_in_thread(self._code_in_background, self._background, self._root, entry, plain, name)
+        return entry.variants.get(name)
+
+    def _code_in_background(self, background: Background, root: str, entry: Entry, plain: Variant, name: str) -> None:
+        """Runs in a thread; touches nothing but its arguments."""
+        try:
+            content = read_below(root, plain)
+        except OSError:  # the plain form is sent meanwhile, and whoever sends it tells
+            return
+        if content is not None:
+            background.on_loop(self._keep_coded, entry, name, squeeze(name, content, self.limits.responses))
+
+    def _keep_coded(self, entry: Entry, name: str, content: bytes | None) -> None:
+        if content is not None and entry.plain is not None and self._hold(entry, content):
+            entry.variants[name] = variant = Variant(entry.plain.path, entry.plain.stamp, name, content)
             variant.describe(entry.media_type, entry.max_age, True, entry.second)
-            if self._hold(entry, small):
-                entry.variants[name] = variant
-        return variant
 
     def open(self, variant: Variant) -> int:
-        """A descriptor of the file, which may have changed since it was found.
-
-        Walks down from the mounted folder without following links, so it ends below the folder whatever happens meanwhile.
-
-        :raises FileNotFoundError, PermissionError, OSError: the file is gone, is not ours to read, became a link ...
-        """
-        if os.open not in os.supports_dir_fd:
-            return os.open(variant.path, _SAFELY)
-        *folders, name = variant.path.removeprefix(self._root).split("/")
-        folder = os.open(self._root, _FOLDER)
-        try:
-            for each in folders:
-                below = os.open(each, _FOLDER, dir_fd=folder)
-                os.close(folder)
-                folder = below
-            return os.open(name, _SAFELY, dir_fd=folder)
-        finally:
-            os.close(folder)
+        """A descriptor of the file, which may have changed since it was found. Errors as those of `open_below`."""
+        return open_below(self._root, variant.path)
 
     def _hold(self, entry: Entry, content: bytes) -> bool:
         """Make room for a content of an entry; False when it must not be kept."""
@@ -371,3 +257,41 @@ class StaticFolder:
     def _forget(self, entry: Entry) -> None:
         del self._entries[entry.path]
         self._held -= entry.cost
+
+
+def squeeze(name: str, content: bytes, options: Responses) -> bytes | None:
+    """Content compressed, or None when that does not make it smaller."""
+    _, small = coding.whole(name, (), content, options)
+    return small if len(small) < len(content) else None
+
+
+def read_below(root: str, variant: Variant) -> bytes | None:
+    """The bytes of a variant's file, or None when it changed since it was found. Parameters and errors as `open_below`."""
+    descriptor = open_below(root, variant.path)
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        if Stamp.of(os.fstat(descriptor)) != variant.stamp:
+            return None
+        content = file.read(variant.size)
+    return content if len(content) == variant.size else None
+
+
+def open_below(root: str, path: str) -> int:
+    """Open a file for reading, walking down from a folder without following links: it ends below whatever happens meanwhile.
+
+    :param root: resolved path of the folder, ends with "/".
+    :param path: resolved path of the file, begins with `root`.
+    :returns: a descriptor; of a FIFO too, without waiting: look what it is.
+    :raises FileNotFoundError, PermissionError, OSError: the file is gone, is not ours to read, became a link ...
+    """
+    if os.open not in os.supports_dir_fd:
+        return os.open(path, _SAFELY)
+    *folders, name = path.removeprefix(root).split("/")
+    folder = os.open(root, _FOLDER)
+    try:
+        for each in folders:
+            below = os.open(each, _FOLDER, dir_fd=folder)
+            os.close(folder)
+            folder = below
+        return os.open(name, _SAFELY, dir_fd=folder)
+    finally:
+        os.close(folder)

@@ -7,11 +7,9 @@ beside them.
 
 from __future__ import annotations
 
-import io
 import os
-import secrets
 from time import time
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, NamedTuple, cast
 
 from skitai.config.tree import Config, Folder, Mount
 from skitai.errors import Answerable, NotFound
@@ -20,7 +18,9 @@ from skitai.http import coding, conditional, ranges
 from skitai.http.conditional import Conditions
 from skitai.http.head import Fields
 from skitai.http.ranges import Span
-from skitai.worker.apps.folder import Entry, Limits, Pairs, Stamp, StaticFolder, Variant
+from skitai.worker.apps.byteranges import Parts, length, multipart, part_fields
+from skitai.worker.apps.entries import Entry, Stamp, Variant
+from skitai.worker.apps.folder import Limits, StaticFolder
 
 ALLOW = ("Allow", "GET, HEAD, OPTIONS")
 FORM = "static"
@@ -81,10 +81,6 @@ def judge(method: str, wishes: Wishes, variant: Variant, limit: int, now: float)
     return Verdict(206, spans) if spans else Verdict(416)
 
 
-def without(fields: Pairs, *names: str) -> Pairs:
-    return tuple(pair for pair in fields if pair[0] not in names)
-
-
 class Static:
     """A static folder at a mount point.
 
@@ -99,12 +95,12 @@ class Static:
             raise TypeError(f"{mount.target!r} is not a folder")
         self._mount = mount
         self._path = mount.target.path
-        self._configure(Config())
+        self._configure(Config(), None)
 
     def __repr__(self) -> str:
         return f"<Static {self._mount.point} {self._path}>"
 
-    def _configure(self, config: Config) -> None:
+    def _configure(self, config: Config, context: Context | None) -> None:
         # The memory is a worker's, the folders of a worker share it.
         folders = max(1, sum(isinstance(mount.target, Folder) for mount in config.mounts))
         options = config.static
@@ -115,10 +111,10 @@ class Static:
             config.responses,
         )
         self._ranges = options.static_ranges
-        self._folder = StaticFolder(self._mount.point, self._path, limits, config.max_ages)
+        self._folder = StaticFolder(self._mount.point, self._path, limits, config.max_ages, context)
 
     async def startup(self, context: Context) -> None:
-        self._configure(context.config)
+        self._configure(context.config, context)
 
     async def shutdown(self) -> None:
         """Nothing is open between requests."""
@@ -245,80 +241,3 @@ def send_from_file(exchange: Exchange, variant: Variant, verdict: Verdict, file:
         exchange.finish()
     else:
         exchange.send_file(source, offset, count)
-
-
-def part_fields(variant: Variant, span: Span) -> Pairs:
-    """Of a 206 with one part (RFC 9110, section 15.3.7.1)."""
-    return (
-        *without(variant.fields, "Content-Length"),
-        ("Content-Length", str(span[1] - span[0])),
-        ("Content-Range", ranges.content_range(span, variant.size)),
-    )
-
-
-def multipart(variant: Variant, spans: tuple[Span, ...]) -> tuple[Pairs, list[bytes | Span]]:
-    """Fields and body of a 206 with several parts (RFC 9110, section 14.6); spans in the body stand for their bytes."""
-    boundary = secrets.token_hex(16)
-    media_type = dict(variant.fields)["Content-Type"]
-    pieces: list[bytes | Span] = []
-    for span in spans:
-        content_range = ranges.content_range(span, variant.size)
-        lead = f"\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {content_range}\r\n\r\n"
-        pieces += [lead.encode("latin-1"), span]
-    pieces.append(f"\r\n--{boundary}--\r\n".encode("ascii"))
-    fields = (
-        ("Content-Type", f"multipart/byteranges; boundary={boundary}"),
-        *without(variant.fields, "Content-Type", "Content-Length"),
-        ("Content-Length", str(sum(map(length, pieces)))),
-    )
-    return fields, pieces
-
-
-def length(piece: bytes | Span) -> int:
-    return len(piece) if isinstance(piece, bytes) else piece[1] - piece[0]
-
-
-class Parts(io.RawIOBase):
-    """Texts and parts of a file, one after the other, as one file that is read from its beginning to its end.
-
-    :param file: closed together with this one.
-    """
-
-    def __init__(self, file: IO[bytes], pieces: list[bytes | Span]) -> None:
-        super().__init__()
-        self._file = file
-        self._pieces = pieces
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        if whence != os.SEEK_SET:
-            raise io.UnsupportedOperation("only positions from the beginning")
-        self._at = offset
-        return offset
-
-    def readinto(self, buffer: Any) -> int:
-        skip = self._at
-        for piece in self._pieces:
-            size = length(piece)
-            if skip < size:
-                count = min(size - skip, len(buffer))
-                if isinstance(piece, bytes):
-                    data = piece[skip : skip + count]
-                else:
-                    self._file.seek(piece[0] + skip)
-                    data = self._file.read(count)
-                buffer[: len(data)] = data
-                self._at += len(data)
-                return len(data)
-            skip -= size
-        return 0
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()

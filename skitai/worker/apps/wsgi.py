@@ -173,6 +173,7 @@ class Call:
 
     __slots__ = (
         "_fields",
+        "_input",
         "_iterator",
         "_overflow",
         "_reason",
@@ -190,22 +191,27 @@ class Call:
         self._started = False
         self._overflow: IO[bytes] | None = None
         self._result: Any = None
+        self._input: IO[bytes] | None = None
 
     def run(self) -> None:
         """Call the app and send what it returns. Errors become answers; nothing is raised."""
         exchange = self.exchange
-        exchange.taken = True
-        if exchange.phase or exchange.gone:
-            return  # answered by somebody else, or nobody is waiting any more
+        if not exchange.take():
+            return
         current.set(exchange)
         try:
             wsgi = self._wsgi
-            result = self._result = wsgi.app(wsgi.environ(exchange), self.start_response)
+            environ = wsgi.environ(exchange)
+            if exchange.received:
+                self._input = environ["wsgi.input"]
+            result = self._result = wsgi.app(environ, self.start_response)
             kind = type(result)
             if kind is list or kind is tuple:
                 self._send_whole(result[0] if len(result) == 1 else join(result))
+                self._end()
             elif kind is bytes or kind is str:
                 self._send_whole(result)
+                self._end()
             else:
                 self._send_iterable(result)
         except Exception as error:  # noqa: BLE001 - the app's errors, whatever they are, become answers
@@ -348,7 +354,9 @@ class Call:
         self.exchange.when_writable(lambda: self.exchange.send_file(overflow, 0, overflow.seek(0, os.SEEK_END)))
 
     def _end(self) -> None:
-        """Close the result, as PEP 3333 demands whatever happened."""
+        """Close the result, as PEP 3333 demands whatever happened, and the spool file of the body."""
+        if self._input is not None:
+            self._input.close()
         result, self._result = self._result, None
         close = getattr(result, "close", None)
         if close is not None:

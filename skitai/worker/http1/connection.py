@@ -31,9 +31,8 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
 class Http1Connection(Connection):
-    """:ivar exchange: the request being received or answered, or None.
-
-    A thread that finishes it sets None under the lock.
+    """:ivar exchange: the request being received or answered, or None. A thread that finishes it sets None under the lock.
+    :ivar ended_s: when the client ended its side, while its request was out; `inf` if it has not.
     """
 
     __slots__ = (
@@ -48,6 +47,7 @@ class Http1Connection(Connection):
         "_refused",
         "_sink",
         "_unsent",
+        "ended_s",
         "exchange",
         "served",
     )
@@ -56,6 +56,7 @@ class Http1Connection(Connection):
         super().__init__(services)
         self.exchange: Http1Exchange | None = None
         self.served = 0
+        self.ended_s = inf
         self._known = services.heads.known
         self._buffer = b""
         self._head_since = 0.0
@@ -92,11 +93,17 @@ class Http1Connection(Connection):
         if self._sink is not None:
             self.abort()  # half a body never becomes a request
             return False
-        waiting = self.exchange is not None or self.spilled
         self.closing = True
+        if self.lingering:
+            return False
         if self.exchange is not None:
+            self.ended_s = monotonic()
             self.exchange.keep = False
-        return waiting and not self.lingering
+            self.exchange.client_left()
+            return True
+        if self.spilled:
+            self.when_drained(self.finish_closing)
+        return self.spilled
 
     def _read_requests(self) -> None:
         """Begin the requests in the buffer, one after the other while they are answered at once."""

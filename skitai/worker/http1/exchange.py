@@ -24,6 +24,9 @@ OPEN, STARTED, FINISHED = range(3)
 CLIENT_GONE = 499
 """Logged, never sent, when the client left before there was a status (nginx's number for it)."""
 
+HALF_CLOSED_S = 1.0
+"""A request of a client that has ended its side is still begun within this time."""
+
 log = logging.getLogger("skitai.server")
 
 Pairs = Sequence[tuple[Any, Any]]
@@ -125,6 +128,8 @@ class Http1Exchange:
             if connection.exchange is not self:
                 return False
             connection.put(data)
+            if not self.keep:
+                connection.closing = True
             connection.exchange = None
         self.status = status
         self.fields = fields
@@ -251,9 +256,28 @@ class Http1Exchange:
     def lost(self) -> None:
         """The connection went before the response was finished; belongs to the loop."""
         self.body.lost()
-        jobs, self._gone_jobs = self._gone_jobs, None
+        self.client_left()
+
+    def client_left(self) -> None:
+        """Tell those who wanted to know; belongs to the loop."""
+        with self.connection.lock:
+            jobs, self._gone_jobs = self._gone_jobs, None
         for job in jobs or ():
             job()
+
+    def take(self) -> bool:
+        """Begin to work on the request; whoever leaves the queue with it calls this first.
+
+        :returns: False when it was answered by somebody else, or nobody waits for the answer any more: a client that ended
+            its side long enough ago has gone, for hardly any goes on listening.
+        """
+        self.taken = True
+        if self.phase != OPEN or self.gone:
+            return False
+        if monotonic() - self.connection.ended_s > HALF_CLOSED_S:
+            self.connection.services.on_loop(self.connection.abort)
+            return False
+        return True
 
     def resume(self, job: Callable[..., None], *args: Any) -> None:
         self.connection.services.on_loop(self._enqueue, job, args)

@@ -1,0 +1,35 @@
+"""What the wire tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.memory import Wire, mounted, wire
+
+
+def echo(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """Answers with what it was asked: method, path, query, and the body."""
+    body = environ["wsgi.input"].read()
+    start_response("200 OK", [("Content-Type", "application/octet-stream")])
+    line = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}?{environ['QUERY_STRING']}".encode("latin-1")
+    return [line + b" " + body if body else line]
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=[4, 0], ids=["threads", "inline"])
+def threads(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture
+def server(engine: str, threads: int) -> Iterator[Wire]:
+    """An echo at "/", on every engine, with threads and without."""
+    with wire(mounted("/", echo), engine=engine, threads=threads) as running:
+        yield running
