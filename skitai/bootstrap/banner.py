@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
-from skitai.config.tree import Config
+from skitai.config.tree import AppFile, AppObject, Config, Folder, Mount
 from skitai.master.estate import Estate
 from skitai.version import __version__
 
 
 def banner(config: Config, estate: Estate) -> str:
-    """Addresses, processes and folders, in a few lines."""
+    """Addresses, mounts, processes and folders, in a few lines."""
     threads = f"{config.server.threads} threads each" if config.server.threads else "apps in the event loop"
     lines = [
         f"Skitai {__version__} {estate.origin.title}, pid {os.getpid()}",
         *(f"  listens on {address}" for address in estate.addresses),
+        *mount_lines(config, estate.addresses),
         f"  workers    {config.server.workers}, {threads}",
         f"  var        {estate.places.var}",
         f"  log        {estate.places.log or 'console'}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def mount_lines(config: Config, addresses: list[str]) -> Iterator[str]:
+    """A line for each mount: where to look at it, and what it is."""
+    base = next((address for address in addresses if address.startswith("http")), "")
+    places = [base + mount.point if mount.host == "default" else f"{mount.host} {mount.point}" for mount in config.mounts]
+    width = max(map(len, places), default=0)
+    folder = os.path.dirname(config.script)
+    for number, (place, mount) in enumerate(zip(places, config.mounts, strict=True)):
+        yield f"  {'' if number else 'serves':<11}{place:<{width}}  {_target(mount, folder)}"
+
+
+def _target(mount: Mount, folder: str) -> str:
+    """What is mounted, its path from the script's folder where it lies below."""
+    match mount.target:
+        case Folder(path):
+            text = path + "/"
+        case AppFile(path):
+            text = path
+        case AppObject(script, variable):
+            text = f"{script}:{variable}" if variable else script
+    return text.removeprefix(folder.rstrip("/") + "/")
