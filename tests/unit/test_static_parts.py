@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skitai.config.tree import AppFile, Mount
-from skitai.worker.apps.folder import Stamp, Variant
-from skitai.worker.apps.static import Parts, Static, length, multipart
+from skitai.worker.apps.byteranges import Parts, length, multipart
+from skitai.worker.apps.entries import Stamp, Variant
+from skitai.worker.apps.static import Static
 
 CONTENT = bytes(range(100))
 

@@ -7,10 +7,11 @@ the folder when all symbolic links are resolved, and is opened in a way that no 
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable
 from stat import S_ISDIR, S_ISREG
-from typing import NamedTuple, Protocol
+from typing import IO, NamedTuple, Protocol
 
 from skitai.config.tree import Responses
 from skitai.http import media
@@ -231,8 +232,11 @@ class StaticFolder:
             entry.variants[name] = variant = Variant(entry.plain.path, entry.plain.stamp, name, content)
             variant.describe(entry.media_type, entry.max_age, True, entry.second)
 
-    def open(self, variant: Variant) -> int:
-        """A descriptor of the file, which may have changed since it was found. Errors as those of `open_below`."""
+    def open(self, variant: Variant) -> tuple[IO[bytes], Stamp]:
+        """The file of a variant, and its stamp: it may have changed since it was found.
+
+        :raises OSError: as `open_below`.
+        """
         return open_below(self._root, variant.path)
 
     def _hold(self, entry: Entry, content: bytes) -> bool:
@@ -267,22 +271,37 @@ def squeeze(name: str, content: bytes, options: Responses) -> bytes | None:
 
 def read_below(root: str, variant: Variant) -> bytes | None:
     """The bytes of a variant's file, or None when it changed since it was found. Parameters and errors as `open_below`."""
-    descriptor = open_below(root, variant.path)
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        if Stamp.of(os.fstat(descriptor)) != variant.stamp:
+    file, stamp = open_below(root, variant.path)
+    with file:
+        if stamp != variant.stamp:
             return None
         content = file.read(variant.size)
     return content if len(content) == variant.size else None
 
 
-def open_below(root: str, path: str) -> int:
-    """Open a file for reading, walking down from a folder without following links: it ends below whatever happens meanwhile.
+def open_below(root: str, path: str) -> tuple[IO[bytes], Stamp]:
+    """Open a file, walking down from a folder without following links: whatever happened meanwhile, it lies below.
 
     :param root: resolved path of the folder, ends with "/".
     :param path: resolved path of the file, begins with `root`.
-    :returns: a descriptor; of a FIFO too, without waiting: look what it is.
-    :raises FileNotFoundError, PermissionError, OSError: the file is gone, is not ours to read, became a link ...
+    :raises FileNotFoundError, NotADirectoryError: the file is gone, or something else took its place.
+    :raises PermissionError: it is not ours to read.
+    :raises OSError: there are no descriptors left, the disk fails ...
     """
+    try:
+        descriptor = _walk(root, path)
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link took its place
+            raise FileNotFoundError(errno.ENOENT, "became a link", path) from error
+        raise
+    info = os.fstat(descriptor)
+    if not S_ISREG(info.st_mode):
+        os.close(descriptor)
+        raise FileNotFoundError(errno.ENOENT, "became something else than a file", path)
+    return os.fdopen(descriptor, "rb", buffering=0), Stamp.of(info)
+
+
+def _walk(root: str, path: str) -> int:
     if os.open not in os.supports_dir_fd:
         return os.open(path, _SAFELY)
     *folders, name = path.removeprefix(root).split("/")

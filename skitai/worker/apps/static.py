@@ -7,7 +7,6 @@ beside them.
 
 from __future__ import annotations
 
-import os
 from time import time
 from typing import IO, NamedTuple, cast
 
@@ -19,7 +18,7 @@ from skitai.http.conditional import Conditions
 from skitai.http.head import Fields
 from skitai.http.ranges import Span
 from skitai.worker.apps.byteranges import Parts, length, multipart, part_fields
-from skitai.worker.apps.entries import Entry, Stamp, Variant
+from skitai.worker.apps.entries import Entry, Variant
 from skitai.worker.apps.folder import Limits, StaticFolder
 
 ALLOW = ("Allow", "GET, HEAD, OPTIONS")
@@ -60,7 +59,8 @@ def read_wishes(fields: Fields) -> Wishes:
         value(b"if-range"),
     )
     wanted = value(b"range")
-    return Wishes(wanted is None and not any(conditions), fields.text("accept-encoding"), conditions, wanted)
+    plain = wanted is None and all(condition is None for condition in conditions)
+    return Wishes(plain, fields.text("accept-encoding"), conditions, wanted)
 
 
 def judge(method: str, wishes: Wishes, variant: Variant, limit: int, now: float) -> Verdict:
@@ -181,13 +181,11 @@ class Static:
             if content is not None:
                 send_from_memory(exchange, variant, verdict, content)
                 return
-            descriptor = self._folder.open(variant)
-            stamp = Stamp.of(os.fstat(descriptor))
+            file, stamp = self._folder.open(variant)
             if stamp != variant.stamp:  # it changed since it was found: what is open now is what counts
                 variant = Variant(variant.path, stamp, variant.coding)
                 variant.describe(entry.media_type, entry.max_age, bool(entry.offered), int(now))
                 verdict = judge(method, wishes, variant, self._ranges, now)
-            file = os.fdopen(descriptor, "rb", buffering=0)
             if verdict.status in {200, 206}:
                 send_from_file(exchange, variant, verdict, file)
                 return
