@@ -80,12 +80,16 @@ class Exchange(Protocol):
     :ivar deadline: on the loop's clock, in seconds; after it the server answers 503 by itself. `inf` for none.
     :ivar gone: the client has left; what is written goes nowhere.
     :ivar user: authenticated user for the request log, or "".
+    :ivar was: what the app has set on `was`; not there before it sets something.
+    :ivar environ: the environ that a WSGI app was called with; not there for others.
     """
 
     head: Head
     peer: Peer
     body: Body
     user: str
+    was: dict[str, Any]
+    environ: dict[str, Any]
 
     @property
     def gone(self) -> bool: ...

@@ -124,7 +124,8 @@ class WholeBody:
 
     def _write(self, pieces: list[bytes]) -> None:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(dir=self._services.spool_folder, buffering=0)  # noqa: SIM115 - `open` or `lost` ends it
+            # `open` hands it to the app, `lost` closes it
+            self._file = tempfile.TemporaryFile(dir=self._services.spool_folder, buffering=0)  # noqa: SIM115
         for piece in pieces:
             view = memoryview(piece)
             while view:

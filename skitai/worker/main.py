@@ -17,6 +17,7 @@ from skitai.ipc.scoreboard import State
 from skitai.loading.importer import load_object
 from skitai.log import journal
 from skitai.log.requests import RequestLog
+from skitai.was import host as was
 from skitai.worker import engines
 from skitai.worker.mounts import Mounts
 from skitai.worker.pipeline import Pipeline
@@ -51,14 +52,16 @@ class Worker:
         config = child.config
         self.child = child
         self.loop = loop
+        places, wanted = child.places, config.log.request_log
         request_log = RequestLog(
             f"W{child.number}",
-            os.path.join(config.log.logpath, "request.log") if config.log.request_log and config.log.file_logging else "",
-            console=config.log.request_log and (config.log.verbose or not config.log.file_logging),
+            os.path.join(places.log, "request.log") if wanted and places.log else "",
+            console=wanted and places.console,
             as_json=config.log.log_format == "json",
             off=config.log_off,
         )
         self.services = Services(config, loop, request_log, child.number)
+        self.services.spool_folder = places.var
         self.mounts = Mounts(self.services, config)
         self.server: Server
         self.leaving = asyncio.Event()
@@ -75,6 +78,7 @@ class Worker:
         services, child = self.services, self.child
         services.request_log.open()
         self._take_signals()
+        was.attach(child)
         child.watch(lambda: services.on_loop(self._master_lost))
         services.pool.start()
         try:

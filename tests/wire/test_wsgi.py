@@ -78,9 +78,8 @@ def test_the_environ_holds_the_request_and_nothing_of_the_system(serve: Callable
         return hello(environ, start_response)
 
     server = serve(app, point="/pre fix/")
-    server.ask(
-        b"PUT /pre%20fix/p%C3%A9?q=%20 HTTP/1.1\r\nHost: a:81\r\nContent-Type: text/x\r\nContent-Length: 3\r\nX-A: b\r\n\r\nabc"
-    )
+    fields = b"Host: a:81\r\nContent-Type: text/x\r\nContent-Length: 3\r\nX-A: b\r\n"
+    server.ask(b"PUT /pre%20fix/p%C3%A9?q=%20 HTTP/1.1\r\n" + fields + b"\r\nabc")
     assert seen["REQUEST_METHOD"] == "PUT"
     assert (seen["SCRIPT_NAME"], seen["PATH_INFO"], seen["QUERY_STRING"]) == ("/pre fix", "/p\xc3\xa9", "q=%20")
     assert (seen["CONTENT_TYPE"], seen["CONTENT_LENGTH"], seen["body"]) == ("text/x", "3", b"abc")

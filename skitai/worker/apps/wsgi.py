@@ -201,7 +201,7 @@ class Call:
         current.set(exchange)
         try:
             wsgi = self._wsgi
-            environ = wsgi.environ(exchange)
+            environ = exchange.environ = wsgi.environ(exchange)
             if exchange.received:
                 self._input = environ["wsgi.input"]
             result = self._result = wsgi.app(environ, self.start_response)

@@ -45,6 +45,7 @@ class Http1Exchange:
         "began",
         "body",
         "connection",
+        "environ",
         "fields",
         "head",
         "keep",
@@ -56,7 +57,11 @@ class Http1Exchange:
         "status",
         "taken",
         "user",
+        "was",
     )
+
+    was: dict[str, Any]
+    environ: dict[str, Any]
 
     def __init__(self, connection: Http1Connection, head: Head, began: float, serial: int, keep: bool) -> None:
         self.connection = connection
