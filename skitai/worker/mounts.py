@@ -19,6 +19,16 @@ from skitai.worker.site import Route, Site
 log = logging.getLogger("skitai.app")
 
 
+def outside_loop(call: Callable[..., Loaded], *args: Any) -> Loaded:
+    """Call as if no loop ran: an app's code may use ``asyncio.run``, or Django's models, while it is imported."""
+    loop = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
+    try:
+        return call(*args)
+    finally:
+        asyncio._set_running_loop(loop)
+
+
 class Broken:
     """Stands for an app that could not be loaded: 503, while the others serve.
 
@@ -69,7 +79,7 @@ class Mounts:
         """
         for place in self._places:
             try:
-                place.loaded = load(place.mount)
+                place.loaded = outside_loop(load, place.mount)
                 app = make_app(place.loaded, place.mount)
                 await app.startup(self._services)
             except LoadError as error:
@@ -113,7 +123,7 @@ class Mounts:
     async def _replace(self, place: Place) -> None:
         old = place.route.app
         try:
-            loaded = load(place.mount) if place.loaded is None else reload(place.loaded)
+            loaded = outside_loop(load, place.mount) if place.loaded is None else outside_loop(reload, place.loaded)
             app = make_app(loaded, place.mount)
             await app.startup(self._services)
         except LoadError as error:
