@@ -238,6 +238,32 @@ def test_an_old_client_gets_the_file_too(either: Wire) -> None:
     assert client.read().partition(b"\r\n\r\n")[2] == BIG
 
 
+def test_a_client_that_leaves_in_the_middle_leaves_no_file_open(root: Path) -> None:
+    put(root / "huge.bin", b"x" * 20_000_000)
+    with wire(mounted("/", str(root))) as server:
+        before = open_files(root)
+        for _ in range(5):
+            client = server.connect()
+            client.send(b"GET /huge.bin HTTP/1.1\r\nHost: example\r\n\r\n")
+            assert client.exactly(100_000)
+            assert open_files(root) > before
+            client.close()
+        for _ in range(200):
+            if open_files(root) == before:
+                break
+            time.sleep(0.01)
+        assert open_files(root) == before
+
+
+def open_files(root: Path) -> int:
+    """How many files below a folder this process holds open."""
+    held = 0
+    for each in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            held += os.readlink(f"/proc/self/fd/{each}").startswith(f"{root}/")
+    return held
+
+
 def test_a_changed_file_is_noticed_within_a_second(files: Wire, root: Path) -> None:
     before = files.get("/a.txt")[1]["etag"]
     put(root / "a.txt", b"changed")
