@@ -90,10 +90,10 @@ class Row:
     queued = _Int(9)
     _state = _Int(2)
 
-    def __init__(self, memory: Memory, index: int) -> None:
+    def __init__(self, memory: Memory | Row, index: int) -> None:
         self.index = index
-        self.ints = memory.ints
-        self.floats = memory.floats
+        self.ints: memoryview[int] = memory.ints
+        self.floats: memoryview[float] = memory.floats
         self.base = (index + 1) * ROW_SLOTS
 
     @property
@@ -103,6 +103,10 @@ class Row:
     @state.setter
     def state(self, value: State) -> None:
         self._state = value
+
+    def all(self) -> list[Row]:
+        """Every row in use, of this child and the others."""
+        return [row for row in (Row(self, index) for index in range(ROWS)) if row.pid]
 
     def clear(self) -> None:
         for slot in range(self.base, self.base + ROW_SLOTS):

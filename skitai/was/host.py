@@ -1,0 +1,59 @@
+"""The process that `was` lives in: what a worker lets its apps use of it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from skitai.config.tree import Config
+from skitai.ipc.lastupdate import Table
+from skitai.ipc.rundir import Places
+from skitai.ipc.scoreboard import Row
+
+
+class WorkerServices(Protocol):
+    """A worker, as `ipc.link.Child` is one.
+
+    :ivar number: of the worker, as in its title.
+    :ivar row: its row of the scoreboard.
+    :ivar table: the last-update table.
+    :ivar places: the server's own folders.
+    """
+
+    config: Config
+    number: int
+    generation: int
+    row: Row
+    table: Table
+    places: Places
+
+    def restart(self) -> None:
+        """Ask for new code: of the whole server when this is its only worker, else of this worker."""
+
+    def shutdown(self) -> None:
+        """Ask to stop the server when this is its only worker, else to replace this worker."""
+
+
+class _Host:
+    """Holds what was attached."""
+
+    def __init__(self) -> None:
+        self.worker: WorkerServices | None = None
+
+
+_host = _Host()
+
+
+def attach(worker: WorkerServices | None) -> None:
+    """Tell `was` which worker it lives in. The worker calls this once, before it loads its apps."""
+    _host.worker = worker
+
+
+def worker(name: str) -> WorkerServices:
+    """The worker that was attached.
+
+    :param name: what is asked of it, for the message.
+    :raises RuntimeError: this process is no worker.
+    """
+    if _host.worker is None:
+        raise RuntimeError(f"was.{name} needs a running server, and this process is none of its workers")
+    return _host.worker
