@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 from skitai.errors import StartError
@@ -84,17 +84,13 @@ class Process:
 
     def _wait(self) -> None:
         assert self._process is not None
-        session = Session(f"http://127.0.0.1:{self.port}")
         deadline_s = time.monotonic() + START_S
         while time.monotonic() < deadline_s:
             if (code := self._process.poll()) is not None:
                 raise StartError(f"{self.script} ended with exit code {code}{self._shown()}")
-            try:
-                session.options("/", timeout=deadline_s - time.monotonic())
-            except (OSError, HTTPException):
-                time.sleep(0.05)
-            else:
+            if _answers(self.port, deadline_s - time.monotonic()):
                 return
+            time.sleep(0.05)
         raise StartError(f"{self.script} did not answer on port {self.port} within {START_S:g} s{self._shown()}")
 
     def _shown(self) -> str:
@@ -129,11 +125,12 @@ class Launch:
         if ssl:
             raise StartError("the server does not speak TLS yet: launch it with ssl=False")
         key = (os.path.abspath(os.fspath(script)), port)
-        self._process = _shared.get(key) or Process(*key, show=not silent)
+        self._process = Process(*key, show=not silent)
         self._key = key
         self._session: Session | None = None
 
     def __enter__(self) -> Launch:
+        self._process = _shared.get(self._key, self._process)
         if not self._process.running:
             self._process.start()
         return self
@@ -162,10 +159,9 @@ class Launch:
 
     def _client(self) -> Session:
         if not self._process.running:
+            self._process = _shared.setdefault(self._key, self._process)
+        if not self._process.running:
             self._process.start()
-            if not _shared:
-                atexit.register(_stop_all)
-            _shared[self._key] = self._process
         if self._session is None:
             self._session = Session(f"http://127.0.0.1:{self._process.port}")
         return self._session
@@ -188,6 +184,7 @@ _shared: dict[tuple[str, int], Process] = {}
 """Servers that run until the interpreter ends."""
 
 
+@atexit.register
 def _stop_all() -> None:
     while _shared:
         _shared.popitem()[1].stop()
@@ -206,6 +203,19 @@ def _free(port: int) -> int:
             reason = "in use by another program" if error.errno == errno.EADDRINUSE else os.strerror(error.errno or 0)
             raise StartError(f"port {port} is {reason}") from error
         return int(probe.getsockname()[1])
+
+
+def _answers(port: int, timeout_s: float) -> bool:
+    """Whether a server answers what it answers by itself, without any app (RFC 9110, section 9.3.7)."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=max(timeout_s, 0.1))
+    try:
+        connection.request("OPTIONS", "*", headers={"Connection": "close"})
+        connection.getresponse().read()
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True
 
 
 def launch(script: str | os.PathLike[str], port: int = 5000, ssl: bool = False, silent: bool = True) -> Launch:
