@@ -135,7 +135,7 @@ def reloads(server: Running, case: Case, seconds: float, folder: Path) -> Sample
         quiet_stall_ms=seen["quiet_stall_s"] * 1e3,
         workers=len(seen["workers"]),
         rate=seen["requests"] / RELOAD_WATCH_S,
-        note="; ".join(sorted(set(seen["errors"])))[:200],
+        note="; ".join([f"longest: {seen['stalled']}", *sorted(set(seen["errors"]))])[:250],
     )
 
 

@@ -25,6 +25,7 @@ class Seen:
 
     :ivar errors: one text for each request that failed.
     :ivar stall_s: longest answer, less what the endpoint itself takes.
+    :ivar stalled: which request that was, and when.
     :ivar quiet_stall_s: the same, in the first two seconds alone: what is usual here without a reload.
     :ivar workers: process ids that answered.
     """
@@ -32,6 +33,7 @@ class Seen:
     requests: int = 0
     errors: list[str] = field(default_factory=list)
     stall_s: float = 0.0
+    stalled: str = ""
     quiet_stall_s: float = 0.0
     workers: list[int] = field(default_factory=list)
 
@@ -75,7 +77,9 @@ class Client(threading.Thread):
         self.seen = Seen()
 
     def run(self) -> None:
-        quiet_until = time.monotonic() + QUIET_S
+        started = time.monotonic()
+        quiet_until = started + QUIET_S
+        kind = "kept" if self.keep else "new"
         connection: socket.socket | None = None
         pids: set[int] = set()
         while (began := time.monotonic()) < self.end:
@@ -85,12 +89,13 @@ class Client(threading.Thread):
                 body, lives = answer(connection, self.path)
                 pids.add(int(body))
             except OSError as error:
-                kind = "kept" if self.keep else "new"
                 self.seen.errors.append(f"{self.path} on a {kind} connection: {error or type(error).__name__}")
                 lives = False
             now = time.monotonic()
             self.seen.requests += 1
-            self.seen.stall_s = max(self.seen.stall_s, now - began - self.own_s)
+            if now - began - self.own_s > self.seen.stall_s:
+                self.seen.stall_s = now - began - self.own_s
+                self.seen.stalled = f"{self.path} on a {kind} connection, {began - started:.1f} s after the start"
             if now < quiet_until:
                 self.seen.quiet_stall_s = max(self.seen.quiet_stall_s, now - began - self.own_s)
             if connection is not None and not (lives and self.keep):
@@ -113,10 +118,12 @@ def watch(port: int, seconds: float) -> Seen:
     for client in clients:
         client.join()
     figures = [client.seen for client in clients]
+    worst = max(figures, key=lambda seen: seen.stall_s)
     return Seen(
         sum(seen.requests for seen in figures),
         [error for seen in figures for error in seen.errors],
-        max(seen.stall_s for seen in figures),
+        worst.stall_s,
+        worst.stalled,
         max(seen.quiet_stall_s for seen in figures),
         sorted({pid for seen in figures for pid in seen.workers}),
     )
