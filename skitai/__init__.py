@@ -11,6 +11,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from skitai.api import (
     abspath,
     addlu,
@@ -35,6 +37,9 @@ from skitai.api import (
 )
 from skitai.version import __version__
 
+if TYPE_CHECKING:
+    from skitai.testing import launch
+
 __all__ = [
     "__version__",
     "abspath",
@@ -45,6 +50,7 @@ __all__ = [
     "getswd",
     "is_devel",
     "joinpath",
+    "launch",
     "log_off",
     "lukeys",
     "mount",
@@ -58,3 +64,12 @@ __all__ = [
     "set_worker_critical_point",
     "trackers",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """What would cost every start its import, fetched when it is first used."""
+    if name == "launch":
+        from skitai.testing import launch
+
+        return launch
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
