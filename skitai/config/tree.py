@@ -122,7 +122,7 @@ class Static:
     """Static files."""
 
     static_cache_bytes: int = option(16 * MIB, "memory for small static files, per worker", unit="bytes", minimum=0)
-    static_cache_file_bytes: int = option(65536, "largest file kept in that memory", unit="bytes", minimum=0)
+    static_cache_file_bytes: int = option(262144, "largest file kept in that memory", unit="bytes", minimum=0)
     static_ranges: int = option(16, "most ranges of one request", minimum=1)
     precompressed: bool = option(True, "serve NAME.br and NAME.gz in place of NAME by negotiation")
 

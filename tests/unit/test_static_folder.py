@@ -370,7 +370,7 @@ def test_text_in_memory_is_compressed_once(root: Path) -> None:
     [
         ("a.png", b"x" * 5000, Limits()),
         ("a.txt", b"x" * 100, Limits()),
-        ("a.txt", b"x" * 5000, Limits(file_bytes=4000)),
+        ("a.txt", b"x" * 70_000, Limits()),
         ("a.txt", b"x" * 5000, Limits(cache_bytes=0)),
         ("a.txt", b"x" * 5000, Limits(responses=Responses(compress=False))),
     ],
@@ -422,6 +422,16 @@ def test_large_text_is_compressed_in_the_background_for_those_who_come_later(roo
     variant = folder.coded(entry, "gzip")
     assert variant is not None
     assert gzip.decompress(folder.content(entry, variant) or b"") == TEXT * 20
+
+
+def test_text_too_large_for_memory_is_kept_when_it_is_compressed(root: Path) -> None:
+    put(root / "a.txt", TEXT)
+    folder = StaticFolder("/", str(root), Limits(file_bytes=4000))
+    entry = folder.find("/a.txt", NOW)
+    assert entry is not None
+    variant = folder.coded(entry, "gzip")
+    assert variant is not None
+    assert gzip.decompress(folder.content(entry, variant) or b"") == TEXT
     assert folder.content(entry, entry.plain) is None  # type: ignore[arg-type]
 
 

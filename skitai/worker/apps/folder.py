@@ -45,7 +45,7 @@ class Limits(NamedTuple):
     """
 
     cache_bytes: int = 16 << 20
-    file_bytes: int = 65536
+    file_bytes: int = 262144
     precompressed: bool = True
     responses: Responses = Responses()
 
@@ -160,7 +160,7 @@ class StaticFolder:
     def _compressible(self, entry: Entry, plain: Variant) -> bool:
         """Text that may be compressed once and kept."""
         responses = self.limits.responses
-        most = min(SQUEEZED_BYTES if self._background else self.limits.file_bytes, self.limits.cache_bytes // 4)
+        most = min(SQUEEZED_BYTES if self._background else coding.INLINE_BYTES, self.limits.cache_bytes // 4)
         return responses.compress and responses.compress_bytes <= plain.size <= most and media.is_text(entry.media_type)
 
     def _sibling(self, plain: Variant, coding: str, extension: str) -> Variant | None:
@@ -210,8 +210,8 @@ class StaticFolder:
         if variant is not None or plain is None or not entry.squeezable or name in entry.tried:
             return variant
         entry.tried.add(name)
-        if plain.size <= self.limits.file_bytes:
-            content = self.content(entry, plain)
+        if plain.size <= coding.INLINE_BYTES:
+            content = self.content(entry, plain) or read_below(self._root, plain)
             if content is not None:
                 self._keep_coded(entry, name, squeeze(name, content, self.limits.responses))
         elif self._background is not None:
