@@ -64,6 +64,11 @@ class Record:
     def who(self) -> str:
         return f"{self.label} (pid {self.pid})"
 
+    @property
+    def unstartable(self) -> bool:
+        """It said, or the supervisor saw, that it does not become ready."""
+        return not self.was_ready and bool(self.reason or self.condemned)
+
 
 @dataclass(frozen=True, slots=True)
 class Exit:
@@ -136,6 +141,7 @@ class Children:
             return None
         record.phase = Phase.SERVING
         record.was_ready = True
+        record.condemned, record.ill = "", False  # it was late, and made it
         record.deadline_s = math.inf
         return record
 
@@ -165,8 +171,7 @@ class Children:
         record = self._records.pop(pid, None)
         if record is None:
             return None
-        unstartable = not record.was_ready and bool(record.reason or record.condemned)
-        expected = record.phase.leaving and not unstartable
+        expected = record.phase.leaving and not record.unstartable
         early = not expected and now - record.started_s < EARLY_S
         if not expected:
             self._count(record.program, early, now)

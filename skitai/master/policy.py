@@ -22,6 +22,9 @@ from skitai.master.children import Children, Phase, Record, oldest_first
 SLACK_S = 1.0
 """How much longer than its own grace time a child may take to be gone."""
 
+DUMP_S = 0.5
+"""For a child that did not become ready to dump its stacks, before it is killed."""
+
 KILL_S = 5.0
 """After a KILL: a process in an uninterruptible wait is told again."""
 
@@ -153,7 +156,7 @@ def decide(children: Children, vitals: Mapping[int, Vital], now: float, plan: Pl
     told = {action.pid for action in actions if isinstance(action, Tell)}
     condemned = {action.pid for action in actions if isinstance(action, Condemn)}
     for program, wanted in plan.counts.items():
-        staying = [record for record in children.of(program) if record.pid not in told]
+        staying = [record for record in children.of(program) if record.pid not in told or not record.was_ready]
         seats = _seat(staying, wanted, plan, condemned)
         actions += _fill(program, seats, children, now, plan)
         actions += _dismiss(seats, now, rules)
@@ -166,7 +169,9 @@ def next_due(children: Children, now: float, plan: Plan, rules: Rules) -> float:
     Only right after its actions were carried out: what is due by `now` counts as done.
     """
     due = [record.deadline_s for record in children]
-    due += [record.started_s + rules.boot_s for record in children if record.phase is Phase.BOOTING]
+    for record in children:
+        if record.phase is Phase.BOOTING:
+            due.append(record.condemned_s + DUMP_S if record.ill else record.started_s + rules.boot_s)
     if plan.stop is None:
         due += [children.streak(program).not_before_s for program in plan.counts]
     return min((each - now for each in due if each > now), default=math.inf)
@@ -206,9 +211,11 @@ def _kill(record: Record, now: float, why: str) -> Tell:
 def _overdue(children: Children, now: float, rules: Rules) -> list[Action]:
     actions: list[Action] = []
     for record in children:
-        if record.phase is Phase.BOOTING and now - record.started_s >= rules.boot_s:
+        if record.phase is Phase.BOOTING and record.ill:
+            if now >= record.condemned_s + DUMP_S:
+                actions.append(_kill(record, now, f"was not ready after {rules.boot_s:g} s"))
+        elif record.phase is Phase.BOOTING and now >= record.started_s + rules.boot_s:
             actions.append(Condemn(record.pid, f"is not ready after {rules.boot_s:g} s", ill=True))
-            actions.append(_kill(record, now, f"was not ready after {rules.boot_s:g} s"))
         elif record.phase is Phase.BOOTING and now >= record.deadline_s:
             actions.append(_kill(record, now, "failed and did not leave"))
         elif record.phase is Phase.RETIRING and now >= record.deadline_s:
@@ -260,8 +267,8 @@ def _due(record: Record, vital: Vital, now: float, rules: Rules) -> str:
 def _seat(records: list[Record], wanted: int, plan: Plan, condemned: set[int]) -> _Seats:
     seats = _Seats(wanted)
     for record in records:
-        if record.phase is Phase.BOOTING:
-            seats.booting.append(record)
+        if record.phase is Phase.BOOTING or record.unstartable:
+            seats.booting.append(record)  # one that could not start keeps its seat until it has left, and counts as dead
         elif record.phase is Phase.SERVING:
             good = record.generation >= plan.oldest and not record.condemned and record.pid not in condemned
             (seats.fresh if good else seats.stale).append(record)
@@ -288,5 +295,6 @@ def _dismiss(seats: _Seats, now: float, rules: Rules) -> list[Action]:
     actions: list[Action] = [_terminate(each, now, rules) if each.ill else retire(each, now, rules) for each in leaving]
     unneeded = len(seats.fresh) + len(seats.booting) - seats.wanted
     if not seats.stale and unneeded > 0:
-        actions += [_terminate(each, now, rules) for each in oldest_first(seats.booting)[-unneeded:]]
+        booting = [each for each in oldest_first(seats.booting) if each.phase is Phase.BOOTING]
+        actions += [_terminate(each, now, rules) for each in booting[-unneeded:]]
     return actions

@@ -27,7 +27,7 @@ def describe(
         "script": estate.origin.script,
         "version": __version__,
         "state": state,
-        "generation": plan.generation,
+        "generation": plan.oldest,
         "uptime_s": now - estate.started_s,
         "addresses": estate.addresses,
         "var": estate.places.var,

@@ -1,8 +1,9 @@
 """Workers that know no HTTP server: what the supervision tests let the master supervise.
 
 A toy answers every request with one line, ``#NUMBER generation GENERATION pid PID text TEXT``, after the path's wish:
-``/sleep/1.5`` answers late, ``/exit/3`` leaves with that code, ``/stuck`` stops beating, ``/beat`` begins to. TEXT is that
-of the file ``text`` in the working directory when the toy started, so a test can tell new code from old.
+``/sleep/1.5`` and ``/burn/1.5`` answer late, idle and busy, ``/exit/3`` leaves with that code, ``/stuck`` stops beating,
+``/beat`` begins to, ``/setlu/NAME`` and ``/getlu/NAME`` use the last-update table. TEXT is that of the file ``text`` in the
+working directory when the toy started, so a test can tell new code from old; the file ``boot`` says how toys start.
 """
 
 from __future__ import annotations
@@ -60,6 +61,14 @@ class _Toy:
                 os._exit(int(rest[0]))
             if wish == "sleep":
                 time.sleep(float(rest[0]))
+            if wish == "burn":
+                end_s = time.monotonic() + float(rest[0])
+                while time.monotonic() < end_s:
+                    pass
+            if wish == "setlu":
+                self.child.table.set(rest[0], time.time())
+            if wish == "getlu":
+                self.text = str(self.child.table.get(rest[0]))
             if wish == "restart":
                 self.child.restart()
             if wish == "shutdown":

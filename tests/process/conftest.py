@@ -1,0 +1,3 @@
+from tests.support.dialogue import served
+
+__all__ = ["served"]
