@@ -295,6 +295,25 @@ def test_receive_waits_for_the_client_to_leave(serve: Serve) -> None:
     assert eventually(lambda: seen == ["http.disconnect", "http.disconnect"])
 
 
+@pytest.mark.parametrize("asks_s", [0.0, 0.05])
+def test_a_client_that_ends_its_side_counts_as_leaving_but_may_be_answered(serve: Serve, asks_s: float) -> None:
+    seen: list[str] = []
+
+    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await receive()
+        await asyncio.sleep(asks_s)
+        seen.append((await receive())["type"])
+        await answer(send, b"in case you listen")
+
+    client = serve(app).connect()
+    client.send(GET)
+    time.sleep(0.02)
+    assert not seen
+    client.sock.shutdown(socket.SHUT_WR)
+    assert client.response()[2] == b"in case you listen"
+    assert seen == ["http.disconnect"]
+
+
 def test_receive_after_the_response_is_a_disconnect(serve: Serve) -> None:
     seen: list[str] = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from time import monotonic, time
 from typing import IO, TYPE_CHECKING, Any
 
@@ -251,7 +252,7 @@ class Http1Exchange:
 
     def when_gone(self, job: Callable[[], None]) -> None:
         with self.connection.lock:
-            if not self.gone:
+            if not self.gone and self.connection.ended_s == inf:
                 if self._gone_jobs is None:
                     self._gone_jobs = []
                 self._gone_jobs.append(job)
