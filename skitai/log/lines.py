@@ -56,9 +56,9 @@ MOST_ROWS = 100
 class LineFormatter(logging.Formatter):
     """``2026.11.22 13:13:24 [info] text``, local time.
 
-    A record with ``txn`` carries it behind the kind: ``[info:GTXN/LTXN]``. A record with an exception is of kind ``expt``
-    and is followed by one row for each frame, outermost first: ``- file|function|line``. Further lines of a text are
-    indented, so that a line that begins with a date is always a line of ours.
+    A record with ``txn`` (text, or a pair of ids) carries it behind the kind: ``[info:GTXN/LTXN]``. A record with an
+    exception is of kind ``expt`` and is followed by one row for each frame, outermost first: ``- file|function|line``.
+    Further lines of a text are indented, so that a line that begins with a date is always a line of ours.
 
     :param colour: colour date and kind with ANSI sequences.
     """
@@ -76,7 +76,8 @@ class LineFormatter(logging.Formatter):
             text = "\n".join(describe(record.exc_info[1], text))
         if record.stack_info:
             text += "\n" + record.stack_info
-        return self._line(record.created, kind, getattr(record, "txn", ""), text)
+        txn = getattr(record, "txn", "")
+        return self._line(record.created, kind, "/".join(txn) if isinstance(txn, tuple) else txn, text)
 
     def _line(self, now_s: float, kind: str, txn: str, text: str) -> str:
         kind = escape(kind).replace("\n", " ")

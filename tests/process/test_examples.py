@@ -219,6 +219,28 @@ def test_fastapi():
         assert server.get("/countdown").text == "3\n2\n1\ngo\n"
 
 
+ERRANT = """
+import skitai
+
+def app(environ, start_response):
+    return 1 / 0
+
+if __name__ == "__main__":
+    skitai.mount("/", app)
+    skitai.run()
+"""
+
+
+def test_the_error_of_an_app_is_in_the_log_under_the_ids_of_its_request(tmp_path):
+    (tmp_path / "app.py").write_text(ERRANT)
+    with start(tmp_path / "app.py") as server:
+        page = server.get("/", headers={"X-Gtxn-Id": "abc-1", "X-Ltxn-Id": "1001"})
+        assert page.status_code == 500
+        assert "ZeroDivisionError" not in page.text
+        assert re.search(r"\[expt:abc-1/2001\] GET /: <class 'ZeroDivisionError'>", server.output)
+        assert "app.py|app|" in server.output
+
+
 # The documentation
 
 

@@ -22,6 +22,7 @@ def test_a_line_has_date_kind_and_text() -> None:
 
 def test_a_line_of_a_request_carries_its_transaction() -> None:
     assert line("called", txn="421a-1-2/1000") == "2026.11.22 12:00:05 [info:421a-1-2/1000] called"
+    assert line("called", txn=("421a-1-2", "1000")) == "2026.11.22 12:00:05 [info:421a-1-2/1000] called"
 
 
 def test_each_level_has_its_kind() -> None:
