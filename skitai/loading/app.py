@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -16,8 +17,8 @@ from typing import Any
 from skitai.config.pref import AttrDict, Preference
 from skitai.config.tree import AppFile, AppObject, Folder, Mount
 from skitai.errors import LoadError
-from skitai.loading.importer import load_file, load_package, reason, same_file, unique_name
-from skitai.loading.modules import own_modules, put_back, set_aside, shadowed, source_of
+from skitai.loading.importer import load_file, load_package, reason, same_file, unique_name, without_importing
+from skitai.loading.modules import forget_bytecode, own_modules, put_back, set_aside, shadowed, source_of
 from skitai.loading.recognise import is_django, kind_of
 from skitai.log import journal
 
@@ -54,26 +55,12 @@ _imported: dict[str, set[str]] = {}
 """Names of the modules of each app that was loaded, by the path of its file."""
 
 
-def load(mount: Mount, *, renew: bool = False) -> Loaded:
+def load(mount: Mount) -> Loaded:
     """Load what is mounted.
 
-    :param renew: execute the modules of the app again that were imported before.
-    :raises LoadError: the reason in one line, its cause chained. No module has changed then.
+    :raises LoadError: the reason in one line, its cause chained. What it imported of the app is forgotten.
     """
-    target = mount.target
-    if isinstance(target, Folder):
-        if not os.path.isdir(target.path):
-            raise LoadError(f"there is no folder {target.path}")
-        return Loaded(None, "static", target.path, mount)
-    home = home_of(mount)
-    _extend_path(mount, home)
-    app, files, reloadable = _find(mount, home, renew=renew)
-    if not reloadable:
-        journal.server.warning("the app at %s is no variable of the start script: it cannot be reloaded", mount.point)
-    kind = kind_of(app)
-    switches = _apply(mount.pref, app, mount.point)
-    needs_restart = _is_django_project(mount) or is_django(app)
-    return Loaded(app, kind, home, mount, files, needs_restart=needs_restart, reloadable=reloadable, **switches)
+    return _load(mount, renew=False)
 
 
 def reload(loaded: Loaded) -> Loaded:
@@ -85,7 +72,7 @@ def reload(loaded: Loaded) -> Loaded:
     """
     if not loaded.reloadable:
         raise LoadError(f"the app at {loaded.mount.point} exists in the start script's memory only; it cannot be reloaded")
-    return load(loaded.mount, renew=True)
+    return _load(loaded.mount, renew=True)
 
 
 def home_of(mount: Mount) -> str:
@@ -98,6 +85,23 @@ def home_of(mount: Mount) -> str:
     return os.path.dirname(folder) if _is_django_project(mount) else folder
 
 
+def _load(mount: Mount, *, renew: bool) -> Loaded:
+    target = mount.target
+    if isinstance(target, Folder):
+        if not os.path.isdir(target.path):
+            raise LoadError(f"there is no folder {target.path}")
+        return Loaded(None, "static", target.path, mount)
+    home = home_of(mount)
+    with _searching(mount, home):
+        app, files, reloadable = _find(mount, home, renew=renew)
+    if not reloadable:
+        journal.server.warning("the app at %s is no variable of the start script: it cannot be reloaded", mount.point)
+    kind = kind_of(app)
+    switches = _apply(mount.pref, app, mount.point)
+    needs_restart = _is_django_project(mount) or is_django(app)
+    return Loaded(app, kind, home, mount, files, needs_restart=needs_restart, reloadable=reloadable, **switches)
+
+
 def _is_django_project(mount: Mount) -> bool:
     """A ``wsgi.py`` or ``asgi.py`` of Django: its app is ``application`` and ``settings.py`` lies beside it."""
     if mount.app_name != "application" or not isinstance(mount.target, AppFile):
@@ -105,17 +109,21 @@ def _is_django_project(mount: Mount) -> bool:
     return os.path.exists(os.path.join(os.path.dirname(mount.target.path), "settings.py"))
 
 
-def _extend_path(mount: Mount, home: str) -> None:
-    if isinstance(mount.target, AppFile) and mount.target.package and not _is_django_project(mount):
+@contextmanager
+def _searching(mount: Mount, home: str) -> Iterator[None]:
+    """Let imports look into the app's own folders first, and afterwards as well, behind those of other apps."""
+    packaged = isinstance(mount.target, AppFile) and mount.target.package and not _is_django_project(mount)
+    if packaged and home not in sys.path:
         # At the end: a package may hold a types.py, which must not hide the standard library's.
-        if home not in sys.path:
-            sys.path.append(home)
-    elif home not in sys.path:
-        sys.path.insert(0, home)
-    for folder in reversed(mount.path):
-        if folder in sys.path:
+        sys.path.append(home)
+    first = [*mount.path] if packaged else [*mount.path, home]
+    sys.path[:0] = first
+    try:
+        yield
+    finally:
+        for folder in first:
             sys.path.remove(folder)
-        sys.path.insert(0, folder)
+        sys.path[:0] = [folder for folder in first if folder not in sys.path]
 
 
 def _find(mount: Mount, home: str, *, renew: bool) -> tuple[Any, tuple[str, ...], bool]:
@@ -146,13 +154,15 @@ def _import(path: str, package: str, home: str, *, renew: bool) -> tuple[ModuleT
     """Import an app's file; its module, and all files of the app that are imported then."""
     others = {name for owner, names in _imported.items() if owner != path for name in names}
     hidden = {name: sys.modules[name] for name in shadowed(home, others)}
-    aside = set(hidden) | (own_modules(home).keys() - others if renew else set())
+    old = {name: each for name, each in own_modules(home).items() if renew and name not in others}
+    forget_bytecode(source_of(each) for each in old.values())
+    aside = hidden.keys() | old.keys()
     before = sys.modules.keys() - aside
     try:
         with set_aside(aside, home):
             module = _module(path, package, hidden)
-    except (Exception, SystemExit) as error:
-        raise LoadError(f"{path}: {reason(error)}") from error
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - an app may raise anything while it is imported
+        raise LoadError(f"{path}: {reason(error)}") from without_importing(error)
     own = {name: each for name, each in own_modules(home).items() if name not in before or name not in others}
     _imported[path] = set(own) - set(hidden)
     put_back(hidden)

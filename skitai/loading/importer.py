@@ -87,6 +87,17 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+def without_importing(error: BaseException) -> BaseException:
+    """The exception with a traceback that begins in the imported code."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith((_HERE, "<frozen importlib")):
+        trace = trace.tb_next
+    return error.with_traceback(trace)
+
+
+_HERE = os.path.dirname(__file__)
+
+
 class _Source(SourceFileLoader):
     """Always compiles: cached bytecode knows times only to the second and misses quick edits."""
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
 FOREIGN = ("site-packages", "dist-packages", "node_modules", "__pycache__")
+RECENT_S = 10.0
 NEVER = frozenset({"skitai", "__main__", "__mp_main__"})
 
 
@@ -75,9 +77,11 @@ def put_back(modules: dict[str, ModuleType]) -> None:
 
 
 def forget_bytecode(files: Iterable[str]) -> None:
-    """Delete the cached bytecode of files that have changed: its time stamp knows seconds only."""
+    """Delete the cached bytecode of files that have just changed: its time stamp knows seconds only."""
+    recently_s = time.time() - RECENT_S
     for file in files:
         try:
-            os.unlink(importlib.util.cache_from_source(file))
+            if os.stat(file).st_mtime > recently_s:
+                os.unlink(importlib.util.cache_from_source(file))
         except (OSError, NotImplementedError):
             continue  # never written, or not ours to delete: then the time stamp has to do

@@ -11,7 +11,7 @@ from skitai.config.tree import Config, Mount
 from skitai.errors import LoadError, Unavailable
 from skitai.exchange import BodyMode
 from skitai.loading.app import Loaded, home_of, load, reload
-from skitai.loading.watch import Watcher
+from skitai.loading.watch import Watcher, check_syntax
 from skitai.worker.apps import make_app
 from skitai.worker.server import Services
 from skitai.worker.site import Route, Site
@@ -115,6 +115,11 @@ class Mounts:
             if not changed:
                 continue
             if place.loaded is not None and place.loaded.needs_restart:
+                try:
+                    check_syntax(changed)
+                except LoadError as error:
+                    log.error("%s: %s; the old code goes on", place.mount.point, error)
+                    continue
                 log.info("%s: its files changed; this worker makes room for a new one", place.mount.point)
                 restart()
                 return

@@ -243,7 +243,10 @@ def test_a_failed_load_leaves_no_modules(write: Write) -> None:
     before = set(sys.modules)
     with pytest.raises(LoadError) as caught:
         mounted(path)
-    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    cause = caught.value.__cause__
+    assert isinstance(cause, ZeroDivisionError)
+    assert cause.__traceback__ is not None
+    assert cause.__traceback__.tb_frame.f_code.co_filename == path, "what is shown begins in the app's own code"
     assert sys.modules.keys() == before
 
 
@@ -367,6 +370,38 @@ def test_new_code_is_loaded_beside_the_old(write: Write) -> None:
     assert sys.modules["words"].WORD == b"new"  # type: ignore[attr-defined]
 
 
+def test_edits_in_one_second_with_the_same_size_are_not_missed(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    path = write("words.py", "W = b'0'")
+    loaded = mounted(write("app.py", "import words\ndef app(e, s): return [words.W]"))
+    second = os.stat(path).st_mtime_ns // 10**9 * 10**9
+    for n in range(1, 5):
+        write("words.py", f"W = b'{n}'")
+        os.utime(path, ns=(second + n, second + n))
+        loaded = reload(loaded)
+        assert ask(loaded) == str(n).encode()
+
+
+def test_an_app_that_did_not_load_is_loaded_anew_when_it_is_mended(write: Write) -> None:
+    write("words.py", "import more\nW = b'old'")
+    write("more.py")
+    path = write("app.py", "import words\n1 / 0")
+    with pytest.raises(LoadError):
+        mounted(path)
+    write("words.py", "W = b'newer'")
+    write("app.py", "import words\ndef app(e, s): return [words.W]")
+    assert ask(mounted(path)) == b"newer"
+
+
+def test_a_django_project_needs_a_new_process(write: Write, tmp_path: Path) -> None:
+    write("proj/proj/settings.py", "ONE = b'1'")
+    path = write("proj/proj/wsgi.py", "from proj.settings import ONE\ndef application(e, s): return [ONE]")
+    loaded = mounted(path, "application")
+    assert ask(loaded) == b"1"
+    assert loaded.needs_restart
+    assert loaded.home == str(tmp_path / "proj") == sys.path[0]
+
+
 def test_a_package_is_reloaded_with_its_sub_modules(write: Write) -> None:
     write("shop/__init__.py", "STATE = []")
     write("shop/deep/__init__.py")
@@ -409,15 +444,18 @@ def test_reloading_one_app_leaves_the_modules_of_another_alone(write: Write) -> 
     assert sys.modules["things"] is not things
 
 
-def test_the_second_of_two_apps_of_one_name_is_reloaded_too(write: Write) -> None:
+@pytest.mark.parametrize("turn", [0, 1])
+def test_either_of_two_apps_of_one_name_is_reloaded(write: Write, turn: int) -> None:
     apps = []
     for name in ("one", "two"):
         write(f"{name}/words.py", f"WORD = b'{name}'")
         apps.append(write(f"{name}/app.py", "import words\ndef app(e, s): return [words.WORD]"))
-    one, two = map(mounted, apps)
-    write("two/words.py", "WORD = b'three'")
-    assert (ask(one), ask(two), ask(reload(two))) == (b"one", b"two", b"three")
-    assert sys.modules["words"].WORD == b"one"  # type: ignore[attr-defined]
+    loaded = [mounted(path) for path in apps]
+    name = ("one", "two")[turn]
+    write(f"{name}/words.py", "WORD = b'new'")
+    new = reload(loaded[turn])
+    assert [ask(each) for each in (*loaded, new)] == [b"one", b"two", b"new"]
+    assert sys.modules["words"].WORD == (b"one" if turn else b"new")  # type: ignore[attr-defined]
 
 
 def test_installed_packages_are_not_executed_again(write: Write) -> None:
