@@ -7,6 +7,7 @@ import pytest
 
 import skitai
 from docs import tables
+from skitai import was
 from skitai.cli.line import parse
 from skitai.config.tree import options
 from tests.support.snippets import PAGES, ROOT, own_tests, snippets, tries
@@ -26,6 +27,11 @@ def test_python_compiles(page):
 def test_what_is_named_of_the_package_exists(page):
     mentioned = set(re.findall(r"\bskitai\.([a-z_]+)\(", page.read_text()))
     assert mentioned <= set(skitai.__all__)
+
+
+@names
+def test_what_is_named_of_was_exists(page):
+    assert set(re.findall(r"\bwas\.([a-z_]+)", page.read_text())) <= set(dir(was))
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: str(file.relative_to(ROOT)))
