@@ -29,11 +29,11 @@ from skitai.log import journal
 from skitai.master.estate import Estate, Origin
 from skitai.master.policy import Rules
 from skitai.master.reload import Inheritance, inherit
-from skitai.master.spawn import Identity
+from skitai.master.spawn import Identity, end_with_parent
 from skitai.master.supervisor import Hooks, Supervisor
 from skitai.net.listen import open_listeners
 
-__all__ = ["caretake", "start"]
+__all__ = ["caretake", "stand_in_for_worker", "start"]
 
 log = logging.getLogger("skitai.server")
 
@@ -64,6 +64,17 @@ def caretake(reason: str, inherited_fd: int) -> int:
     inheritance = inherit(inherited_fd)
     estate, readable = Estate.adopt(inheritance.estate)
     return _caretake(reason, inheritance, estate, readable)
+
+
+def stand_in_for_worker(config: Config) -> None:
+    """Go to the folder and take on the rights that a worker has, for good: what loads then, loads in a worker.
+
+    :raises StartError: no such folder or user.
+    """
+    _enter(config)
+    if identity := Identity.find(config.server.user, config.server.group):
+        identity.become()
+    end_with_parent()  # which a change of user has undone
 
 
 def _serve(config: Config, origin: Origin, starter: Starter | None) -> int:

@@ -11,17 +11,18 @@ import os
 import traceback
 from collections.abc import Callable
 
-from skitai import loading
+from skitai import bootstrap, loading
 from skitai.cli.said import lines
 from skitai.config.tree import Config
 from skitai.errors import LoadError, StartError
 
 
 def load_all(config: Config) -> int:
-    """Load every app of a configuration.
+    """Load every app of a configuration where and as whom workers do.
 
     :raises LoadError: for the first that does not load.
     """
+    bootstrap.stand_in_for_worker(config)
     for mount in config.mounts:
         loading.load(mount)
     return 0

@@ -20,7 +20,7 @@ from skitai.ipc.control import Conversation
 from skitai.master.children import in_words
 from skitai.master.estate import Estate, Origin
 from skitai.master.signals import Signals
-from skitai.master.spawn import Identity, execute
+from skitai.master.spawn import execute
 
 INHERIT = "SKITAI_INHERIT"
 """Environment variable with the descriptor of the memfd."""
@@ -101,9 +101,9 @@ class Probe:
         self._output = b""
 
     @classmethod
-    def start(cls, origin: Origin, identity: Identity | None, signals: Signals, deadline_s: float) -> Probe:
+    def start(cls, origin: Origin, signals: Signals, deadline_s: float) -> Probe:
         """:raises OSError: no process can be started now."""
-        pid, fd = execute(command(origin, "_probe"), os.environ, _folder(origin), identity, signals)
+        pid, fd = execute(command(origin, "_probe"), os.environ, _folder(origin), signals)
         return cls(pid, fd, deadline_s)
 
     def fileno(self) -> int:

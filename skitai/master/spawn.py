@@ -127,9 +127,12 @@ def _live(
         os._exit(code)
 
 
-def execute(
-    command: Sequence[str], environ: Mapping[str, str], folder: str, identity: Identity | None, signals: Signals
-) -> tuple[int, int]:
+def end_with_parent() -> None:
+    """Have this process killed when its parent ends (prctl(2), PR_SET_PDEATHSIG); undone by a change of user."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def execute(command: Sequence[str], environ: Mapping[str, str], folder: str, signals: Signals) -> tuple[int, int]:
     """Start another program: its pid and a descriptor to read its output from. It does not outlive this process.
 
     :raises OSError: no process can be started now.
@@ -149,9 +152,7 @@ def execute(
         try:
             signals.reset()
             signals.unblock()
-            if identity:
-                identity.become()
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            end_with_parent()
             if os.getppid() == master:
                 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
                 os.dup2(theirs, 1)

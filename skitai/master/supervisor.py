@@ -376,7 +376,7 @@ class Supervisor:
             self._hooks.ready()  # whoever waits for the start gets no answer from the program that follows
         deadline_s = time.monotonic() + self._rules.boot_s
         try:
-            self._reloads.probe = Probe.start(self._estate.origin, self._estate.identity, self._signals, deadline_s)
+            self._reloads.probe = Probe.start(self._estate.origin, self._signals, deadline_s)
         except OSError as error:
             self._end_reload(False, f"the new code cannot be checked: {error.strerror}")
 

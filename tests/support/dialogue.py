@@ -97,7 +97,7 @@ class Served:
             self.process = subprocess.Popen(
                 [*command, popen.pop("python", sys.executable), *popen.pop("options", ()), "app.py", *arguments],
                 cwd=self.folder,
-                stdin=subprocess.DEVNULL,
+                stdin=popen.pop("stdin", subprocess.DEVNULL),
                 stdout=said,
                 stderr=said,
                 env=environ,
