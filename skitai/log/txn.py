@@ -24,11 +24,11 @@ DEEPER = 1000
 
 
 class Transactions:
-    """Makes the ids of one worker. Ids of two workers never meet: the prefix holds host, start time and process."""
+    """Makes the ids of one worker. Ids of two workers never meet: the prefix holds host, start time and chance."""
 
     def __init__(self) -> None:
         host = sum(os.uname().nodename.encode()) % 0xFFFF if hasattr(os, "uname") else 0
-        self.prefix = f"{host:04x}-{time.time_ns() // 1_000_000:x}{os.getpid():x}-"
+        self.prefix = f"{host:04x}-{time.time_ns() // 1_000_000:x}{os.urandom(4).hex()}-"
         self._serials = count(1)
         self.next = self._serials.__next__
         """The serial of the next request; cheap, and safe from any thread."""

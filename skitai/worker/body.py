@@ -8,6 +8,8 @@ import os
 import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from math import inf
+from time import monotonic
 from typing import IO, TYPE_CHECKING, Protocol
 
 from skitai.errors import Gone
@@ -66,7 +68,7 @@ class WholeBody:
     :param ready: called once the body is complete, with None, or with the error of the disk.
     """
 
-    __slots__ = ("_file", "_memory", "_pace", "_pieces", "_ready", "_services", "_size", "_writing", "complete")
+    __slots__ = ("_file", "_gone", "_memory", "_pace", "_pieces", "_ready", "_services", "_size", "_writing", "complete")
 
     def __init__(self, services: Services, pace: Callable[[bool], None], ready: Callable[[OSError | None], None]) -> None:
         self._services = services
@@ -77,6 +79,7 @@ class WholeBody:
         self._size = 0
         self._file: IO[bytes] | None = None
         self._writing = False
+        self._gone = False
         self.complete = False
 
     def add(self, data: bytes) -> None:
@@ -101,16 +104,22 @@ class WholeBody:
 
     def lost(self) -> None:
         """The client left: what was collected is of no use."""
-        self._services.body_bytes -= self._memory
-        self._memory = 0
-        self._pieces = []
+        self._gone = True
+        self._take()
         if not self._writing:
             self._close()
 
+    def _take(self) -> list[bytes]:
+        """What is in memory, not counted any more. Loop and thread may meet here: only one gets it."""
+        memory, self._memory = self._memory, 0
+        self._services.body_bytes -= memory
+        pieces, self._pieces = self._pieces, []
+        return pieces
+
     def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
     def _spool(self) -> None:
         if self._writing:
@@ -134,6 +143,9 @@ class WholeBody:
     def _written(self, size: int, error: BaseException | None) -> None:
         self._writing = False
         self._services.body_bytes -= size
+        if self._gone:
+            self._close()
+            return
         if (
             error is None
             and self._pieces
@@ -149,14 +161,19 @@ class WholeBody:
             self._ready(None)
 
     def open(self) -> IO[bytes]:
-        """The whole body, from its beginning; the memory is the caller's from now on."""
-        self._services.body_bytes -= self._memory
-        self._memory = 0
-        pieces, self._pieces = self._pieces, []
-        if self._file is None:
-            return io.BytesIO(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        os.lseek(self._file.fileno(), 0, os.SEEK_SET)
+        """The whole body, from its beginning; the memory is the caller's from now on.
+
+        :raises Gone: the client has left, and its body with it.
+        """
+        pieces = self._take()
         file, self._file = self._file, None
+        if self._gone:
+            if file is not None:
+                file.close()
+            raise Gone("the client left before its request was begun")
+        if file is None:
+            return io.BytesIO(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        os.lseek(file.fileno(), 0, os.SEEK_SET)
         return io.BufferedReader(file)  # type: ignore[type-var]
 
     @property
@@ -177,7 +194,7 @@ class StreamBody:
     :param wanted: called when the app first asks; the time for 100 (Continue).
     """
 
-    __slots__ = ("_ended", "_held", "_lost", "_pace", "_paused", "_pieces", "_waiter", "_wanted")
+    __slots__ = ("_ended", "_held", "_lost", "_pace", "_paused", "_pieces", "_since", "_waited", "_waiter", "_wanted")
 
     def __init__(self, pace: Callable[[bool], None], wanted: Callable[[], None]) -> None:
         self._pieces: deque[bytes] = deque()
@@ -186,6 +203,8 @@ class StreamBody:
         self._waiter: asyncio.Future[None] | None = None
         self._pace = pace
         self._wanted = wanted
+        self._since = inf
+        self._waited = 0.0
 
     def add(self, data: bytes) -> None:
         self._pieces.append(data)
@@ -207,6 +226,11 @@ class StreamBody:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def waits(self, now: float) -> tuple[float, float]:
+        """How long the reader has been waiting for the client: since the last data, and in all, in seconds."""
+        idle = max(now - self._since, 0.0)
+        return idle, self._waited + idle
+
     def open(self) -> IO[bytes]:
         raise TypeError("a streamed body cannot be opened whole")
 
@@ -226,5 +250,10 @@ class StreamBody:
             if self._lost:
                 raise Gone("the client left before the end of its body")
             self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-            self._waiter = None
+            self._since = since = monotonic()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+                self._since = inf
+                self._waited += monotonic() - since

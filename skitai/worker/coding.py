@@ -26,6 +26,9 @@ INLINE_BYTES = 65536
 NEVER = 1 << 62
 """A smallest size that nothing reaches."""
 
+UNKNOWN = NEVER - 1
+"""The size of a body whose length nobody has declared."""
+
 IDENTITY = "identity"
 
 Pairs = Sequence[tuple[Any, Any]]
@@ -69,7 +72,7 @@ class Brotli:
 def negotiate(head: Head, status: int, fields: Pairs) -> str | None:
     """The coding for a response: a name of `OFFERED`, "identity" when the client accepts none, None when the response is not
     one to be coded at all."""
-    if status in (204, 206, 304) or status < 200 or head.method == "HEAD":
+    if status in (204, 206, 304) or status < 200:
         return None
     media_type = ""
     for name, value in fields:
@@ -79,7 +82,7 @@ def negotiate(head: Head, status: int, fields: Pairs) -> str | None:
             case "content-encoding" | b"content-encoding" | "content-range" | b"content-range":
                 return None
             case "cache-control" | b"cache-control":
-                if "no-transform" in (value if isinstance(value, str) else value.decode("latin-1")):
+                if "no-transform" in (value if isinstance(value, str) else value.decode("latin-1")).lower():
                     return None
     if not media_type or not media.is_text(media_type) or media_type.startswith("text/event-stream"):
         return None
@@ -89,6 +92,14 @@ def negotiate(head: Head, status: int, fields: Pairs) -> str | None:
         accepted = head.fields.text("accept-encoding")
         chosen = forms["coding"] = (coding.choose(accepted, OFFERED) if accepted else None) or IDENTITY
     return chosen
+
+
+def expected_size(fields: Pairs) -> int:
+    """The declared length of a body that follows its head, in bytes; `UNKNOWN` without one."""
+    for name, value in fields:
+        if name.lower() in ("content-length", b"content-length"):
+            return int(value) if value.isdigit() else UNKNOWN
+    return UNKNOWN
 
 
 def whole(name: str, fields: Pairs, body: bytes, options: Responses) -> tuple[Pairs, bytes]:

@@ -9,7 +9,10 @@ that means another connection by now.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
+import struct
+import termios
 import threading
 from abc import abstractmethod
 from collections.abc import Callable
@@ -23,7 +26,11 @@ if TYPE_CHECKING:
     from skitai.worker.server import Services
 
 LINGER_S = 2.0
-"""A connection closed with unread input listens this long, or the client would lose our answer to a reset."""
+"""A connection closed with unread input listens until the client has sent nothing for so long, or the client would lose our
+answer to a reset."""
+
+LINGER_LONGEST_S = 30.0
+"""But it listens no longer than this, however long the client goes on sending."""
 
 
 class Connection(asyncio.Protocol):
@@ -40,7 +47,7 @@ class Connection(asyncio.Protocol):
         "_flow_left",
         "_flow_since",
         "_handed",
-        "_lingering",
+        "_linger_end",
         "closing",
         "due",
         "fd",
@@ -59,7 +66,7 @@ class Connection(asyncio.Protocol):
         self.spilled = False
         self.closing = False
         self._handed = 0
-        self._lingering = False
+        self._linger_end = 0.0
         self._drained_jobs: list[Callable[[], None]] = []
         self._flow_left = 0
         self._flow_since = inf
@@ -130,12 +137,10 @@ class Connection(asyncio.Protocol):
             self._handed -= 1
             if self.fd < 0:
                 return
+        self._flow_left += len(data)
         self.transport.write(data)
-        self._flow_left = self.transport.get_write_buffer_size()
-        if not self._flow_left:
+        if not self.transport.get_write_buffer_size():
             self.resume_writing()
-        elif self._flow_since == inf:
-            self._flow_since = monotonic()
 
     def pause_writing(self) -> None:
         """The transport says so at every spilled byte; `spilled` knows it already."""
@@ -162,17 +167,13 @@ class Connection(asyncio.Protocol):
     def check_flow(self, now: float) -> None:
         """A client that takes too little of what waits for it, for too long, is let go."""
         timeouts = self.services.config.timeouts
-        left = self.transport.get_write_buffer_size()
+        left = self.transport.get_write_buffer_size() + unsent(self.fd)
         waited = now - self._flow_since
-        if left < self._flow_left:
-            taken = self._flow_left - left
-            if waited <= timeouts.rate_grace_s or taken >= waited * timeouts.rate_bytes:
-                if taken >= timeouts.rate_bytes * max(waited, 1):
-                    self._flow_left, self._flow_since = left, now
-                return
-        elif waited <= timeouts.request_timeout:
-            return
-        self.abort()
+        taken = self._flow_left - left  # `_flow_left` has grown by what was written meanwhile
+        if waited < 0 or taken >= max(waited, 1) * timeouts.rate_bytes:
+            self._flow_since, self._flow_left = now, left
+        elif waited > (timeouts.rate_grace_s if taken > 0 else timeouts.request_timeout):
+            self.abort()
 
     def finish_closing(self) -> None:
         """Close once everything is sent; belongs to the loop."""
@@ -188,22 +189,40 @@ class Connection(asyncio.Protocol):
         if self.fd < 0:
             return
         if self.transport.can_write_eof():
-            self._lingering = True
+            now = monotonic()
+            self._linger_end = now + LINGER_LONGEST_S
+            self.due = now + LINGER_S
             self.transport.write_eof()
             self.transport.resume_reading()
-            self.due = monotonic() + LINGER_S
         else:
             self.finish_closing()
 
     @property
     def lingering(self) -> bool:
-        return self._lingering
+        return self._linger_end > 0
+
+    def still_sending(self) -> None:
+        """Input came that nobody will read."""
+        if self.lingering:
+            self.due = min(monotonic() + LINGER_S, self._linger_end)
 
     def abort(self) -> None:
         """Cut the connection; belongs to the loop."""
         self.closing = True
         if self.fd >= 0:
             self.transport.abort()
+
+
+def unsent(descriptor: int) -> int:
+    """Bytes in the kernel that the client's side has not taken yet (tcp(7), SIOCOUTQ), as far as the system tells.
+
+    Without them a slow client would seem to stand still: the kernel asks for more only when much of its buffer is free.
+    """
+    try:
+        waiting: int = struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+    except (OSError, ValueError):
+        return 0
+    return waiting
 
 
 def make_peer(family: int, sockname: Any, peername: Any) -> Peer:

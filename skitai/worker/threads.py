@@ -137,7 +137,7 @@ class ThreadPool:
                         return
                     awake.remove(seat)
                     parked.append(seat)  # announce first, then look again: so no wake-up is lost
-                    if not ready:
+                    if not ready and not self._done:
                         break
                     try:
                         parked.remove(seat)
@@ -149,7 +149,7 @@ class ThreadPool:
                 seat.idle = False
                 try:
                     job()
-                except Exception:
+                except BaseException:  # noqa: BLE001 - nothing that a job does may cost a thread
                     log.exception("a job of the thread pool failed")
                 seat.idle = True
                 del job

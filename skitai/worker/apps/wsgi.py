@@ -214,7 +214,7 @@ class Call:
                 self._end()
             else:
                 self._send_iterable(result)
-        except Exception as error:  # noqa: BLE001 - the app's errors, whatever they are, become answers
+        except BaseException as error:  # noqa: BLE001 - the app's errors, sys.exit() too, become answers
             self._end()
             exchange.fail(error)
         finally:
@@ -331,7 +331,7 @@ class Call:
                 self._end()
             else:
                 self._pump()
-        except Exception as error:  # noqa: BLE001 - as in `run`
+        except BaseException as error:  # noqa: BLE001 - as in `run`
             self._end()
             self.exchange.fail(error)
         finally:
@@ -362,7 +362,7 @@ class Call:
         if close is not None:
             try:
                 close()
-            except Exception:
+            except BaseException:  # noqa: BLE001 - as in `run`
                 log.exception("close() of the app's result failed", extra={"txn": self.exchange.txn})
 
 

@@ -104,7 +104,7 @@ class Http1Exchange:
         if size >= services.compress_from:
             coder = coding.negotiate(head, status, fields)
             if coder is not None:
-                if size > coding.INLINE_BYTES and services.in_loop():
+                if size > coding.INLINE_BYTES and coder != coding.IDENTITY and services.in_loop():
                     return self._respond_off_loop(status, fields, body, reason)
                 fields, body = coding.whole(coder, fields, body, services.config.responses)
                 size = len(body)
@@ -143,10 +143,14 @@ class Http1Exchange:
         return True
 
     def _respond_to_head(self, status: int, fields: Pairs, body: bytes, reason: str, mode: int) -> bool:
-        responses = self.connection.services.responses
+        responses, options = self.connection.services.responses, self.connection.services.config.responses
         if body:
             known = responses.complete(status, reason, fields, len(body), mode)
-        else:
+        else:  # the app left the body out itself: then as if the answer to GET were a stream
+            if options.compress and options.compress_bytes <= coding.expected_size(fields) < coding.UNKNOWN:
+                coder = coding.negotiate(self.head, status, fields)
+                if coder is not None:
+                    fields, _ = coding.stream(coder, fields, options)
             known, _, mode = responses.begun(status, reason, fields, mode, head_only=True)
         return self._finish_with(known + self.connection.services.clock.date, status, fields)
 
@@ -165,18 +169,20 @@ class Http1Exchange:
         services = self.connection.services
         fields = list(fields)
         coder = None
-        if services.compress_from < coding.NEVER and (name := coding.negotiate(self.head, status, fields)) is not None:
-            fields, coder = coding.stream(name, fields, services.config.responses)
+        if coding.expected_size(fields) >= services.compress_from:
+            name = coding.negotiate(self.head, status, fields)
+            if name is not None:
+                fields, coder = coding.stream(name, fields, services.config.responses)
         mode = (KEEP if self.keep else CLOSE) if self.head.version == "1.1" else (OLD_KEEP if self.keep else OLD_CLOSE)
         data, framing, mode = services.responses.begun(status, reason, fields, mode, self.head.method == "HEAD")
         with self.connection.lock:
             if self.phase != OPEN:
                 return False
+            self.status = status
+            self.fields = fields
             self.phase = STARTED
             if mode in (CLOSE, OLD_CLOSE):
                 self.keep = False
-            self.status = status
-            self.fields = fields
             self._coder = coder
             self._framing = framing
             self._pending = data + services.clock.date
@@ -338,7 +344,7 @@ class Http1Exchange:
 
     def abandoned(self) -> Entry:
         """The entry of the request log for a client that did not wait for the end of its response."""
-        if self.phase == OPEN:
+        if not hasattr(self, "status"):
             self.status, self.fields = CLIENT_GONE, ()
         now = monotonic()
         return self.record(now, now)
