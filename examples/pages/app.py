@@ -50,11 +50,8 @@ def status(environ):
     """All about the server, for its operator: nothing that a stranger should read."""
     if environ["REMOTE_ADDR"] not in ("127.0.0.1", "::1"):
         raise Refused(HTTPStatus.FORBIDDEN, "This page is for the operator's own machine.")
-    return (
-        HTTPStatus.OK,
-        [("Content-Type", "text/html; charset=utf-8")],
-        was.status(["server", "workers", "mounts", "last_updates"]).encode(),
-    )
+    html = was.status(["server", "workers", "mounts", "last_updates"])
+    return HTTPStatus.OK, [("Content-Type", "text/html; charset=utf-8")], html.encode()
 
 
 ROUTES = {
