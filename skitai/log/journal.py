@@ -11,13 +11,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 from skitai.config.tree import Log
 from skitai.errors import StartError
 from skitai.log.appendfile import STDERR, AppendFile, complain, write_stderr
 from skitai.log.lines import LEVELS, SPELLINGS, LineFormatter
+from skitai.log.localtime import local
 from skitai.log.rotation import Rotation
 
 LOGS = ("server", "app")
@@ -127,7 +127,7 @@ def rotate(now_s: float) -> bool:
     if _state.rotation is None:
         return False
     try:
-        rotated = _state.rotation.rotate(datetime.fromtimestamp(now_s))
+        rotated = _state.rotation.rotate(local(now_s))
     except OSError as error:
         server.error("cannot rotate logs: %s: %s", error.filename, error.strerror)
         rotated = list(_state.files)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 import traceback
+
+from skitai.log.localtime import local
 
 FAIL = 45
 """Level of what went wrong between an error and the end of the server."""
@@ -90,7 +91,7 @@ class LineFormatter(logging.Formatter):
     def _date(self, second: int) -> str:
         known, stamp = self._stamp
         if known != second:
-            stamp = time.strftime("%Y.%m.%d %H:%M:%S", time.localtime(second))
+            stamp = f"{local(second):%Y.%m.%d %H:%M:%S}"
             self._stamp = (second, stamp)
         return stamp
 

@@ -7,6 +7,8 @@ import re
 from datetime import date, datetime
 from pathlib import Path
 
+from skitai.log.localtime import local
+
 PERIODS = {"server": "%Y%m", "app": "%Y%m%d", "request": "%Y%m%d"}
 """What has changed when a log's period is over: the month, or the day."""
 
@@ -45,7 +47,7 @@ class Rotation:
     @staticmethod
     def _last_day(file: Path, now: datetime) -> date:
         try:
-            return datetime.fromtimestamp(file.stat().st_mtime).date()
+            return local(file.stat().st_mtime).date()
         except FileNotFoundError:
             return now.date()
 

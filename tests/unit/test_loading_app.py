@@ -455,7 +455,8 @@ def test_either_of_two_apps_of_one_name_is_reloaded(write: Write, turn: int) -> 
     write(f"{name}/words.py", "WORD = b'new'")
     new = reload(loaded[turn])
     assert [ask(each) for each in (*loaded, new)] == [b"one", b"two", b"new"]
-    assert sys.modules["words"].WORD == (b"one" if turn else b"new")  # type: ignore[attr-defined]
+    found = sys.modules["words"].WORD  # type: ignore[attr-defined]
+    assert found == (b"one" if turn else b"new")
 
 
 def test_installed_packages_are_not_executed_again(write: Write) -> None:
