@@ -39,6 +39,7 @@ def serve(child: Child) -> int:
     try:
         return loop.run_until_complete(Worker(child, loop).run(engine))
     finally:
+        engine.close()
         loop.close()
 
 
@@ -168,7 +169,7 @@ class Worker:
         while True:
             now = monotonic()
             services.clock.tick()
-            self.server.tick()
+            self.server.tick(now)
             row.loop_beat_s = now
             row.requests = services.served
             row.connections = len(services.connections)

@@ -9,7 +9,6 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from skitai.config.tree import Config
@@ -24,14 +23,12 @@ from skitai.worker.threads import Inline, ThreadPool
 
 if TYPE_CHECKING:
     from skitai.worker.connection import Connection
-    from skitai.worker.engines import Engine
+    from skitai.worker.engines import Closable, Engine
     from skitai.worker.pipeline import Pipeline
 
 log = logging.getLogger("skitai.server")
 
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-PAUSE_S = 1.0
-"""How long nothing is accepted after the system ran out of descriptors."""
 
 
 class Services:
@@ -39,6 +36,7 @@ class Services:
 
     :ivar connections: all open ones.
     :ivar retiring: no connection is kept alive any more.
+    :ivar stopping: idle ones close at once, too.
     :ivar flushing: the request log will be written at the end of this turn of the loop.
     :ivar body_bytes: request bodies held in memory.
     :ivar served: requests begun.
@@ -62,13 +60,14 @@ class Services:
         self.send = make_send()
         self.pipeline: Pipeline
         self.retiring = False
+        self.stopping = False
         self.flushing = False
         self.body_bytes = 0
         self.served = 0
         self.spool_folder: str | None = None
         self.compress_from = config.responses.compress_bytes if config.responses.compress else NEVER
         self.keep_alive_s = config.timeouts.keep_alive
-        self.keep_alive_requests = config.http1.keep_alive_requests
+        self.keep_alive_requests = config.http1.keep_alive_requests if self.keep_alive_s else 0
         self.keep_alive_age_s = config.http1.connection_age_s
         self.thread_wait_s = config.timeouts.thread_wait_s
         self._loop_thread = threading.get_ident()
@@ -117,17 +116,36 @@ class Server:
         self._engine = engine
         self._sockets = sockets
         self._limit = limit
-        self._servers: list[asyncio.AbstractServer] = []
+        self._servers: list[Closable] = []
         self._full = False
         self._closed = False
+        self._resuming: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin, or begin again, to accept."""
+        """Begin to accept.
+
+        :raises OSError: a listener cannot be used; nothing is accepted then.
+        """
         backlog = self.services.config.server.backlog
-        for sock in self._sockets:
-            # A duplicate: closing the server must leave the inherited socket open, for it may start again.
-            self._servers.append(await self._engine.listen(self._make_connection, sock.dup(), backlog))
+        try:
+            for sock in self._sockets:
+                # A duplicate: closing the server must leave the inherited socket open, for it may start again.
+                self._servers.append(await self._engine.listen(self._make_connection, sock.dup(), backlog, self.exhausted))
+        except OSError:
+            self._pause()
+            raise
         self.accepting = True
+
+    async def _resume(self) -> None:
+        """Accept again; where there are still no descriptors for it, try again later."""
+        try:
+            await self.start()
+        except OSError as error:
+            self._full = True
+            log.error("cannot accept again: %s", error.strerror)
+            return
+        if self._closed:
+            self._pause()
 
     def _make_connection(self) -> Http1Connection:
         connections = self.services.connections
@@ -148,24 +166,31 @@ class Server:
         if error.errno not in EXHAUSTED:
             return False
         if self.accepting:
-            log.error("cannot accept: %s; trying again in %.0f s", error.strerror, PAUSE_S)
-            self._pause()
+            log.error("cannot accept: %s; trying again in a moment", error.strerror)
+            self.services.loop.call_soon(self._pause)  # not here, within the loop's own handling of its sockets
+            self.accepting = False
             self._full = True
         return True
 
-    def tick(self) -> None:
-        """Once a second: time-outs, and whether to accept again."""
-        now = monotonic()
+    def tick(self, now: float) -> None:
+        """Once a second: time-outs, and whether to accept again.
+
+        :param now: monotonic time in seconds.
+        """
         for connection in tuple(self.services.connections):
-            if connection.spilled:
-                connection.check_flow(now)
-            if now >= connection.due:
-                connection.overdue(now)
-            else:
-                connection.check_body(now)
+            try:
+                if connection.spilled:
+                    connection.check_flow(now)
+                if now >= connection.due:
+                    connection.overdue(now)
+                else:
+                    connection.check_body(now)
+            except Exception:
+                log.exception("a connection could not be looked after, and is cut")
+                connection.abort()
         if self._full and not self._closed and len(self.services.connections) < self._limit * 0.98:
             self._full = False
-            self.services.loop.create_task(self.start())
+            self._resuming = self.services.loop.create_task(self._resume())
 
     def stop_accepting(self) -> None:
         """For good: the sockets are closed in this process."""
@@ -182,7 +207,7 @@ class Server:
 
     def stop(self) -> None:
         """Running requests finish, idle connections close."""
-        self.services.retiring = True
+        self.services.retiring = self.services.stopping = True
         for connection in tuple(self.services.connections):
             connection.stop()
 

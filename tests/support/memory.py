@@ -131,8 +131,9 @@ class Wire:
     :ivar log: lines of the request log.
     """
 
-    def __init__(self, services: Services, log: Line) -> None:
+    def __init__(self, services: Services, log: Line, engine: engines.Engine) -> None:
         self.services = services
+        self.engine = engine
         self.log = log
         self.clients: list[Client] = []
 
@@ -141,7 +142,7 @@ class Wire:
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         future = asyncio.run_coroutine_threadsafe(
-            self.services.loop.connect_accepted_socket(lambda: Http1Connection(self.services), theirs), self.services.loop
+            self.engine.adopt(lambda: Http1Connection(self.services), theirs), self.services.loop
         )
         future.result(5)
         client = Client(ours)
@@ -176,7 +177,8 @@ def mounted(point: str, what: Any, **values: Any) -> Mount:
 def wire(*mounts: Mount, kind: str = "wsgi", engine: str = "asyncio", **values: Any) -> Iterator[Wire]:
     """Serve these mounts; the kind is that of all callables."""
     config = replace(make_config(**values), mounts=mounts)
-    loop = engines.find(engine, load_object).new_loop()
+    made = engines.find(engine, load_object)
+    loop = made.new_loop()
     log = Line()
     started = threading.Event()
     worker: list[Wire] = []
@@ -194,7 +196,7 @@ def wire(*mounts: Mount, kind: str = "wsgi", engine: str = "asyncio", **values: 
             await driver.startup(services)
             routes.append(Route(mount, driver, config))
         services.pipeline = Pipeline(Site(routes))
-        worker.append(Wire(services, log))
+        worker.append(Wire(services, log, made))
         started.set()
         await stopping.wait()
         for connection in tuple(services.connections):
@@ -212,6 +214,7 @@ def wire(*mounts: Mount, kind: str = "wsgi", engine: str = "asyncio", **values: 
             failure.append(error)
             started.set()
         finally:
+            made.close()
             loop.close()
 
     thread = threading.Thread(target=main, daemon=True)

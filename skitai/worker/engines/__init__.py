@@ -21,17 +21,33 @@ TABLE = {
 GROUP = "skitai.engines"
 
 
+class Closable(Protocol):
+    def close(self) -> None: ...
+
+
 class Engine(Protocol):
     def new_loop(self) -> asyncio.AbstractEventLoop:
         """Make a loop and set it as the thread's."""
 
     async def listen(
-        self, factory: Callable[[], asyncio.Protocol], sock: socket.socket, backlog: int
-    ) -> asyncio.AbstractServer:
-        """Accept on a listening socket, which belongs to the server returned.
+        self,
+        factory: Callable[[], asyncio.Protocol],
+        sock: socket.socket,
+        backlog: int,
+        failed: Callable[[OSError], object],
+    ) -> Closable:
+        """Accept on a listening socket, which belongs to what is returned.
 
         :param backlog: of the socket; asyncio listens again with its own otherwise, and shrinks the shared queue.
+        :param failed: called with the error when accepting fails. Loops that accept by themselves tell their exception
+            handler instead.
         """
+
+    async def adopt(self, factory: Callable[[], asyncio.Protocol], sock: socket.socket) -> None:
+        """Serve a connection that somebody else accepted."""
+
+    def close(self) -> None:
+        """Give back what `listen` and `adopt` needed."""
 
 
 def find(name: str, load_object: Callable[[str], Any]) -> Engine:
