@@ -35,5 +35,8 @@ class _Module(ModuleType):
     def __dir__(self) -> list[str]:
         return sorted({*__all__, *dir(was)})
 
+    def __repr__(self) -> str:
+        return repr(was)
+
 
 sys.modules[__name__].__class__ = _Module
