@@ -69,11 +69,16 @@ def test_a_wrong_method_is_405(site):
     assert site.post("/status", data={}).status_code == 405
 
 
-def test_head_is_like_get_without_its_body(site):
-    plain = {"Accept-Encoding": "identity"}
-    head, get = site.head("/guestbook", headers=plain), site.get("/guestbook", headers=plain)
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_head_is_like_get_without_its_body(site, coding):
+    fields = {"Accept-Encoding": coding}
+    head, get = site.head("/static/style.css", headers=fields), site.get("/static/style.css", headers=fields)
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["Content-Length"] == get.headers["Content-Length"]
+    head, get = site.head("/", headers=fields), site.get("/", headers=fields)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["Content-Length"] == get.headers["Content-Length"]
+    assert get.headers["Content-Encoding"] == (None if coding == "identity" else coding)
 
 
 def test_a_guest_signs_once_and_every_worker_shows_it_escaped(site):
