@@ -41,9 +41,9 @@ def test_readings_above_the_critical_point_are_counted_in_a_row_and_once_an_inte
         return vitals.read(children, now + after_s, rules)[os.getpid()].cpu_high
 
     assert reading(0) == 0
-    assert reading(0.02, busy=True) == 1
-    assert reading(0.03, busy=True) == 1  # too soon
-    assert reading(0.05, busy=True) == 2
+    assert reading(0.03, busy=True) == 1
+    assert reading(0.04, busy=True) == 1  # too soon
+    assert reading(0.08, busy=True) == 2
     assert reading(60) == 0
 
 
