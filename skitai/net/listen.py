@@ -104,7 +104,7 @@ def open_listeners(
             for each in _open(address, server, _without(old, listeners)):
                 listeners.append(each)  # one by one: what was opened before a failure must be closed
         for each in listeners:
-            each.socket.listen(server.backlog)
+            _listen(each, server.backlog)
     except BaseException:
         for each in _without(listeners, old):
             each.remove()
@@ -112,6 +112,13 @@ def open_listeners(
     for each in _without(old, listeners):
         each.remove()
     return listeners
+
+
+def _listen(listener: Listener, backlog: int) -> None:
+    try:
+        listener.socket.listen(backlog)
+    except OSError as error:  # somebody else was quicker after we had bound, or a given socket is a connection
+        raise StartError(f"cannot listen on {listener.spec}: {_reason(error)}") from error
 
 
 def _without(these: list[Listener], those: list[Listener]) -> list[Listener]:
@@ -246,7 +253,9 @@ def _given(number: int, spec: str) -> socket.socket:
         sock = socket.socket(fileno=number)
     except OSError as error:
         raise StartError(f"cannot listen on {spec}: descriptor {number} is no open socket") from error
-    if sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) != socket.SOCK_STREAM or not sock.getsockname():
+    place = sock.getsockname()
+    bound = place[1] if isinstance(place, tuple) else place
+    if sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) != socket.SOCK_STREAM or not bound:
         sock.detach()
         raise StartError(f"cannot listen on {spec}: descriptor {number} is not a bound stream socket")
     sock.set_inheritable(False)

@@ -12,7 +12,6 @@ import sys
 import tempfile
 import threading
 import time
-import uuid
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
@@ -160,7 +159,7 @@ class Was:
     def gentemp(self) -> str:
         """A path where nothing is yet, in a folder that only this server's user may enter. The app deletes what it puts
         there."""
-        return os.path.join(_temporary_folder(), uuid.uuid4().hex)
+        return os.path.join(_temporary_folder(), os.urandom(16).hex())
 
 
 def _exchange(name: str) -> Exchange:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import os
-import platform
 import re
 import sys
 import threading
@@ -43,8 +42,8 @@ def _server(worker: WorkerServices) -> dict[str, Any]:
         "title": worker.config.title,
         "script": worker.config.script,
         "version": __version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
+        "python": sys.version.partition(" ")[0],
+        "platform": sys.platform,
         "generation": worker.generation,
         "worker": worker.number,
         "pid": os.getpid(),

@@ -173,6 +173,16 @@ def test_a_wrong_descriptor_is_said_clearly(listen: Open, tmp_path: Path) -> Non
         listen(f"fd:{file.fileno()}")
     with socket.socket(type=socket.SOCK_DGRAM) as datagrams, pytest.raises(StartError, match="not a bound stream socket"):
         listen(f"fd:{datagrams.fileno()}")
+    with socket.socket() as unbound, pytest.raises(StartError, match="not a bound stream socket"):
+        listen(f"fd:{unbound.fileno()}")
+
+
+def test_a_connection_is_no_listener(listen: Open) -> None:
+    (listener,) = listen("127.0.0.1:0")
+    with socket.create_connection(listener.socket.getsockname()) as client:
+        accepted = os.dup(client.fileno())
+        with pytest.raises(StartError, match=f"cannot listen on fd:{accepted}: Invalid argument"):
+            listen(f"fd:{accepted}")
 
 
 def test_a_new_generation_keeps_what_is_still_wanted_and_closes_the_rest(listen: Open, tmp_path: Path) -> None:
