@@ -29,6 +29,11 @@ def outside_loop(call: Callable[..., Loaded], *args: Any) -> Loaded:
         asyncio._set_running_loop(loop)
 
 
+def wants_watching(loaded: Loaded | None) -> bool:
+    """Whether changed files matter: the app says so, or is broken."""
+    return loaded is None or (loaded.use_reloader and loaded.reloadable)
+
+
 class Broken:
     """Stands for an app that could not be loaded: 503, while the others serve.
 
@@ -89,7 +94,7 @@ class Mounts:
                 app = Broken()
                 place.loaded = None
             place.route = Route(place.mount, app, self._config)
-            if place.loaded is None or place.loaded.use_reloader:
+            if wants_watching(place.loaded):
                 place.watcher = Watcher([home_of(place.mount)])
 
     def site(self) -> Site:
@@ -137,6 +142,8 @@ class Mounts:
             return
         log.info("%s: reloaded", place.mount.point)
         place.loaded = loaded
+        if not wants_watching(loaded):
+            place.watcher = None
         place.route.serve(app, self._config)
         self._services.pipeline.site = self.site()
         await old.shutdown()

@@ -186,3 +186,6 @@ def test_an_app_that_did_not_load_answers_503_until_its_file_is_mended(folder: P
         assert "No module named 'no_such_module'" in engine.output
         write(folder, "broken.py", PLAIN)
         assert becomes(engine, "/broken/", "plain one")
+        write(folder, "broken.py", PLAIN.replace("one", "two"))
+        time.sleep(1.5)
+        assert engine.get("/broken/").text == "plain one", "once it works, nobody asked for it to be watched"
