@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from skitai.cli import logs, status
 from skitai.cli.line import Line
@@ -19,7 +21,6 @@ NOT_RUNNING = 3
 
 _ANSWER_S = 10.0
 _LEAVING_S = 60.0
-_POLL_S = 0.05
 
 
 def act(line: Line, config: Config) -> int:
@@ -45,26 +46,36 @@ def act(line: Line, config: Config) -> int:
 
 
 def stop(folder: str, title: str) -> int:
-    """Stop a server and wait until it has gone; that none runs is fine too."""
+    """Stop a server and wait until its process has gone; that none runs is fine too."""
     pid = pidfile.read(folder)
     if pid is None:
         print(f"{title} is not running")
         return 0
-    try:
-        outcome = ask(folder, "stop", on_progress=_say, timeout_s=_ANSWER_S)
-        if not outcome.ok:
-            raise StartError(f"{title}, pid {pid}, does not stop: {outcome.text}")
-    except NotRunning:
-        # It may be leaving already, or too busy to talk; a signal means the same.
-        if pidfile.read(folder) == pid:
-            os.kill(pid, signal.SIGTERM)
-    deadline_s = time.monotonic() + _LEAVING_S
-    while pidfile.read(folder) == pid:
-        if time.monotonic() > deadline_s:
+    with suppress(ProcessLookupError), _watched(pid) as gone:
+        try:
+            outcome = ask(folder, "stop", on_progress=_say, timeout_s=_ANSWER_S)
+            if not outcome.ok:
+                raise StartError(f"{title}, pid {pid}, does not stop: {outcome.text}")
+        except NotRunning:
+            # It may be leaving already, or too busy to talk; a signal means the same.
+            signal.pidfd_send_signal(gone, signal.SIGTERM)
+        if not select.select([gone], [], [], _LEAVING_S)[0]:
             raise StartError(f"{title}, pid {pid}, does not leave; kill -9 {pid} ends it, and its workers follow")
-        time.sleep(_POLL_S)
     print(f"{title} has stopped, pid {pid}")
     return 0
+
+
+@contextmanager
+def _watched(pid: int) -> Iterator[int]:
+    """A descriptor that becomes readable when the process has ended.
+
+    :raises ProcessLookupError: it has ended already.
+    """
+    fd = os.pidfd_open(pid)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def status_of_all() -> int:
