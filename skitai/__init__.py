@@ -38,6 +38,7 @@ from skitai.api import (
 from skitai.version import __version__
 
 if TYPE_CHECKING:
+    from skitai import was
     from skitai.testing import launch
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "set_request_timeout",
     "set_worker_critical_point",
     "trackers",
+    "was",
 ]
 
 
@@ -72,4 +74,8 @@ def __getattr__(name: str) -> object:
         from skitai.testing import launch
 
         return launch
+    if name == "was":
+        import skitai.was as module
+
+        return module
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
