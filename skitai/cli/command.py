@@ -17,9 +17,6 @@ from skitai.config.check import build_without_mounts
 from skitai.config.draft import Draft
 from skitai.errors import StartError
 
-INHERIT = "SKITAI_INHERIT"
-"""The environment variable that names the descriptor of what a master leaves to itself across an exec."""
-
 
 def main(words: list[str] | None = None) -> int:
     """The `skitai` command.
@@ -31,7 +28,7 @@ def main(words: list[str] | None = None) -> int:
     match words:
         case ["_probe", app, *rest]:
             role.purpose = Purpose.PROBE
-            return probe.answer(lambda: _run(app, rest))
+            probe.answer(lambda: _run(app, rest))
         case ["_resume", app, *rest]:
             return _resume(app, rest)
     return said(lambda: _command(words))
@@ -77,7 +74,7 @@ def _unreached(app: str) -> str:
 
 def _resume(app: str, words: list[str]) -> int:
     """Go on as the master after an exec in place. When the script fails, the workers that serve must not lose theirs."""
-    inherited_fd = int(os.environ[INHERIT])
+    inherited_fd = bootstrap.inherited_descriptor()
     role.purpose, role.inherited_fd = Purpose.RESUME, inherited_fd
     try:
         reason = _run(app, words)
@@ -87,4 +84,4 @@ def _resume(app: str, words: list[str]) -> int:
         if role.resumed:
             raise
         reason = probe.explained(error)
-    return role.code if role.resumed else bootstrap.caretake(reason, inherited_fd)
+    return role.code if role.resumed else bootstrap.caretake(reason or f"{app} did not start", inherited_fd)

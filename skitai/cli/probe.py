@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 from skitai import bootstrap, loading
 from skitai.cli.said import lines
@@ -28,8 +30,8 @@ def load_all(config: Config) -> int:
     return 0
 
 
-def answer(run: Callable[[], str]) -> int:
-    """Print the answer for a script.
+def answer(run: Callable[[], str]) -> NoReturn:
+    """Print the answer for a script and leave, whatever threads its apps have started.
 
     :param run: runs it; returns what is wrong with it, or an empty text.
     """
@@ -44,7 +46,9 @@ def answer(run: Callable[[], str]) -> int:
         reason = explained(error)
     with open(stdout, "w", encoding="utf-8") as out:
         out.write(json.dumps({"ok": not reason, "reason": reason}) + "\n")
-    return 1 if reason else 0
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1 if reason else 0)
 
 
 def explained(error: BaseException) -> str:

@@ -153,6 +153,11 @@ def test_a_probe_loads_everything_and_answers_in_one_line(place: Place) -> None:
     assert probe(place, "app.py", "start") == (0, {"ok": True, "reason": ""})
 
 
+def test_a_probe_does_not_wait_for_threads(place: Place) -> None:
+    place.write("app.py", "import threading\nthreading.Thread(target=threading.Event().wait).start()\n" + SCRIPT)
+    assert probe(place, "app.py") == (0, {"ok": True, "reason": ""})
+
+
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
