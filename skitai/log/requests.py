@@ -13,26 +13,56 @@ import re
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 from skitai.http.head import Head
+from skitai.log.appendfile import FLAGS, MODE, complain
+from skitai.log.localtime import local
 from skitai.log.txn import Transactions
 
 LINES_KEPT = 20_000
 """Lines kept while they cannot be written (a full disk), before the oldest are dropped."""
 
+RETRY_S = 1.0
+"""Then writing is tried again: not at every line, for that would slow the requests down."""
+
 UNSAFE = re.compile(r'[\x00-\x20"\\\x7f-\xff]')
 UNSAFE_QUOTED = re.compile(r'[\x00-\x1f"\\\x7f]')
 
 
-Entry = tuple[float, str, Head, int, int, int, int, str, int, float, float, Iterable[tuple[Any, Any]]]
-"""What is known of a request when its line is queued, a plain tuple because one is made for every request:
+class Peer(Protocol):
+    client: str
 
-the time it ended (seconds since the epoch); address of the client; its head; bytes of its body; status; bytes of the
-response with its head; its serial in this worker (`Transactions`); user or ""; connections of the worker; seconds until the
-response was complete; seconds until the client's side had taken it; the response's fields.
-"""
+
+class Answered(Protocol):
+    """What is known of a request that was answered: the exchange that carried it.
+
+    :ivar peer: whoever asked.
+    :ivar received: bytes of its body.
+    :ivar sent: bytes of its response, head included.
+    :ivar serial: its serial in this worker (`Transactions`).
+    :ivar began: when its head, or its whole body, was there, on the monotonic clock.
+    :ivar fields: of the response.
+    """
+
+    head: Head
+    received: int
+    status: int
+    sent: int
+    serial: int
+    user: str
+    began: float
+
+    @property
+    def fields(self) -> Iterable[tuple[Any, Any]]: ...
+    @property
+    def peer(self) -> Peer: ...
+
+
+Entry = tuple[Answered, float, float]
+"""A request, when its response was complete, and when the client's side had taken it (both on the monotonic clock). A plain
+tuple, because one is made for every request; all else is looked up when the line is written."""
 
 
 class RequestLog:
@@ -64,10 +94,15 @@ class RequestLog:
         self._endings = tuple(each[1:] for each in off if each.startswith("*"))
         self._beginnings = tuple(each.rstrip("*") for each in off if not each.startswith("*"))
         self._pending: deque[Entry] = deque()
-        self._unwritten: deque[bytes] = deque()
+        self._unwritten: deque[bytes] = deque(maxlen=LINES_KEPT)
         self._second, self._stamp = 0, ""
         self._troubled = False
+        self._next_try_s = 0.0
+        self._epoch = 0.0
+        self._open = 0
         self._file = -1
+        self.connections: Callable[[], int] = int
+        """Says how many connections there are."""
         self.add = self._pending.append if path or console else ignore
         """Queue an `Entry`."""
 
@@ -77,13 +112,15 @@ class RequestLog:
         :raises OSError: the file cannot be written; the old one stays open.
         """
         if self._path:
-            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+            file = os.open(self._path, FLAGS, MODE)
+            self._next_try_s = 0.0
             self.flush()
             self._file, old = file, self._file
             if old >= 0:
                 os.close(old)
 
     def close(self) -> None:
+        self._next_try_s = 0.0
         self.flush()
         if self._file >= 0:
             os.close(self._file)
@@ -94,16 +131,20 @@ class RequestLog:
         pending = self._pending
         if not pending and not self._unwritten:
             return
+        self._epoch = time.time() - time.monotonic()
+        self._open = self.connections()
+        text = self._text
         lines = []
         while pending:
-            line = self._text(pending.popleft())
-            if line:
-                lines.append(line)
+            lines.append(text(pending.popleft()))
         data = "".join(lines).encode("latin-1", "backslashreplace")
         if self._console and data:
             self._show(data)
         if self._file >= 0:
             if self._unwritten:
+                if time.monotonic() < self._next_try_s:
+                    self._keep(data)
+                    return
                 self._unwritten.append(data)
                 data = b"".join(self._unwritten)
             self._write(data)
@@ -124,74 +165,91 @@ class RequestLog:
                 written += os.write(self._file, data[written:])
         except OSError as error:
             if not self._troubled:
-                sys.stderr.write(f"request log {self._path}: {error.strerror}; lines are kept for later\n")
+                complain(f"cannot write to {self._path}: {error.strerror}; lines are kept for later")
             self._troubled = True
-            kept = data[written:].splitlines(keepends=True)[-LINES_KEPT:]
-            self._unwritten = deque(kept)
+            self._next_try_s = time.monotonic() + RETRY_S
+            self._unwritten.clear()
+            self._keep(data[written:])
             return
         self._troubled = False
         self._unwritten.clear()
 
-    def _line(self, record: Entry) -> str:
-        ended, client, head, received, status, sent, serial, user, connections, handling, sending, *_ = record
+    def _keep(self, data: bytes) -> None:
+        """Keep lines for later; the oldest are dropped when there are too many."""
+        self._unwritten.extend(data.splitlines(keepends=True))
+
+    def _line(self, entry: Entry) -> str:
+        request, ended, taken = entry
+        head = request.head
         forms = head.forms.get("log") or self._forms(head)
         if forms is OFF:
             return ""
-        second = int(ended)
+        before, after, ids = forms
+        second = int(ended + self._epoch)
         if second != self._second:
-            self._second, self._stamp = second, time.strftime("%Y.%m.%d %H:%M:%S", time.localtime(second))
-        txn = self.transactions.ids(serial, head.fields)
-        return (
-            f"{self._stamp} {client or '-'} {forms[0]} {received} {status} {sent} {txn[0]} {txn[1]} "
-            f"{quoted(user) if user else '-'} {forms[1]} {self._worker} {connections} "
-            f"{handling * 1000:.0f} {sending * 1000:.0f}\n"
+            self._second, self._stamp = second, f"{local(second):%Y.%m.%d %H:%M:%S}"
+        user = request.user
+        return LINE % (
+            self._stamp,
+            request.peer.client or "-",
+            before,
+            request.received,
+            request.status,
+            request.sent,
+            ids or self.transactions.text(request.serial),
+            quoted(user) if user else "-",
+            after,
+            self._open,
+            (ended - request.began) * 1000,
+            (taken - ended) * 1000,
         )
 
-    def _forms(self, head: Head) -> tuple[str, str]:
-        """The two parts of a line that depend on the head alone, or OFF; kept on the head."""
+    def _forms(self, head: Head) -> tuple[str, str, str]:
+        """The parts of a line that depend on the head alone, or OFF; kept on the head."""
         if self.is_off(head.raw_path):
             head.forms["log"] = OFF
             return OFF
         fields = head.fields
+        handed = self.transactions.handed(fields)
         forwarded = fields.text("x-forwarded-for")
         forms = (
             f"{escaped(fields.text('host')) or '-'} {head.method} {escaped(head.target)} {head.version}",
             f"{masked_token(fields.text('authorization'))} {quoted(fields.text('referer'))} "
-            f"{quoted(fields.text('user-agent'))} {escaped(forwarded.replace(' ', '')) or '-'}",
+            f"{quoted(fields.text('user-agent'))} {escaped(forwarded.replace(' ', '')) or '-'} {self._worker}",
+            " ".join(handed) if handed else "",
         )
         head.forms["log"] = forms
         return forms
 
-    def _json_line(self, record: Entry) -> str:
-        ended, client, head, received, status, sent, serial, user, connections, handling, sending, answer = record
-        fields = head.fields
+    def _json_line(self, entry: Entry) -> str:
+        request, ended, taken = entry
+        head, fields = request.head, request.head.fields
         if self.is_off(head.raw_path):
             return ""
-        txn = self.transactions.ids(serial, fields)
-        local = time.localtime(ended)
-        content_type = next((str(value) for name, value in answer if name in CONTENT_TYPE), "")
+        txn = self.transactions.ids(request.serial, fields)
+        moment = local(ended + self._epoch)
         line = {
-            "time": time.strftime(f"%Y-%m-%dT%H:%M:%S.{int(ended % 1 * 1000):03d}%z", local),
-            "client": client,
+            "time": moment.strftime(f"%Y-%m-%dT%H:%M:%S.{moment.microsecond // 1000:03d}%z"),
+            "client": request.peer.client,
             "host": fields.text("host"),
             "method": head.method,
             "uri": head.target,
             "version": head.version,
-            "received": received,
-            "status": status,
-            "sent": sent,
-            "content_type": content_type,
+            "received": request.received,
+            "status": request.status,
+            "sent": request.sent,
+            "content_type": next((str(value) for name, value in request.fields if name in CONTENT_TYPE), ""),
             "gtxid": txn[0],
             "ltxid": txn[1],
-            "user": user,
+            "user": request.user,
             "token": masked_token(fields.text("authorization")),
             "referer": fields.text("referer"),
             "user_agent": fields.text("user-agent"),
             "forwarded_for": fields.text("x-forwarded-for"),
             "worker": self._worker,
-            "connections": connections,
-            "handling_ms": round(handling * 1000, 1),
-            "sending_ms": round(sending * 1000, 1),
+            "connections": self._open,
+            "handling_ms": round((ended - request.began) * 1000, 1),
+            "sending_ms": round((taken - ended) * 1000, 1),
         }
         return json.dumps(line, separators=(",", ":")) + "\n"
 
@@ -204,7 +262,9 @@ class RequestLog:
         )
 
 
-OFF = ("", "")
+LINE = "%s %s %s %d %d %d %s %s %s %d %d %d\n"
+
+OFF = ("", "", "")
 
 CONTENT_TYPE = ("Content-Type", "content-type", b"content-type", b"Content-Type")
 

@@ -35,13 +35,20 @@ class Transactions:
 
     def ids(self, serial: int, fields: Fields) -> tuple[str, str]:
         """Global and local id of a request."""
+        return self.handed(fields) or (f"{self.prefix}{serial:x}", FIRST)
+
+    def text(self, serial: int) -> str:
+        """Both ids of a request that begins a chain, with a blank between."""
+        return f"{self.prefix}{serial:x} {FIRST}"
+
+    @staticmethod
+    def handed(fields: Fields) -> tuple[str, str] | None:
+        """What `handed_on` says of these fields; kept with them."""
         try:
-            handed = fields.forms["txn"]
+            return fields.forms["txn"]  # type: ignore[no-any-return]
         except KeyError:
             handed = fields.forms["txn"] = handed_on(fields)
-        if handed is not None:
-            return handed  # type: ignore[no-any-return]
-        return f"{self.prefix}{serial:x}", FIRST
+            return handed
 
 
 def handed_on(fields: Fields) -> tuple[str, str] | None:

@@ -99,8 +99,8 @@ class Connection(asyncio.Protocol):
         """`due` has passed."""
 
     @abstractmethod
-    def check_body(self, now: float) -> None:
-        """Once a second: refuse a body that comes too slowly."""
+    def check(self, now: float) -> None:
+        """Once a second: refuse a body that comes too slowly, see that the connection ends at its age."""
 
     @abstractmethod
     def retire(self) -> None:

@@ -53,6 +53,7 @@ class Services:
         self.heads = HeadParser(config.http1)
         self.responses = ResponseHeads(config.server.server_name)
         self.connections: set[Connection] = set()
+        request_log.connections = lambda: len(self.connections)
         self.pool: ThreadPool | Inline = (
             ThreadPool(config.server.threads, loop.call_later) if config.server.threads else Inline()
         )
@@ -184,7 +185,7 @@ class Server:
                 if now >= connection.due:
                     connection.overdue(now)
                 else:
-                    connection.check_body(now)
+                    connection.check(now)
             except Exception:
                 log.exception("a connection could not be looked after, and is cut")
                 connection.abort()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -19,7 +20,7 @@ from skitai.worker import engines
 from skitai.worker.apps import make_app
 from skitai.worker.http1.connection import Http1Connection
 from skitai.worker.pipeline import Pipeline
-from skitai.worker.server import Services
+from skitai.worker.server import Server, Services
 from skitai.worker.site import Route, Site
 
 SECTION_OF = {option.name: option.section for option in options()}
@@ -135,6 +136,7 @@ class Wire:
         self.services = services
         self.engine = engine
         self.log = log
+        self.server = Server(services, engine, [], 1_000_000)
         self.clients: list[Client] = []
 
     def connect(self) -> Client:
@@ -157,6 +159,10 @@ class Wire:
         lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items())
         return self.ask(f"GET {target} HTTP/1.1\r\nHost: example\r\n{lines}\r\n".encode("latin-1"))
 
+    def tick(self, after_s: float = 0.0) -> None:
+        """What the worker does once a second, as if so many seconds had passed."""
+        self.on_loop(lambda: self.server.tick(time.monotonic() + after_s))
+
     def on_loop(self, job: Callable[[], Any]) -> Any:
         """Run `job` in the loop's thread and return what it returns."""
 
@@ -164,6 +170,14 @@ class Wire:
             return job()
 
         return asyncio.run_coroutine_threadsafe(run(), self.services.loop).result(5)
+
+
+def wait_for(condition: Callable[[], Any], patience_s: float = 5) -> None:
+    """Wait until `condition` holds, or fail."""
+    end_s = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < end_s, "it did not come to pass"
+        time.sleep(0.005)
 
 
 def mounted(point: str, what: Any, **values: Any) -> Mount:
@@ -231,4 +245,4 @@ def wire(*mounts: Mount, kind: str = "wsgi", engine: str = "asyncio", **values: 
         thread.join(10)
 
 
-__all__ = ["Client", "Preference", "Wire", "make_config", "mounted", "wire"]
+__all__ = ["Client", "Preference", "Wire", "make_config", "mounted", "wait_for", "wire"]

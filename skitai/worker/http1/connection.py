@@ -26,12 +26,13 @@ log = logging.getLogger("skitai.server")
 NO_HEAD = Head("-", "-", "origin", "-", "-", "", "", "1.1", Fields(()), keep_alive=False)
 """Stands for a head that could not be read."""
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
 """How an HTTP/2 client begins (RFC 9113, section 3.4)."""
 
 
 class Http1Connection(Connection):
     """:ivar exchange: the request being received or answered, or None. A thread that finishes it sets None under the lock.
+    :ivar unsent: the last one answered, as long as the client has not taken its response, and when it was finished.
     :ivar ended_s: when the client ended its side, while its request was out; `inf` if it has not.
     """
 
@@ -43,13 +44,14 @@ class Http1Connection(Connection):
         "_known",
         "_left",
         "_limit",
+        "_most",
         "_paused",
         "_refused",
         "_sink",
-        "_unsent",
         "ended_s",
         "exchange",
         "served",
+        "unsent",
     )
 
     def __init__(self, services: Services) -> None:
@@ -66,24 +68,26 @@ class Http1Connection(Connection):
         self._decoder: ChunkedDecoder | None = None
         self._left = 0
         self._limit = 0
+        self._most = 0 if services.retiring else services.keep_alive_requests
         self._body_since = 0.0
-        self._unsent: tuple[Http1Exchange, float] | None = None
+        self.unsent: tuple[Http1Exchange, float] | None = None
 
     # Reading
 
     def data_received(self, data: bytes) -> None:
-        if self.exchange is None and not self._buffer and not self.closing:
+        if self.exchange is None and not self._buffer and not self.closing and not self.spilled:
             head = self._known.get(data)
             if head is not None:
                 self._begin(head)
                 return
         if self.closing:
+            self.still_sending()
             return
         if self._sink is not None:
             self._receive_body(data)
             return
         self._buffer = self._buffer + data if self._buffer else data
-        if self.exchange is None:  # looked at after the buffer was filled: see `finished`
+        if self.exchange is None and not self.spilled:  # looked at after the buffer was filled: see `finished`
             self._read_requests()
         elif len(self._buffer) > self.services.config.http1.read_ahead_bytes:
             self._pace(True)
@@ -106,8 +110,9 @@ class Http1Connection(Connection):
         return self.spilled
 
     def _read_requests(self) -> None:
-        """Begin the requests in the buffer, one after the other while they are answered at once."""
-        while self._buffer and self.exchange is None and not self.closing:
+        """Begin the requests in the buffer, one after the other while they are answered at once and the client takes the
+        answers, or they would pile up here."""
+        while self._buffer and self.exchange is None and not self.closing and not self.spilled:
             buffer = self._buffer
             while buffer.startswith(b"\r\n"):
                 buffer = buffer[2:]  # RFC 9112, section 2.2: some clients send one too many
@@ -126,12 +131,13 @@ class Http1Connection(Connection):
                 self._refuse(error, buffer)
                 return
             self._begin(head)
-        if self._paused and self.exchange is None and not self.closing:
+        if self._paused and self.exchange is None and not self.closing and not self.spilled:
             self._pace(False)
 
     def _wait_for_head(self, buffer: bytes) -> None:
-        if buffer:
-            self.services.heads.check_partial(buffer)
+        if not buffer:
+            return  # an empty line behind the last request begins no other
+        self.services.heads.check_partial(buffer)
         if not self._head_since:
             self._head_since = monotonic()
             self.due = self._head_since + min(
@@ -144,9 +150,7 @@ class Http1Connection(Connection):
         self._head_since = 0.0
         self.served = served = self.served + 1
         services.served += 1
-        keep = head.keep_alive and served < services.keep_alive_requests and not services.retiring
-        if keep and now - self.opened > services.keep_alive_age_s:
-            keep = False
+        keep = head.keep_alive and served < self._most
         self.exchange = exchange = Http1Exchange(self, head, now, services.next_serial(), keep)
         self.due = now + services.thread_wait_s
         if not services.flushing:
@@ -155,7 +159,7 @@ class Http1Connection(Connection):
 
     def _refuse(self, error: Answerable, buffer: bytes) -> None:
         """Answer what is no request, and close."""
-        if buffer.startswith(PREFACE[: len(buffer)]):
+        if buffer.startswith(PREFACE):
             log.info("%s speaks HTTP/2, which is not served here", self.peer.client or "a client")
         self._buffer = b""
         self._head_since = 0.0
@@ -196,7 +200,10 @@ class Http1Connection(Connection):
                 exchange.keep = False  # an answer without 100 leaves open whether the body will come
             self.due = inf
             exchange.taken = True
-            route.handle(exchange)
+            try:
+                route.handle(exchange)
+            except Exception as error:  # noqa: BLE001 - as in the pipeline; but the body has to be read all the same
+                exchange.fail(error)
         data, self._buffer = self._buffer, b""
         if data:
             self._receive_body(data)
@@ -232,7 +239,7 @@ class Http1Connection(Connection):
                 return
         for piece in pieces:
             sink.add(piece)
-        if size and self.due != inf:
+        if size and exchange is not None and self.due != inf:
             self.due = monotonic() + self.services.config.timeouts.request_timeout
         if ended:
             self._sink = self._decoder = None
@@ -282,21 +289,18 @@ class Http1Connection(Connection):
 
     # Answering
 
-    def finished(self, exchange: Http1Exchange) -> None:
-        """The response of `exchange` is complete; called by whichever thread completed it, without the lock."""
-        now = monotonic()
+    def finished(self, exchange: Http1Exchange, now: float, waits: bool) -> None:
+        """The response of `exchange` is complete; called by whichever thread completed it, without the lock.
+
+        :param waits: the client has not taken all of it; see `drained`.
+        """
         services = self.services
-        if self.spilled:
-            self._unsent = (exchange, now)
-            services.on_loop(self._check_unsent)
-        else:
-            services.request_log.add(exchange.record(now, now))
+        if not waits:
+            services.request_log.add((exchange, now, now))
             if not services.flushing:
                 services.on_loop(services.flush_soon)
-        if exchange.keep and self._sink is None and not self.services.retiring:
-            self.due = now + self.services.keep_alive_s
-            if not self._buffer:
-                return
+        if exchange.keep and self._sink is None and not self._buffer and not services.retiring:
+            return
         self.services.on_loop(self.proceed, exchange.keep)
 
     def proceed(self, keep: bool = True) -> None:
@@ -307,6 +311,10 @@ class Http1Connection(Connection):
             self._end()
         elif self._sink is None:
             self._read_requests()
+            if self.services.retiring and self.exchange is None:  # the response had begun before anybody knew
+                self.due = monotonic() + self.services.keep_alive_s
+                if self.services.stopping:
+                    self.stop()
         elif self._sink is not DISCARD:  # the app answered without taking the body to its end
             self._sink = DISCARD
             self.due = monotonic() + self.services.config.timeouts.request_timeout
@@ -315,7 +323,7 @@ class Http1Connection(Connection):
     def _end(self) -> None:
         """Close behind the last response; where input may still come, so gently that the client can read that response."""
         self.closing = True
-        if self._sink is None and not self._refused:
+        if self._sink is None and not self._refused and not self._buffer and not self._paused:
             self.finish_closing()
             return
         self._sink = None
@@ -329,26 +337,28 @@ class Http1Connection(Connection):
         else:
             self.linger()
 
-    def _check_unsent(self) -> None:
-        if not self.spilled:  # it was taken before `finished` had noted who waits for that
-            self.drained()
-
     def drained(self) -> None:
-        unsent, self._unsent = self._unsent, None
+        unsent, self.unsent = self.unsent, None
         if unsent is not None:
             exchange, finished = unsent
-            self.services.request_log.add(exchange.record(finished, monotonic()))
+            self.services.request_log.add((exchange, finished, monotonic()))
             self.services.flush_soon()
+        if self.exchange is None and self._sink is None and not self.closing:
+            self.due = monotonic() + self.services.keep_alive_s
+            self._read_requests()
 
     def lost(self) -> None:
         self.closing = True
         self.drained()
-        exchange, self.exchange = self.exchange, None
+        with self.lock:  # or a thread would finish what is abandoned here
+            exchange, self.exchange = self.exchange, None
         self._sink = None
         self._buffer = b""
         if exchange is not None:
             exchange.lost()
-            self.services.request_log.add(exchange.abandoned())
+            exchange.abandon()
+            now = monotonic()
+            self.services.request_log.add((exchange, now, now))
             self.services.flush_soon()
 
     # Time
@@ -371,22 +381,24 @@ class Http1Connection(Connection):
             self.closing = True
             self.finish_closing()
 
-    def check_body(self, now: float) -> None:
-        if self._sink is None:
+    def check(self, now: float) -> None:
+        if now - self.opened > self.services.keep_alive_age_s:
+            self._most = 0
+        sink, exchange = self._sink, self.exchange
+        if sink is None or exchange is None or self._paused:
             return
         timeouts = self.services.config.timeouts
-        exchange = self.exchange
-        elapsed = now - self._body_since
-        if (
-            exchange is not None
-            and not self._paused
-            and self.due != inf
-            and elapsed > timeouts.rate_grace_s
-            and exchange.received < elapsed * timeouts.rate_bytes
-        ):
+        if isinstance(sink, StreamBody):  # only the time counts that its reader waits
+            idle, waited = sink.waits(now)
+        else:
+            idle, waited = 0.0, now - self._body_since
+        if idle > timeouts.request_timeout:
+            self._break_body(Answerable("the body stopped coming", status=408))
+        elif waited > timeouts.rate_grace_s and exchange.received < waited * timeouts.rate_bytes:
             self._break_body(Answerable("the body came too slowly", status=408))
 
     def retire(self) -> None:
+        self._most = 0
         exchange = self.exchange
         if exchange is not None and exchange.phase == OPEN:
             exchange.keep = False

@@ -6,11 +6,10 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
-from time import monotonic, time
+from time import monotonic
 from typing import IO, TYPE_CHECKING, Any
 
 from skitai.exchange import Flow, Head
-from skitai.log.requests import Entry
 from skitai.protocols.http1 import chunked
 from skitai.protocols.http1.response import CHUNKED, CLOSE, KEEP, OLD_CLOSE, OLD_KEEP, UNTIL_CLOSE, without_body
 from skitai.was.context import current
@@ -126,6 +125,7 @@ class Http1Exchange:
     def _finish_with(self, data: bytes, status: int, fields: Pairs, before: int = OPEN) -> bool:
         """Send the last bytes of the response, if it is still in the phase `before`."""
         connection = self.connection
+        now = monotonic()
         with connection.lock:
             if self.phase != before:
                 return False
@@ -133,13 +133,19 @@ class Http1Exchange:
             self.sent += len(data)
             if connection.exchange is not self:
                 return False
+            self.status = status
+            self.fields = fields
             connection.put(data)
+            waits = connection.spilled
+            if waits:
+                connection.unsent = (self, now)
+                connection.due = inf
+            elif self.keep:
+                connection.due = now + connection.services.keep_alive_s
             if not self.keep:
                 connection.closing = True
-            connection.exchange = None
-        self.status = status
-        self.fields = fields
-        connection.finished(self)
+            connection.exchange = None  # from here on the loop may begin the next request
+        connection.finished(self, now, waits)
         return True
 
     def _respond_to_head(self, status: int, fields: Pairs, body: bytes, reason: str, mode: int) -> bool:
@@ -284,10 +290,11 @@ class Http1Exchange:
             its side long enough ago has gone, for hardly any goes on listening.
         """
         self.taken = True
-        if self.phase != OPEN or self.gone:
+        connection = self.connection
+        if self.phase or connection.exchange is not self or connection.fd < 0:
             return False
-        if monotonic() - self.connection.ended_s > HALF_CLOSED_S:
-            self.connection.services.on_loop(self.connection.abort)
+        if connection.ended_s != inf and monotonic() - connection.ended_s > HALF_CLOSED_S:
+            connection.services.on_loop(connection.abort)
             return False
         return True
 
@@ -320,31 +327,7 @@ class Http1Exchange:
         if self._strand:
             self.connection.services.run_for(self.app, self._run_strand)
 
-    def record(self, now: float, drained: float) -> Entry:
-        """The entry of the request log.
-
-        :param now: when the response was complete.
-        :param drained: when the client's side had taken it.
-        """
-        connection = self.connection
-        return (
-            time(),
-            connection.peer.client,
-            self.head,
-            self.received,
-            self.status,
-            self.sent,
-            self.serial,
-            self.user,
-            len(connection.services.connections),
-            now - self.began,
-            drained - now,
-            self.fields,
-        )
-
-    def abandoned(self) -> Entry:
-        """The entry of the request log for a client that did not wait for the end of its response."""
+    def abandon(self) -> None:
+        """Give the request the status of one whose client did not wait for the end of its response."""
         if not hasattr(self, "status"):
             self.status, self.fields = CLIENT_GONE, ()
-        now = monotonic()
-        return self.record(now, now)
