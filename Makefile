@@ -17,11 +17,11 @@ $(VENV)/.%: $(BIN)/python setup.cfg pyproject.toml
 run: $(VENV)/.examples
 	$(BIN)/python examples/app.py
 
-test: $(VENV)/.test
+test: $(VENV)/.test $(VENV)/.docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/.bench

@@ -98,7 +98,7 @@ class Exchange(Protocol):
         """Global and local transaction id."""
 
     def take(self) -> bool:
-        """Begin to work on the request, once it leaves whatever queue it was in; False when nobody wants an answer any more."""
+        """Begin to work on the request, once it leaves its queue; False when nobody wants an answer any more."""
 
     def respond(self, status: int, fields: Sequence[tuple[Any, Any]], body: bytes = b"", reason: str = "") -> bool:
         """Send a complete response in one write; False when the response had begun already.

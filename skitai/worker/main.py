@@ -62,7 +62,7 @@ class Worker:
             off=config.log_off,
         )
         self.services = Services(config, loop, request_log, child.number)
-        self.services.spool_folder = places.var
+        self.services.spool_folder = places.spool
         self.mounts = Mounts(self.services, config)
         self.server: Server
         self.leaving = asyncio.Event()
