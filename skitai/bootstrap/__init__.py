@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 from setproctitle import setproctitle
@@ -28,12 +29,12 @@ from skitai.ipc.sd_notify import Notifier
 from skitai.log import journal
 from skitai.master.estate import Estate, Origin
 from skitai.master.policy import Rules
-from skitai.master.reload import Inheritance, inherit
+from skitai.master.reload import INHERIT, Inheritance, inherit
 from skitai.master.spawn import Identity, end_with_parent
 from skitai.master.supervisor import Hooks, Supervisor
 from skitai.net.listen import open_listeners
 
-__all__ = ["caretake", "stand_in_for_worker", "start"]
+__all__ = ["caretake", "inherited_descriptor", "stand_in_for_worker", "start"]
 
 log = logging.getLogger("skitai.server")
 
@@ -66,6 +67,20 @@ def caretake(reason: str, inherited_fd: int) -> int:
     return _caretake(reason, inheritance, estate, readable)
 
 
+def inherited_descriptor() -> int:
+    """The descriptor of what the master left that executed this program in its place; to be asked for before anything else.
+
+    What the master handed over is for this process alone: programs that the script may start get none of it.
+    """
+    fd = int(os.environ.pop(INHERIT))
+    for name in os.listdir("/proc/self/fd"):
+        # The one that lists them has gone already.
+        with suppress(OSError):
+            if int(name) > 2:
+                os.set_inheritable(int(name), False)
+    return fd
+
+
 def stand_in_for_worker(config: Config) -> None:
     """Go to the folder and take on the rights that a worker has, for good: what loads then, loads in a worker.
 
@@ -81,6 +96,10 @@ def _serve(config: Config, origin: Origin, starter: Starter | None) -> int:
     with _acquired(config, origin) as estate:
         notifier = Notifier.from_environ(os.environ)
         _prepare(estate, config)
+        journal.rotate(time.time())  # what an earlier run wrote, before a line of this one is added
+        estate.give_logs()
+        if warning := raise_descriptor_limit():
+            log.warning("%s", warning)
         text = banner(config, estate)
         if starter:
             journal.take_streams()
@@ -97,7 +116,6 @@ def _serve(config: Config, origin: Origin, starter: Starter | None) -> int:
 @contextmanager
 def _acquired(config: Config, origin: Origin) -> Iterator[Estate]:
     """Everything a server owns; given back if the start fails."""
-    os.umask(0o022)
     _enter(config)
     var = rundir.make_var_folder(config.script, config.paths.varpath)
     with ExitStack() as undo:
@@ -111,7 +129,7 @@ def _acquired(config: Config, origin: Origin) -> Iterator[Estate]:
         undo.callback(control.remove)
         yield Estate(
             origin=origin,
-            places=_places(config, var, origin.daemon),
+            places=_places(config, var, origin.daemon, identity),
             pidfile=pidfile,
             control=control,
             scoreboard=Scoreboard.create(),
@@ -129,13 +147,14 @@ def _resume(config: Config, inherited_fd: int) -> int:
     try:
         _enter(config)
         identity = Identity.find(config.server.user, config.server.group)
-        places = _places(config, estate.places.var, estate.origin.daemon)
+        places = _places(config, estate.places.var, estate.origin.daemon, identity)
         listeners = open_listeners(config.server, estate.listeners)
     except StartError as error:
         return _caretake(str(error), inheritance, estate, readable)
     estate.origin = replace(estate.origin, title=config.title)
     estate.identity, estate.places, estate.listeners, estate.log = identity, places, listeners, config.log
     _prepare(estate, config)
+    estate.give_logs()
     if estate.origin.daemon:
         journal.take_streams()
     notifier = Notifier.from_environ(os.environ)
@@ -160,15 +179,13 @@ def _prepare(estate: Estate, config: Config) -> None:
     """What a new program has to set up whether or not the server is new."""
     setproctitle(f"{config.title}: master")
     journal.setup(config.log, estate.places.log or None, console=estate.places.console)
-    estate.give_logs()
-    if warning := raise_descriptor_limit():
-        log.warning("%s", warning)
 
 
-def _places(config: Config, var: str, daemon: bool) -> Places:
+def _places(config: Config, var: str, daemon: bool, identity: Identity | None) -> Places:
     files = daemon or config.log.file_logging or bool(config.log.logpath)
     folder = rundir.make_log_folder(config.script, var, config.log.logpath) if files else ""
-    return Places(var, folder, console=not daemon and (config.log.verbose or not files))
+    console = not daemon and (config.log.verbose or not files)
+    return Places(var, folder, console, spool=tempfile.gettempdir() if identity else var)
 
 
 def _enter(config: Config) -> None:

@@ -63,6 +63,7 @@ def daemonize(run: Callable[[Starter], int]) -> int:
     if os.fork():
         os._exit(0)
     os.close(ours)
+    os.umask(0o022)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.close(null)

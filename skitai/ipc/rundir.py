@@ -33,11 +33,13 @@ class Places:
     :param var: the var folder.
     :param log: the log folder; "" when there are no log files.
     :param console: logs are shown on the console.
+    :param spool: where workers put temporary files; var is closed to those that became another user.
     """
 
     var: str
     log: str = ""
     console: bool = True
+    spool: str = ""
 
 
 def identity(script: str) -> str:
@@ -83,6 +85,19 @@ def make_var_folder(script: str, varpath: str = "", base: str = VAR_BASE) -> str
     with suppress(FileNotFoundError):
         os.unlink(os.path.join(folder, _ELSEWHERE))
     return folder
+
+
+def forget_var_folder(script: str, var: str, base: str = VAR_BASE) -> None:
+    """The server of a named var folder has stopped: remove what led to it."""
+    _forget(var_folder(script, "", base), var)
+
+
+def _forget(usual: str, var: str) -> None:
+    link = os.path.join(usual, _ELSEWHERE)
+    with suppress(OSError):  # there is none, or another server's files lie there
+        if os.readlink(link) == var:
+            os.unlink(link)
+            os.rmdir(usual)
 
 
 def make_log_folder(script: str, var: str, logpath: str = "", base: str = LOG_BASE) -> str:
@@ -140,7 +155,11 @@ def running(base: str = VAR_BASE) -> Iterator[str]:
     for name in names:
         folder = os.path.join(users, name)
         link = os.path.join(folder, _ELSEWHERE)
-        folder = os.readlink(link) if os.path.islink(link) else folder
+        if os.path.islink(link):
+            usual, folder = folder, os.readlink(link)
+            if not os.path.isdir(folder):
+                _forget(usual, folder)
+                continue
         if pidfile.read(folder) is not None:
             yield folder
 

@@ -68,7 +68,7 @@ class Estate:
         origin, places, log = self.origin, self.places, self.log
         return {
             "origin": [origin.script, list(origin.arguments), origin.folder, origin.title, origin.terminal, origin.daemon],
-            "places": [places.var, places.log, places.console],
+            "places": [places.var, places.log, places.console, places.spool],
             "log": [log.verbose, log.log_keep],
             "pidfile": [self.pidfile.path, self.pidfile.hand_over()],
             "control": self.control.hand_over(),
@@ -132,4 +132,5 @@ class Estate:
         """Leave no trace; the last thing that a server does."""
         self.stop_listening()
         self.control.remove()
+        rundir.forget_var_folder(self.origin.script, self.places.var)
         self.pidfile.release()

@@ -211,7 +211,6 @@ def replace(estate: Estate, state: Mapping[str, Any], signals: Signals) -> NoRet
 
 def inherit(fd: int) -> Inheritance:
     """Read what `replace` left."""
-    os.environ.pop(INHERIT, None)
     with open(fd, "rb") as file:
         file.seek(0)
         data = json.load(file)

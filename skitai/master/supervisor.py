@@ -277,9 +277,10 @@ class Supervisor:
             )
             delay_s = max(0.0, streak.not_before_s - time.monotonic())
             log.critical(text, streak.deaths, record.program, EARLY_S, left.text, delay_s)
-            if not self._complete and self._hooks.hopeless(left.text):
-                self._code = 1
-                self._stop(signal.SIGQUIT)
+        hopeless = record.condemned or streak.deaths >= CRASH_LOOP
+        if hopeless and not self._complete and self._hooks.hopeless(left.text):
+            self._code = 1
+            self._stop(signal.SIGQUIT)
 
     # What is done
 

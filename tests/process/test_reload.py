@@ -19,14 +19,14 @@ from tests.support.dialogue import Served, eventually
 pytestmark = pytest.mark.process
 
 ONLY_IN_PLACE = """
-import os
-if "SKITAI_INHERIT" in os.environ:
+import sys
+if "_resume" in sys.orig_argv:
     raise RuntimeError("only in place")
 """
 
 SLOW_IN_PLACE = """
-import os, time
-if "SKITAI_INHERIT" in os.environ:
+import sys, time
+if "_resume" in sys.orig_argv:
     open("replaced", "w").close()
     time.sleep(1.5)
 """
@@ -294,6 +294,17 @@ def test_reloads_leave_no_descriptor_behind(served: Any) -> None:
         server.has_workers(first, first + 1)
 
     eventually(lambda: descriptors(server.pid) == before, "the same descriptors")
+
+
+def test_what_a_script_starts_gets_nothing_of_the_master_s(served: Any) -> None:
+    server = served(workers=1)
+    server.write_script(before="import os; os.system('ls /proc/self/fd > fds; env > env')")
+    server.start()
+
+    assert server.ask("reload").ok
+
+    assert sorted((server.folder / "fds").read_text().split()) == ["0", "1", "2", "3"]  # and 3 is the folder it lists
+    assert "SKITAI_INHERIT" not in (server.folder / "env").read_text()
 
 
 def test_the_last_update_table_outlives_a_reload_that_adds_names(served: Any) -> None:

@@ -96,7 +96,7 @@ def test_a_var_path_longer_than_a_socket_address_works(served: Any, tmp_path: Pa
 
 
 def test_the_background(served: Any) -> None:
-    server = served().start("-d", wait=False)
+    server = served(logpath="logs").start("-d", wait=False)
 
     assert server.leaves() == 0  # only when it is ready
     assert server.get().startswith("#")
@@ -106,7 +106,7 @@ def test_the_background(served: Any) -> None:
     assert master.terminal() is None
     assert os.getsid(master.pid) != os.getsid(0)
     streams = [os.readlink(f"/proc/{master.pid}/fd/{fd}") for fd in range(3)]
-    log = server.ask("status").data["log"] + "/server.log"
+    log = str(server.folder / "logs" / "server.log")
     assert streams == [os.devnull, log, log]
 
     family = server.family()
@@ -132,14 +132,14 @@ def test_the_background_says_why_it_cannot_start(served: Any) -> None:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
 
-        server = served(port=busy.getsockname()[1]).start("-d", wait=False)
+        server = served(port=busy.getsockname()[1], logpath="logs").start("-d", wait=False)
 
         assert server.leaves() == 1
     assert (server.folder / "said").read_text().endswith("the address is already in use\n")
 
 
 def test_the_background_gives_up_when_no_worker_ever_starts(served: Any) -> None:
-    server = served(workers=1)
+    server = served(workers=1, logpath="logs")
     server.toys(boot="raise")
 
     server.start("-d", wait=False)
@@ -147,6 +147,30 @@ def test_the_background_gives_up_when_no_worker_ever_starts(served: Any) -> None
     assert server.leaves() == 1
     assert "left with code 1: LookupError: the toy broke" in (server.folder / "said").read_text()
     eventually(lambda: pidfile.read(str(server.var)) is None, "no server")
+
+
+def test_the_background_does_not_wait_for_ever(served: Any) -> None:
+    server = served(workers=1, boot_s=1, logpath="logs")
+    server.toys(boot="hang")
+
+    server.start("-d", wait=False)
+
+    assert server.leaves() == 1
+    assert (server.folder / "said").read_text().endswith("was killed by SIGKILL: is not ready after 1 s\n")
+
+
+def test_logs_of_an_earlier_day_are_put_away_at_the_start(served: Any) -> None:
+    server = served(logpath="logs")
+    (server.folder / "logs").mkdir()
+    old = server.folder / "logs" / "app.log"
+    old.write_text("2001.09.09 01:46:40 [info] old\n")
+    os.utime(old, (1e9, 1e9))
+
+    server.start()
+
+    [kept] = (server.folder / "logs").glob("app-2001090*.log")
+    assert kept.read_text().endswith("old\n")
+    assert old.read_text() == ""
 
 
 @as_root

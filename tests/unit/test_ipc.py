@@ -280,6 +280,19 @@ def test_a_named_var_folder_is_found_without_its_name(tmp_path: Path) -> None:
     assert rundir.find_var_folder("/srv/app.py", base=base) == usual
 
 
+def test_what_leads_to_a_named_var_folder_goes_with_the_server_or_the_folder(tmp_path: Path) -> None:
+    base, var = str(tmp_path / "skitai"), str(tmp_path / "var")
+    users = Path(base, rundir.user_name())
+    rundir.make_var_folder("/srv/app.py", var, base)
+    rundir.forget_var_folder("/srv/app.py", var, base)
+    assert list(users.iterdir()) == []
+
+    rundir.make_var_folder("/srv/app.py", var, base)
+    os.rmdir(var)
+    assert list(rundir.running(base)) == []
+    assert list(users.iterdir()) == []
+
+
 def test_a_named_var_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
