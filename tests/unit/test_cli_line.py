@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from skitai.cli.line import VERBS, Line, UsageError, parse
 from skitai.config.reference import flags_help, rst
@@ -131,3 +133,23 @@ def test_the_reference_has_a_row_for_every_option() -> None:
         assert f"``{flag(name)}``, ``{environment_name(name)}``" in text
     for section in SECTIONS:
         assert f"[{section}]\n{'-' * (len(section) + 2)}\n" in text
+
+
+WORDS = st.one_of(
+    st.sampled_from(
+        [*VERBS, "-d", "-s", "-r", "-f", "-v", "--", "--config", "--bind", "--port", "--no-compress", "-p7", "a.py"]
+    ),
+    st.text(max_size=8),
+)
+
+
+@given(st.lists(WORDS, max_size=6), st.booleans())
+def test_any_words_are_understood_or_refused_in_one_line(words: list[str], takes_app: bool) -> None:
+    try:
+        line = parse(words, takes_app=takes_app)
+    except UsageError as error:
+        assert str(error)
+        return
+    assert line.verb in {"", *VERBS}
+    again = parse(list(line.words), takes_app=False)
+    assert (again.verb, again.flags, again.config) == (line.verb, line.flags, line.config)

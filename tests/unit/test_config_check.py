@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from skitai.config.check import World, build, build_without_mounts
 from skitai.config.draft import Draft, Given, MountCall
@@ -370,3 +372,21 @@ def test_a_broken_script_can_still_be_found() -> None:
 
 def test_the_title_names_folder_and_script_up_to_its_first_dot() -> None:
     assert Draft("/srv/site/service.v2.py").title == "skitai(site/service)"
+
+
+ANYTHING = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.text()), st.binary())
+
+
+@given(
+    st.dictionaries(st.sampled_from([*OPTIONS, "prot"]), ANYTHING, max_size=4),
+    st.dictionaries(st.sampled_from(sorted(OPTIONS)), st.text(), max_size=4),
+    st.text(),
+)
+def test_any_values_become_a_tree_or_faults(calls: dict[str, object], flags: dict[str, str], toml: str) -> None:
+    try:
+        config = built(draft(**calls), flags, {environment_name(name): text for name, text in flags.items()}, toml)
+    except ConfigError as error:
+        assert error.faults
+        assert all(": " in fault for fault in error.faults)
+        return
+    assert set(flags) <= set(config.sources)
