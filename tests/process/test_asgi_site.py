@@ -22,7 +22,7 @@ if __name__ == "__main__":
     skitai.mount("/", "api.py")
     skitai.mount("/dj", "dj.py", "application")
     skitai.mount("/star", "star.py")
-    skitai.run(workers=2)
+    skitai.run(workers=2, thread_wait_s=0.1)  # which is for threads alone
 """
 
 API = """\
@@ -54,7 +54,7 @@ def pid():
 
 @app.get("/slow")
 async def slow():
-    await asyncio.sleep(1)
+    await asyncio.sleep(1.2)
     return "slow but whole"
 
 @app.get("/mail")

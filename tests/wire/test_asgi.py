@@ -16,6 +16,7 @@ import pytest
 
 from skitai.errors import LoadError
 from skitai.was.context import current
+from skitai.worker.apps.asgi import Disconnected, follows_disconnect
 from skitai.worker.http1.connection import Http1Connection
 from tests.support.memory import Client, Wire, mounted, wire
 
@@ -465,11 +466,13 @@ def test_sending_to_a_client_that_has_left_is_an_oserror(serve: Serve, caplog: p
 
 def test_a_writer_that_waits_is_told_when_the_client_leaves(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     done = threading.Event()
+    begun = [0]
 
     async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         await send(START)
         try:
             while True:
+                begun[0] += 1
                 await send(piece(b"x" * 65536))
         except OSError as error:
             done.set()
@@ -478,9 +481,11 @@ def test_a_writer_that_waits_is_told_when_the_client_leaves(serve: Serve, caplog
     client = tcp(serve(app))
     client.send(GET)
     client.until(b"\r\n\r\n")
-    time.sleep(0.1)
+    time.sleep(0.2)
+    waiting = begun[0]
     leave(client)
     assert done.wait(5)
+    assert begun[0] == waiting  # it was told in the send that waited
     time.sleep(0.02)
     assert not errors(caplog)
 
@@ -496,6 +501,17 @@ def test_an_error_of_its_own_after_the_client_left_is_logged(serve: Serve, caplo
     time.sleep(0.02)
     leave(client)
     assert eventually(lambda: "KeyError: 'lost'" in caplog.text)
+
+
+def test_an_error_follows_from_a_disconnect_through_causes_contexts_and_groups() -> None:
+    gone, bug = Disconnected("gone"), KeyError("bug")
+    wrapped = RuntimeError("wrapped")
+    wrapped.__context__ = gone
+    assert follows_disconnect(gone)
+    assert follows_disconnect(wrapped)
+    assert follows_disconnect(ExceptionGroup("all", [gone, ExceptionGroup("inner", [wrapped])]))
+    assert not follows_disconnect(ExceptionGroup("some", [gone, bug]))
+    assert not follows_disconnect(bug)
 
 
 # Messages out of turn, and apps that break off
@@ -520,6 +536,10 @@ BROKEN: dict[str, tuple[list[dict[str, Any]], str]] = {
     "status out of range": ([START | {"status": 99}, piece(b"", more=False)], "ValueError: status 99"),
     "line break in a value": ([START | {"headers": [(b"x", b"a\r\nb: c")]}, piece(b"", more=False)], "ValueError: control"),
     "line break, streamed": ([START | {"headers": [(b"x", b"a\nb")]}, piece(b"x")], "ValueError: control"),
+    "line break, with a file": (
+        [START | {"headers": [(b"x", b"a\nb")]}, {"type": "http.response.pathsend", "path": __file__}],
+        "ValueError: control",
+    ),
     "text for a body": ([START, piece("text", more=False)], "TypeError"),  # type: ignore[arg-type]
     "text for a piece": ([START, piece("text")], "TypeError"),  # type: ignore[arg-type]
     "nothing": ([], "RuntimeError: the app returned while its response was waiting for http.response.start"),
@@ -628,6 +648,18 @@ def test_a_file_is_sent_by_its_path(serve: Serve, tmp_path: Path) -> None:
         assert (status, fields["content-length"], body) == (200, str(len(content)), content)
     assert client.ask(b"HEAD /file HTTP/1.1\r\nHost: a\r\n\r\n")[1]["content-length"] == str(len(content))
     assert client.ask(b"GET /none HTTP/1.1\r\nHost: a\r\n\r\n")[0] == 500
+
+
+def test_a_file_is_sent_as_far_as_the_app_declared(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"as it was, and what came since")
+
+    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await send(START | {"headers": [(b"Content-Length", b"9")]})
+        await send({"type": "http.response.pathsend", "path": str(tmp_path / "log")})
+
+    client = serve(app).connect()
+    for _ in range(2):
+        assert client.ask(GET)[2] == b"as it was"
 
 
 def test_early_hints_go_before_the_response(serve: Serve) -> None:

@@ -146,7 +146,7 @@ class Asgi:
             "type": "http",
             "asgi": ASGI,
             "http_version": head.version,
-            "method": head.method.upper(),
+            "method": head.method,
             "path": head.path.encode("latin-1").decode("utf-8", "replace"),
             "raw_path": head.raw_path.encode("latin-1"),
             "query_string": head.query.encode("latin-1"),
@@ -233,7 +233,7 @@ class Call:
                 return await self._receive_body()
             self._body_given = True
             return {"type": "http.request", "body": b"", "more_body": False}
-        if self._phase != COMPLETE and not self._exchange.gone:
+        if self._phase != COMPLETE:
             if self._ended is None:
                 self._ended = asyncio.Event()
                 self._exchange.when_gone(self._ended.set)
@@ -339,8 +339,11 @@ class Call:
         file = open(path, "rb")  # noqa: SIM115 - `send_file` closes it
         try:
             size = os.fstat(file.fileno()).st_size
-            if not has_length(self._fields):
+            declared = length_in(self._fields)
+            if declared is None:
                 self._fields = [*self._fields, (b"content-length", b"%d" % size)]
+            else:
+                size = min(size, declared)  # the file may have grown since the app looked
             if not self._exchange.start(self._status, self._fields):
                 raise self._disconnected()
         except BaseException:
@@ -358,8 +361,9 @@ class Call:
         return Disconnected("the client has gone, or was answered by the server")
 
 
-def has_length(fields: Iterable[tuple[bytes, bytes]]) -> bool:
-    return any(name.lower() == b"content-length" for name, _ in fields)
+def length_in(fields: Iterable[tuple[bytes, bytes]]) -> int | None:
+    """The Content-Length among response fields."""
+    return next((int(value) for name, value in fields if name.lower() == b"content-length"), None)
 
 
 def follows_disconnect(error: BaseException | None) -> bool:
