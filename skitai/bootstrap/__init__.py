@@ -121,7 +121,7 @@ def _acquired(config: Config, origin: Origin) -> Iterator[Estate]:
     with ExitStack() as undo:
         pidfile = PidFile.acquire(var)
         undo.callback(pidfile.release)
-        identity = Identity.find(config.server.user, config.server.group)
+        identity = _identity(config)
         listeners = open_listeners(config.server)
         for each in listeners:
             undo.callback(each.remove)
@@ -146,7 +146,7 @@ def _resume(config: Config, inherited_fd: int) -> int:
     estate, readable = Estate.adopt(inheritance.estate, config.last_updates)
     try:
         _enter(config)
-        identity = Identity.find(config.server.user, config.server.group)
+        identity = _identity(config)
         places = _places(config, estate.places.var, estate.origin.daemon, identity)
         listeners = open_listeners(config.server, estate.listeners)
     except StartError as error:
@@ -186,6 +186,18 @@ def _places(config: Config, var: str, daemon: bool, identity: Identity | None) -
     folder = rundir.make_log_folder(config.script, var, config.log.logpath) if files else ""
     console = not daemon and (config.log.verbose or not files)
     return Places(var, folder, console, spool=tempfile.gettempdir() if identity else var)
+
+
+def _identity(config: Config) -> Identity | None:
+    """Whom the workers become, if they can work then.
+
+    :raises StartError:
+    """
+    identity = Identity.find(config.server.user, config.server.group)
+    needed = (os.__file__, __file__, os.path.dirname(config.script))
+    if identity and (path := identity.unreadable(needed)):
+        raise StartError(f"the user {identity.name!r} cannot read {path}, which workers need")
+    return identity
 
 
 def _enter(config: Config) -> None:

@@ -67,6 +67,22 @@ class Identity:
             raise PermissionError("the rights of root could not be given up")
         os.environ.update({"USER": self.name, "LOGNAME": self.name, "HOME": self.home})
 
+    def unreadable(self, paths: Sequence[str]) -> str:
+        """The first of the paths that this user cannot read; "" when there is none."""
+        ours, theirs = os.pipe2(os.O_CLOEXEC)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self.become()
+                os.write(theirs, os.fsencode(next((path for path in paths if not os.access(path, os.R_OK)), "")))
+            finally:
+                os._exit(0)
+        os.close(theirs)
+        with open(ours, "rb") as answer:
+            found = os.fsdecode(answer.read())
+        os.waitpid(pid, 0)
+        return found
+
 
 def _lookup(by_number: Callable[[int], Entry], by_name: Callable[[str], Entry], text: str, kind: str) -> Entry:
     try:

@@ -9,7 +9,9 @@ import re
 import signal
 import socket
 import stat
+import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -173,12 +175,29 @@ def test_logs_of_an_earlier_day_are_put_away_at_the_start(served: Any) -> None:
     assert old.read_text() == ""
 
 
+FOR_EVERYBODY = f"{Path(__file__).parents[2]}:{sysconfig.get_path('purelib')}"
+
+
+def python_for_everybody() -> str:
+    """An interpreter of this version that users other than root can run, too."""
+    for python in (sys.executable, f"/usr/bin/python3.{sys.version_info[1]}"):
+        if os.path.exists(python):
+            places = subprocess.run(
+                [python, "-c", "import os; print(os.__file__)"], capture_output=True, text=True, check=True
+            )
+            folders = Path(places.stdout.strip()).resolve().parents
+            if all(folder.stat().st_mode & 0o005 == 0o005 for folder in folders):
+                return python
+    pytest.skip("no Python here that another user can run")
+
+
 @as_root
 def test_workers_become_another_user_and_the_master_does_not(served: Any, tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents):
         if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
             folder.chmod(folder.stat().st_mode | 0o055)
-    server = served(user="nobody", logpath="logs").start()
+    server = served(user="nobody", logpath="logs")
+    server.start(python=python_for_everybody(), environ={"PYTHONPATH": FOR_EVERYBODY})
     nobody = pwd.getpwnam("nobody")
 
     master, *workers = server.family()
@@ -196,7 +215,20 @@ def test_workers_become_another_user_and_the_master_does_not(served: Any, tmp_pa
     server.signal(signal.SIGUSR1)
     eventually(lambda: log.exists() and log.stat().st_uid == nobody.pw_uid, "a new log for nobody")
     assert server.ask("reload").ok
+    server.has_workers(2, 3)
     assert {worker.uids().real for worker in server.family()[1:]} == {nobody.pw_uid}
+
+
+@as_root
+def test_a_user_who_cannot_read_what_workers_need_is_refused(served: Any, tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    server = served(user="nobody")
+
+    server.start(python=python_for_everybody(), wait=False, environ={"PYTHONPATH": FOR_EVERYBODY})
+
+    assert server.leaves() == 1
+    assert server.said == f"the user 'nobody' cannot read {tmp_path}, which workers need\n"
+    assert os.listdir(server.var) == []
 
 
 @as_root
