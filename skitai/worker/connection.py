@@ -20,10 +20,15 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from skitai.exchange import Peer
+from skitai.exchange import Fields, Peer
+from skitai.http import forwarded
+from skitai.http.forwarded import Trusted
 
 if TYPE_CHECKING:
     from skitai.worker.server import Services
+
+MOST_CLIENTS = 256
+"""Clients remembered of one connection from a proxy."""
 
 LINGER_S = 2.0
 """A connection closed with unread input listens until the client has sent nothing for so long, or the client would lose our
@@ -37,6 +42,7 @@ class Connection(asyncio.Protocol):
     """One client connection.
 
     :ivar due: on the monotonic clock: when `overdue` has something to decide; `inf` for never.
+    :ivar proxied: the peer is a trusted proxy, which says who the client is.
     :ivar spilled: bytes wait for the client, in the transport or on their way to it.
     :ivar closing: no further request is read.
     """
@@ -54,6 +60,7 @@ class Connection(asyncio.Protocol):
         "lock",
         "opened",
         "peer",
+        "proxied",
         "services",
         "spilled",
         "transport",
@@ -77,6 +84,7 @@ class Connection(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         self.fd = sock.fileno()
         self.peer = make_peer(sock.family, transport.get_extra_info("sockname"), transport.get_extra_info("peername"))
+        self.proxied = bool(self.services.trusted) and self.peer.client in self.services.trusted
         self.opened = monotonic()
         self.due = self.opened + self.services.config.timeouts.first_byte_s
         self.services.connections.add(self)
@@ -232,6 +240,22 @@ def make_peer(family: int, sockname: Any, peername: Any) -> Peer:
     client, client_port = peername[:2] if peername else ("", 0)
     server, server_port = sockname[:2] if sockname else ("", 0)
     return Peer(unmapped(client), client_port, unmapped(server), server_port)
+
+
+def vouched_for(proxy: Peer, fields: Fields, trusted: Trusted) -> Peer:
+    """The two ends of a request as a trusted proxy tells them, kept with the proxy for the next request of that client."""
+    forwarded_for, scheme = fields.text("x-forwarded-for"), fields.text("x-forwarded-proto").lower()
+    if not forwarded_for and not scheme:
+        return proxy
+    peer: Peer | None = proxy.forms.get((forwarded_for, scheme))
+    if peer is None:
+        address = forwarded.client(proxy.client, forwarded_for, trusted)
+        scheme = scheme if scheme in ("http", "https") else proxy.scheme
+        peer = Peer(address, 0 if address != proxy.client else proxy.client_port, proxy.server, proxy.server_port, scheme)
+        if len(proxy.forms) >= MOST_CLIENTS:
+            proxy.forms.clear()
+        proxy.forms[forwarded_for, scheme] = peer
+    return peer
 
 
 def unmapped(address: str) -> str:

@@ -123,11 +123,14 @@ class Worker:
         self._retiring = state is State.RETIRING
         self.child.row.state = state
         self.leaving.set()
-        if not self._retiring:
+        if self._retiring:
+            self.services.leave_by = monotonic() + max(grace_s, self.services.keep_alive_s)
+        else:
             self._stop()
 
     def _stop(self) -> None:
         self._retiring = False
+        self.services.leave_by = min(self.services.leave_by, monotonic() + self._grace_s)
         if hasattr(self, "server"):
             self.server.stop()
 
@@ -153,10 +156,8 @@ class Worker:
             self.server.retire()
         else:
             self.server.stop()
-        began = monotonic()
         while services.connections:
-            patience = self._grace_s if not self._retiring else max(self._grace_s, services.keep_alive_s)
-            if monotonic() - began >= patience:
+            if monotonic() >= services.leave_by:
                 log.warning("worker #%d leaves %d connections behind", self.child.number, len(services.connections))
                 self.server.abort()
                 await asyncio.sleep(0)

@@ -133,7 +133,9 @@ class Mounts:
     async def _replace(self, place: Place) -> None:
         old = place.route.app
         try:
-            loaded = outside_loop(load, place.mount) if place.loaded is None else outside_loop(reload, place.loaded)
+            # In a thread: requests of the old code, and of the other apps, go on while the new code is imported.
+            work = (load, place.mount) if place.loaded is None else (reload, place.loaded)
+            loaded: Loaded = await asyncio.get_running_loop().run_in_executor(self._services.disk, *work)
             app = make_app(loaded, place.mount)
             await app.startup(self._services)
         except LoadError as error:
@@ -146,9 +148,10 @@ class Mounts:
             place.watcher = None
         place.route.serve(app, self._config)
         self._services.pipeline.site = self.site()
-        await old.shutdown()
+        ending = asyncio.ensure_future(old.shutdown())  # which waits for the requests that the old code still has
+        self._retired.add(ending)
+        ending.add_done_callback(self._retired.discard)
 
     async def shutdown(self) -> None:
         """Tell every app that no request is left."""
-        for place in self._places:
-            await place.route.app.shutdown()
+        await asyncio.gather(*(place.route.app.shutdown() for place in self._places), *self._retired)

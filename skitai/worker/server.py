@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from skitai.config.tree import Config
+from skitai.http.forwarded import Trusted
 from skitai.log.requests import RequestLog
 from skitai.protocols.http1.request import HeadParser
 from skitai.protocols.http1.response import ResponseHeads
@@ -55,13 +56,15 @@ class Services:
         self.connections: set[Connection] = set()
         request_log.connections = lambda: len(self.connections)
         self.pool: ThreadPool | Inline = (
-            ThreadPool(config.server.threads, loop.call_later) if config.server.threads else Inline()
+            ThreadPool(config.server.threads, loop.call_later) if config.server.threads else Inline(loop)
         )
         self.disk = ThreadPoolExecutor(2, "disk")
         self.send = make_send()
         self.pipeline: Pipeline
+        self.trusted = Trusted(config.proxies.trusted_proxies)
         self.retiring = False
         self.stopping = False
+        self.leave_by = inf
         self.flushing = False
         self.body_bytes = 0
         self.served = 0

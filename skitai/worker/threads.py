@@ -7,6 +7,7 @@ a spell of calm. Waking on "a thread is inside the app" alone would make all of 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections import deque
@@ -156,13 +157,22 @@ class ThreadPool:
 
 
 class Inline:
-    """Stands in for the pool where there are no threads: a job runs at once, in the loop."""
+    """Stands in for the pool where there are no threads: a job runs at once, in the loop's thread.
+
+    It runs as if there were no loop: `asyncio.run` works in it, and Django's ORM is not refused.
+    """
 
     number = queued = busy = begun = 0
 
-    @staticmethod
-    def submit(job: Job) -> None:
-        job()
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def submit(self, job: Job) -> None:
+        asyncio._set_running_loop(None)
+        try:
+            job()
+        finally:
+            asyncio._set_running_loop(self._loop)
 
     def start(self) -> None: ...
 

@@ -14,7 +14,7 @@ from skitai.errors import Answerable, TooLarge
 from skitai.exchange import BodyMode, Fields, Head
 from skitai.protocols.http1.chunked import ChunkedDecoder
 from skitai.worker.body import DISCARD, Sink, StreamBody, WholeBody
-from skitai.worker.connection import Connection
+from skitai.worker.connection import Connection, vouched_for
 from skitai.worker.http1.exchange import OPEN, Http1Exchange
 
 if TYPE_CHECKING:
@@ -152,6 +152,8 @@ class Http1Connection(Connection):
         services.served += 1
         keep = head.keep_alive and served < self._most
         self.exchange = exchange = Http1Exchange(self, head, now, services.next_serial(), keep)
+        if self.proxied:
+            exchange.peer = vouched_for(self.peer, head.fields, services.trusted)
         self.due = now + services.thread_wait_s
         if not services.flushing:
             services.flush_soon()
