@@ -263,14 +263,18 @@ def _variable(app: object, app_name: str) -> str:
 
 
 def _bootstrap(target: str | AppFile | AppObject, preference: Preference) -> None:
-    """Import the package that an app's file lies in, and call its ``bootstrap(pref)`` if it has one."""
+    """Import the package that an app's file lies in, and call its ``bootstrap(pref)`` if it has one.
+
+    A package that is the app itself is the workers' to import.
+    """
     try:
         found = resolve(target, look)
     except ValueError:
         return  # `run` reports it with the rest
     if isinstance(found, AppFile) and found.package:
         folder = os.path.dirname(found.path)
-        if look(os.path.join(folder, "__init__.py")) is Seen.FILE:
+        init = os.path.join(folder, "__init__.py")
+        if init != found.path and look(init) is Seen.FILE:
             bootstrap = getattr(load_package(found.package, folder), "bootstrap", None)
             if bootstrap is not None:
                 bootstrap(preference)

@@ -171,6 +171,8 @@ def _import(path: str, package: str, home: str, *, renew: bool) -> tuple[ModuleT
 
 def _module(path: str, package: str, hidden: Container[str]) -> ModuleType:
     name = os.path.splitext(os.path.basename(path))[0].replace(".", "_")
+    if package and name == "__init__":
+        return load_package(package, os.path.dirname(path))
     if package:
         name = f"{load_package(package, os.path.dirname(path)).__name__}.{name}"
     own = unique_name(name, path)

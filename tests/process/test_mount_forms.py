@@ -43,6 +43,7 @@ if __name__ == "__main__":
     skitai.mount("/unsub", unsub)
     skitai.mount("/unsub1", (unsub, "app_v1.py"))
     skitai.mount("/shop", "shop/app", "app", pref)
+    skitai.mount("/blog", "blog/__init__.py")
     skitai.mount("/", "site2.py", host="site2.example.com")
     skitai.run(threads=2)
 """
@@ -87,6 +88,8 @@ FILES = {
     "shop/__init__.py": SHOP_INIT,
     "shop/prices.py": "LIST = [1, 2]",
     "shop/app.py": SHOP,
+    "blog/__init__.py": "from flask import Flask\napp = Flask(__name__)\nfrom blog import views\n",
+    "blog/views.py": "from blog import app\n@app.get('/')\ndef index(): return 'blog'\n",
     "site2.py": APP.format(name="app", text="site 2"),
 }
 
@@ -116,6 +119,7 @@ def engine(folder: Path) -> Iterator[Any]:
         ("/v2/x", "version 2 at /v2 in {folder}"),
         ("/unsub/", "export at /unsub in {folder}"),
         ("/unsub1/", "export 1 at /unsub1 in {folder}"),
+        ("/blog/", "blog"),
         ("/shop/", "[1, 2] 9 True True"),
         ("/shop/pictures/page.txt", "a page"),
     ],

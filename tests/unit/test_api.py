@@ -160,6 +160,12 @@ def test_an_init_without_bootstrap_is_imported_only(draft: Draft, tmp_path: Path
     assert built(draft).mounts[0].target == AppFile(str(tmp_path / "plain/app.py"), "plain")
 
 
+def test_a_package_that_is_the_app_itself_is_not_imported_yet(draft: Draft, tmp_path: Path) -> None:
+    path = write(tmp_path, "whole/__init__.py", "raise LookupError('too early')")
+    skitai.mount("/", "whole/__init__.py")
+    assert built(draft).mounts[0].target == AppFile(path, "whole")
+
+
 def test_path_goes_to_the_front_before_bootstrap_needs_it(draft: Draft, tmp_path: Path) -> None:
     write(tmp_path, "lib/helper_of_shop.py", "FACTOR = 2")
     write(tmp_path, "shop2/app.py")
