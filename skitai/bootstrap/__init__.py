@@ -136,7 +136,7 @@ def _acquired(config: Config, origin: Origin) -> Iterator[Estate]:
             table=Table.create(config.last_updates, time.time()),
             listeners=listeners,
             identity=identity,
-            log=config.log,
+            log_options=config.log,
         )
         undo.pop_all()
 
@@ -145,16 +145,10 @@ def _resume(config: Config, inherited_fd: int) -> int:
     inheritance = inherit(inherited_fd)
     estate, readable = Estate.adopt(inheritance.estate, config.last_updates)
     try:
-        _enter(config)
-        identity = _identity(config)
-        places = _places(config, estate.places.var, estate.origin.daemon, identity)
-        listeners = open_listeners(config.server, estate.listeners)
+        renewed = _renewed(estate, config)
     except StartError as error:
         return _caretake(str(error), inheritance, estate, readable)
-    estate.origin = replace(estate.origin, title=config.title)
-    estate.identity, estate.places, estate.listeners, estate.log = identity, places, listeners, config.log
-    _prepare(estate, config)
-    estate.give_logs()
+    estate = renewed
     if estate.origin.daemon:
         journal.take_streams()
     notifier = Notifier.from_environ(os.environ)
@@ -163,9 +157,25 @@ def _resume(config: Config, inherited_fd: int) -> int:
     return supervisor.run()
 
 
+def _renewed(estate: Estate, config: Config) -> Estate:
+    """The estate as the new configuration wants it.
+
+    :raises StartError: it cannot be had; `estate` is as it was.
+    """
+    _enter(config)
+    identity = _identity(config)
+    origin = replace(estate.origin, title=config.title)
+    places = _places(config, estate.places.var, origin.daemon, identity)
+    renewed = replace(estate, origin=origin, identity=identity, places=places, log_options=config.log)
+    _prepare(renewed, config)
+    renewed.give_logs()
+    renewed.listeners = open_listeners(config.server, estate.listeners)
+    return renewed
+
+
 def _caretake(reason: str, inheritance: Inheritance, estate: Estate, readable: bool) -> int:
     places = estate.places
-    journal.setup(estate.log, places.log or None, console=places.console)
+    journal.setup(estate.log_options, places.log or None, console=places.console)
     if estate.origin.daemon:
         journal.take_streams()
     setproctitle(f"{estate.origin.title}: master")

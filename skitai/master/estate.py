@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ from skitai.ipc.rundir import Places
 from skitai.ipc.scoreboard import Scoreboard
 from skitai.master.spawn import Identity
 from skitai.net.listen import Listener
+
+log = logging.getLogger("skitai.server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Estate:
 
     :ivar started_s: start of the server, monotonic.
     :ivar identity: whom children become.
-    :ivar log: log options, for a program that has no configuration of its own.
+    :ivar log_options: for a program that has no configuration of its own.
     """
 
     origin: Origin
@@ -56,7 +59,7 @@ class Estate:
     table: Table
     listeners: list[Listener]
     identity: Identity | None = None
-    log: Log = field(default_factory=Log)
+    log_options: Log = field(default_factory=Log)
     started_s: float = field(default_factory=time.monotonic)
 
     @property
@@ -65,11 +68,11 @@ class Estate:
 
     def hand_over(self) -> dict[str, Any]:
         """Let everything survive the next exec, and describe it in JSON types for `adopt`."""
-        origin, places, log = self.origin, self.places, self.log
+        origin, places, options = self.origin, self.places, self.log_options
         return {
             "origin": [origin.script, list(origin.arguments), origin.folder, origin.title, origin.terminal, origin.daemon],
             "places": [places.var, places.log, places.console, places.spool],
-            "log": [log.verbose, log.log_keep],
+            "log": [options.verbose, options.log_keep],
             "pidfile": [self.pidfile.path, self.pidfile.hand_over()],
             "control": self.control.hand_over(),
             "scoreboard": self.scoreboard.memory.hand_over(),
@@ -108,7 +111,7 @@ class Estate:
             scoreboard=scoreboard or Scoreboard.create(),
             table=Table.adopt(fd, old_names if names is None else names, places),
             listeners=[Listener.adopt(each) for each in data["listeners"]],
-            log=Log(verbose=verbose, log_keep=log_keep),
+            log_options=Log(verbose=verbose, log_keep=log_keep),
             started_s=data["started_s"],
         )
         return estate, scoreboard is not None
@@ -120,8 +123,13 @@ class Estate:
 
     def give_logs(self) -> None:
         """Let children that became another user open the log files, which were made anew as ours."""
-        if self.identity and self.places.log:
+        if not self.identity or not self.places.log:
+            return
+        try:
             rundir.give_logs(self.places.log, self.identity.uid, self.identity.gid)
+        except OSError as error:
+            name = self.identity.name
+            log.error("workers that are %r cannot write logs: %s: %s", name, error.filename, error.strerror)
 
     def stop_listening(self) -> None:
         """Refuse new connections from now on: nobody will take them."""

@@ -444,6 +444,11 @@ class Supervisor:
         children = self._family.children
         vitals = self._gauges.read(children, now, self._rules)
         rows = {record.pid: row for record in children if (row := self._family.row(record))}
-        stage = "stopping" if self._plan.stop else "reloading" if self._reloads.under_way else "serving"
-        stage = stage if self._complete else "starting"
+        stage = "serving" if self._plan.counts else "caretaking"
+        if self._plan.stop:
+            stage = "stopping"
+        elif not self._complete:
+            stage = "starting"
+        elif self._reloads.under_way:
+            stage = "reloading"
         return {"text": stage} | describe(self._estate, children, self._plan, vitals, rows, stage, now)

@@ -193,6 +193,7 @@ def test_code_that_fails_only_in_place_leaves_the_old_workers_in_care(served: An
     assert outcome.text.endswith("the old code goes on serving")
     assert server.pid == pid
     assert server.workers() == workers
+    assert server.ask("status").data["state"] == "caretaking"
     os.kill(workers[0], signal.SIGKILL)
     server.hears_that("worker #0 .* was killed by SIGKILL")
     assert server.ask("workers", change=1).text.startswith("the old workers are only being taken care of")
@@ -238,6 +239,21 @@ def test_a_new_address_that_is_busy_leaves_the_old_code_serving(served: Any) -> 
     assert "the address is already in use" in outcome.text
     assert generations(server) == {"1"}
     assert server.ask("reload").ok
+
+
+def test_a_log_folder_that_cannot_be_made_leaves_the_old_code_serving(served: Any) -> None:
+    server = served().start()
+    server.toys(text="no folder")
+    server.write_script(logpath="text")
+
+    outcome = server.ask("reload")
+
+    assert not outcome.ok
+    assert "it is not a folder; the old code goes on serving" in outcome.text
+    assert generations(server) == {"1"}
+    server.write_script(logpath="logs")
+    assert server.ask("reload").ok
+    assert "is ready" in (server.folder / "logs" / "server.log").read_text()
 
 
 def test_a_worker_that_dies_while_the_program_is_replaced_is_not_lost(served: Any) -> None:
