@@ -75,6 +75,7 @@ class Mounts:
         self._services = services
         self._config = config
         self._places = [Place(mount) for mount in config.mounts]
+        self._retired: set[asyncio.Future[None]] = set()
 
     async def load(self, strict: bool) -> None:
         """Load every app.

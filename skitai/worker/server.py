@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from skitai.config.tree import Config
@@ -38,6 +39,7 @@ class Services:
     :ivar connections: all open ones.
     :ivar retiring: no connection is kept alive any more.
     :ivar stopping: idle ones close at once, too.
+    :ivar leave_by: on the monotonic clock: when this worker has to be gone; `inf` while it serves.
     :ivar flushing: the request log will be written at the end of this turn of the loop.
     :ivar body_bytes: request bodies held in memory.
     :ivar served: requests begun.

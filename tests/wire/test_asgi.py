@@ -778,7 +778,7 @@ def test_an_app_that_exits_at_its_start_is_a_load_error() -> None:
     [
         ("fail end", "the app at / did not shut down well: lock stays"),
         ("raise late", "the lifespan of the app at / ended with an error"),
-        ("hang", "the app at / did not shut down within 1.0 s"),
+        ("hang", "the app at / did not shut down within 0.5 s"),
     ],
 )
 def test_a_bad_end_is_logged(caplog: pytest.LogCaptureFixture, part: str, said: str) -> None:

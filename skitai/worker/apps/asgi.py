@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from time import monotonic
 from typing import Any
 
 from skitai.config.tree import Mount
@@ -48,8 +49,11 @@ WAITS_FOR = (
 EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 """Where Python can, a request's first step is taken at once: most need no second one."""
 
-LIFESPAN_S = 1.0
-"""An app has at least this long to clean up, however long its requests took to end."""
+LOOK_S = 0.1
+"""How often a shutdown looks whether there is less time than it was."""
+
+CANCEL_S, LIFESPAN_S = 0.2, 0.5
+"""What cancelled calls and the app's own end may take, however long the requests took; the master waits for a second."""
 
 
 class Disconnected(Gone, OSError):
@@ -76,7 +80,7 @@ class Asgi:
         self._form = f"asgi {self.root_path}"
         self._loop: asyncio.AbstractEventLoop
         self._lifespan: Lifespan | None = None
-        self._grace_s = self._cut_grace_s = 0.0
+        self._context: Context
 
     async def startup(self, context: Context) -> None:
         """Run the app's own start.
@@ -84,8 +88,7 @@ class Asgi:
         :raises LoadError: the app says that it failed.
         """
         self._loop = asyncio.get_running_loop()
-        self._grace_s = context.config.timeouts.grace_s
-        self._cut_grace_s = context.config.timeouts.fast_grace_s
+        self._context = context
         self._lifespan = Lifespan(self.app, ASGI, self._point)
         await self._lifespan.startup()
         if self._lifespan.supported:
@@ -102,26 +105,28 @@ class Asgi:
         """Let the calls end, then cancel what is left and run the app's own end.
 
         A call whose client has its response, or still waits for it, may work on for the grace time; one that works for
-        nobody, for that of a fast stop. Cancelling the shutdown cancels the calls at once.
+        nobody, for that of a fast stop; neither for longer than the worker stays.
         """
-        began = self._loop.time()
-        try:
-            while self.running:
-                cut = all(call.cut for call in self.running)
-                left = began + (self._cut_grace_s if cut else self._grace_s) - self._loop.time()
-                if left <= 0:
-                    break
-                tasks = [call.task for call in self.running]
-                await asyncio.wait(tasks, timeout=min(left, 0.1), return_when=asyncio.FIRST_COMPLETED)
-        finally:
+        timeouts = self._context.config.timeouts
+        began = monotonic()
+        while self.running:
+            cut = all(call.cut for call in self.running)
+            left = self._left_s(began, timeouts.fast_grace_s if cut else timeouts.grace_s)
+            if left <= 0:
+                break
             tasks = [call.task for call in self.running]
+            await asyncio.wait(tasks, timeout=min(left, LOOK_S), return_when=asyncio.FIRST_COMPLETED)
+        if tasks := [call.task for call in self.running]:
             for task in tasks:
                 task.cancel()
-        if tasks:
             log.warning("%d requests of the app at %s were cancelled", len(tasks), self._point)
-            await asyncio.wait(tasks, timeout=LIFESPAN_S)
+            await asyncio.wait(tasks, timeout=CANCEL_S)
         if self._lifespan is not None:
-            await self._lifespan.shutdown(max(began + self._grace_s - self._loop.time(), LIFESPAN_S))
+            await self._lifespan.shutdown(max(self._left_s(began, timeouts.grace_s), LIFESPAN_S))
+
+    def _left_s(self, began: float, grace_s: float) -> float:
+        """Of a grace time that began at `began`, or of the worker's stay, whichever ends first."""
+        return min(began + grace_s, self._context.leave_by) - monotonic()
 
     def scope(self, exchange: Exchange) -> Scope:
         """A new scope, joined from the parts that head and peer keep. What apps may change in it is theirs alone."""
