@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import textwrap
 import threading
 import time
@@ -57,13 +58,17 @@ async def slow():
     await asyncio.sleep(1.2)
     return "slow but whole"
 
+@app.get("/stuck")
+async def stuck():
+    await asyncio.sleep(60)
+
 @app.get("/mail")
 async def mail(tasks: BackgroundTasks):
     tasks.add_task(send)
     return "accepted"
 
 async def send():
-    await asyncio.sleep(1)
+    await asyncio.sleep(1.5)
     note("sent")
 
 @app.get("/ticks")
@@ -169,3 +174,14 @@ def test_stopping_waits_for_requests_and_for_work_behind_them(folder: Path) -> N
     assert answers == ["slow but whole"]
     assert len(events(folder, "sent")) == 1
     assert len(events(folder, "closed")) == 2
+
+
+def test_a_request_that_does_not_end_keeps_no_app_from_cleaning_up(folder: Path) -> None:
+    script = folder / "app.py"
+    script.write_text(script.read_text().replace("workers=2", "workers=2, grace_s=0.5"))
+    with launch(str(script), port=0) as site, socket.create_connection(("127.0.0.1", site.port)) as stuck:
+        stuck.sendall(b"GET /stuck HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert site.get("/mail").json() == "accepted"  # and works on behind its answer
+        time.sleep(0.3)
+    assert len(events(folder, "closed")) == 2
+    assert not events(folder, "sent")
