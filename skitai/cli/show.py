@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from skitai.config.tree import SECTIONS, AppFile, AppObject, Config, Folder, Mount, options
 from skitai.config.values import shown
 
+SWITCHES = ("debug", "use_reloader")
+"""Of a mount's preference only these are shown; its config may hold secrets."""
+
 
 def print_config(config: Config) -> int:
     for line in config_lines(config):
@@ -25,6 +28,9 @@ def config_lines(config: Config) -> Iterator[str]:
     yield "\n[mounts]"
     for number, mount in enumerate(config.mounts):
         yield _line(mount.point, _described(mount), config.sources.get(f"mounts[{number}]", ""))
+        switches = [f"{name} {shown(bool(mount.pref[name]))}" for name in SWITCHES if name in mount.pref]
+        if switches:
+            yield _line("", ", ".join(switches), "")
     for name, values in (
         ("max_age", [f"{path} {seconds} s" for path, seconds in config.max_ages]),
         ("log_off", list(config.log_off)),

@@ -196,7 +196,7 @@ def test_a_reload_that_is_refused_says_why(place: Place) -> None:
 def test_a_script_that_fails_after_the_exec_leaves_the_old_workers_serving(place: Place) -> None:
     place.start("app.py")
     pid = place.pid()
-    place.write("app.py", "import os\nif 'SKITAI_INHERIT' in os.environ: raise LookupError('late')\n" + SCRIPT)
+    place.write("app.py", "import sys\nif '_resume' in sys.orig_argv: raise LookupError('late')\n" + SCRIPT)
     done = place.skitai("reload")
     assert done.returncode == 1
     assert "LookupError: late" in done.stderr

@@ -374,6 +374,20 @@ def test_run_takes_every_option_and_check_prints_where_each_came_from(
         assert line in shown
 
 
+def test_check_shows_the_switches_of_a_preference_and_no_secrets(
+    draft: Draft, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pref = skitai.pref()
+    pref.debug = True
+    pref.config.password = "hunter2"
+    skitai.mount("/", hello, pref=pref)
+    monkeypatch.setenv("SKITAI_ENV", "PRODUCTION")
+    assert run(draft, monkeypatch, "check") == 0
+    out = capsys.readouterr().out
+    assert "debug no, use_reloader no" in out
+    assert "hunter2" not in out
+
+
 def test_check_prints_all_faults(
     draft: Draft, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
