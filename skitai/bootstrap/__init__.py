@@ -179,7 +179,7 @@ def _caretake(reason: str, inheritance: Inheritance, estate: Estate, readable: b
     if estate.origin.daemon:
         journal.take_streams()
     setproctitle(f"{estate.origin.title}: master")
-    rules = Rules(**inheritance.state["rules"])
+    rules = Rules.from_json(inheritance.state["rules"])
     supervisor = Supervisor(estate, (), None, rules, Hooks(), Notifier.from_environ(os.environ))
     supervisor.resume(inheritance, readable, refused=reason)
     return supervisor.run()

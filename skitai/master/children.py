@@ -6,7 +6,7 @@ import enum
 import math
 import signal
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 EARLY_S = 10.0
@@ -199,10 +199,13 @@ class Children:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Children:
+        """What `to_json` wrote, perhaps in another release of this program."""
         children = cls()
-        for fields in data["records"]:
-            deadline_s = math.inf if fields["deadline_s"] is None else fields["deadline_s"]
-            record = Record(**(fields | {"deadline_s": deadline_s, "phase": Phase(fields["phase"])}))
+        known = {each.name for each in fields(Record)}
+        for written in data["records"]:
+            values = {name: value for name, value in written.items() if name in known}
+            values["deadline_s"] = math.inf if written["deadline_s"] is None else written["deadline_s"]
+            record = Record(**(values | {"phase": Phase(written["phase"])}))
             children._records[record.pid] = record
         children._numbers.update(data["numbers"])
         return children

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 from skitai.config.tree import Log
@@ -72,6 +72,7 @@ class Estate:
         return {
             "origin": [origin.script, list(origin.arguments), origin.folder, origin.title, origin.terminal, origin.daemon],
             "places": [places.var, places.log, places.console, places.spool],
+            "identity": astuple(self.identity) if self.identity else None,
             "log": [options.verbose, options.log_keep],
             "pidfile": [self.pidfile.path, self.pidfile.hand_over()],
             "control": self.control.hand_over(),
@@ -111,6 +112,7 @@ class Estate:
             scoreboard=scoreboard or Scoreboard.create(),
             table=Table.adopt(fd, old_names if names is None else names, places),
             listeners=[Listener.adopt(each) for each in data["listeners"]],
+            identity=Identity(*data["identity"]) if data["identity"] else None,
             log_options=Log(verbose=verbose, log_keep=log_keep),
             started_s=data["started_s"],
         )

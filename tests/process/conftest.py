@@ -1,3 +1,3 @@
-from tests.support.dialogue import served
+from tests.support.dialogue import open_folder, served
 
-__all__ = ["served"]
+__all__ = ["open_folder", "served"]

@@ -192,11 +192,8 @@ def python_for_everybody() -> str:
 
 
 @as_root
-def test_workers_become_another_user_and_the_master_does_not(served: Any, tmp_path: Path) -> None:
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o055)
-    server = served(user="nobody", logpath="logs")
+def test_workers_become_another_user_and_the_master_does_not(served: Any, open_folder: Path) -> None:
+    server = served(open_folder, user="nobody", logpath="logs")
     server.start(python=python_for_everybody(), environ={"PYTHONPATH": FOR_EVERYBODY})
     nobody = pwd.getpwnam("nobody")
 
@@ -208,7 +205,7 @@ def test_workers_become_another_user_and_the_master_does_not(served: Any, tmp_pa
         assert set(worker.gids()) == {nobody.pw_gid}
         status = Path(f"/proc/{worker.pid}/status").read_text()
         assert re.search(r"^CapEff:\s+0+$", status, re.MULTILINE)
-    log = tmp_path / "logs" / "server.log"
+    log = open_folder / "logs" / "server.log"
     assert log.stat().st_uid == nobody.pw_uid
     assert log.parent.stat().st_uid == 0
     log.rename(log.with_name("old.log"))
@@ -217,6 +214,11 @@ def test_workers_become_another_user_and_the_master_does_not(served: Any, tmp_pa
     assert server.ask("reload").ok
     server.has_workers(2, 3)
     assert {worker.uids().real for worker in server.family()[1:]} == {nobody.pw_uid}
+    server.write_script(before="import sys; assert '_resume' not in sys.orig_argv")
+    assert not server.ask("reload").ok
+    log.rename(log.with_name("older.log"))
+    assert server.ask("reopen").ok  # also while the old workers are only taken care of
+    eventually(lambda: log.exists() and log.stat().st_uid == nobody.pw_uid, "a new log for nobody")
 
 
 @as_root

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,13 +54,22 @@ def served(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     """Makes servers of toys; they are ended with the test."""
     made: list[Served] = []
 
-    def make(**options: Any) -> Served:
-        made.append(Served(tmp_path, **options))
+    def make(folder: Path = tmp_path, **options: Any) -> Served:
+        made.append(Served(folder, **options))
         return made[-1]
 
     yield make
     for each in made:
         each.stop()
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users can reach; pytest's own are closed to them."""
+    with tempfile.TemporaryDirectory(prefix="skitai-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 class Served:

@@ -151,7 +151,10 @@ def test_the_book_survives_an_exec() -> None:
     children.told(101, Phase.RETIRING, 1234.5)
     children.condemned(100, "is 9 s old", False, 1010)
 
-    read = Children.from_json(json.loads(json.dumps(children.to_json())))
+    written = json.loads(json.dumps(children.to_json()))
+    written["records"][0]["tomorrow"] = "what another release knows of a child"
+
+    read = Children.from_json(written)
 
     assert list(read) == list(children)
     assert read.next_number("worker") == 6

@@ -267,6 +267,10 @@ def test_an_ill_child_without_replacement_is_ended_in_the_end() -> None:
     assert [each.signal for each in actions if isinstance(each, Tell)] == [signal.SIGTERM]
 
 
+def test_rules_are_read_back_whatever_release_wrote_them() -> None:
+    assert Rules.from_json(RULES.to_json() | {"tomorrow": 1}) == RULES
+
+
 @given(st.integers(0, 10_000), st.floats(0, 100))
 def test_jitter_only_lowers_a_limit_and_within_its_percentage(number: int, percent: float) -> None:
     assert 1000 * (1 - percent / 100) - 1e-6 <= spread(1000, number, percent) <= 1000
