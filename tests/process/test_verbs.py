@@ -36,7 +36,8 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.environ = os.environ | {"SKITAI_VARPATH": str(folder / "var"), "SKITAI_GRACE_S": "5"}
+        places = {"SKITAI_VARPATH": str(folder / "var"), "SKITAI_LOGPATH": str(folder / "logs")}
+        self.environ = os.environ | places | {"SKITAI_GRACE_S": "5"}
         self.title = f"skitai({folder.name}/app)"
         self.write("app.py", SCRIPT)
 
@@ -279,7 +280,8 @@ def test_variables_and_folders_are_served_and_reloaded_without_a_script(place: P
 
 
 def test_logs_prints_the_ends_of_the_files(place: Place) -> None:
-    logs = place.folder / "logs"
+    del place.environ["SKITAI_LOGPATH"]
+    logs = place.folder / "logs of app"
     place.start("app.py", "--logpath", str(logs))
     place.get("/seen")
     until(lambda: "/seen" in place.skitai("logs").stdout, "the request is in the log")
@@ -290,7 +292,7 @@ def test_logs_prints_the_ends_of_the_files(place: Place) -> None:
 
 
 def test_logs_follows_what_is_added(place: Place) -> None:
-    place.start("app.py", "--logpath", str(place.folder / "logs"))
+    place.start("app.py")
     with subprocess.Popen(
         [sys.executable, "-m", "skitai", "logs", "-f"],
         cwd=place.folder,
