@@ -131,8 +131,9 @@ class Http1Connection(Connection):
                 self._refuse(error, buffer)
                 return
             self._begin(head)
-        if self._paused and self.exchange is None and not self.closing and not self.spilled:
-            self._pace(False)
+        if self._paused and self._sink is None and not self.closing and not self.spilled:
+            if len(self._buffer) <= self.services.config.http1.read_ahead_bytes:
+                self._pace(False)
 
     def _wait_for_head(self, buffer: bytes) -> None:
         if not buffer:
@@ -207,6 +208,7 @@ class Http1Connection(Connection):
             except Exception as error:  # noqa: BLE001 - as in the pipeline; but the body has to be read all the same
                 exchange.fail(error)
         data, self._buffer = self._buffer, b""
+        self._pace(False)  # what was read ahead is taken; from here on the body says when to pause
         if data:
             self._receive_body(data)
 
