@@ -22,7 +22,7 @@ from skitai.http.head import Fields, Head
 if TYPE_CHECKING:
     from skitai.config.tree import Config
 
-__all__ = ["App", "Body", "BodyMode", "Context", "Exchange", "Fields", "Flow", "Head", "Peer"]
+__all__ = ["App", "Body", "BodyMode", "Context", "Exchange", "Fields", "Flow", "Head", "Peer", "Settled"]
 
 
 class Flow(enum.IntEnum):
@@ -38,6 +38,12 @@ class BodyMode(enum.Enum):
 
     WHOLE = "whole"
     STREAM = "stream"
+
+
+class Settled(tuple[tuple[str, str], ...]):
+    """Response fields whose content coding is settled: the server considers no other for such a response."""
+
+    __slots__ = ()
 
 
 class Peer:
@@ -164,10 +170,12 @@ class Context(Protocol):
     """What an app may use of its worker.
 
     :ivar config: the configuration.
+    :ivar leave_by: on the monotonic clock: when this worker has to be gone; `inf` while it serves.
     """
 
     config: Config
     number: int
+    leave_by: float
 
     def run_in_thread(self, job: Callable[..., None], *args: Any) -> None:
         """Queue `job` for the worker's threads (runs it at once where there are none)."""

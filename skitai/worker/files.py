@@ -5,14 +5,13 @@ No sendfile: uvloop has none, and under TLS it would not help; large reads and w
 
 from __future__ import annotations
 
+import io
 import os
 from typing import IO, TYPE_CHECKING, Any
 
 from skitai.exchange import Flow
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from skitai.worker.server import Services
 
 PIECE_BYTES = 262144
@@ -31,34 +30,33 @@ class FileSender:
         self._left = count
 
     def next(self) -> None:
-        """Send the next piece; belongs to the loop."""
-        if not self._left:
+        """Go on in a thread for files, as long as the client takes what is written."""
+        self._services.disk.submit(self._send)
+
+    def _send(self) -> None:
+        exchange = self._exchange
+        try:
+            while self._left:
+                data = self._read(min(self._left, PIECE_BYTES))
+                if not data:
+                    raise OSError("the file became shorter while it was sent")
+                self._offset += len(data)
+                self._left -= len(data)
+                flow = exchange.write(data)
+                if flow is Flow.WAIT and self._left:
+                    exchange.when_writable(self.next)
+                    return
+                if flow is Flow.GONE:
+                    self._left = 0
             self._file.close()
-            self._exchange.finish()
-            return
-        future = self._services.disk.submit(self._read, min(self._left, PIECE_BYTES))
-        future.add_done_callback(lambda done: self._services.on_loop(self._send, done))
+            exchange.finish()
+        except (OSError, ValueError) as error:
+            self._file.close()
+            exchange.fail(error)
 
     def _read(self, size: int) -> bytes:
         try:
             return os.pread(self._file.fileno(), size, self._offset)
-        except (AttributeError, OSError):  # not a file of the system: it keeps its own position
+        except (AttributeError, io.UnsupportedOperation):  # no file of the system: it keeps its own position
             self._file.seek(self._offset)
             return self._file.read(size)
-
-    def _send(self, future: Future[bytes]) -> None:
-        error = future.exception()
-        data = b"" if error is not None else future.result()
-        if not data:
-            self._file.close()
-            self._exchange.fail(error or OSError("the file became shorter while it was sent"))
-            return
-        self._offset += len(data)
-        self._left -= len(data)
-        flow = self._exchange.write(data)
-        if flow is Flow.GONE:
-            self._file.close()
-        elif flow is Flow.WAIT:
-            self._exchange.when_writable(self.next)
-        else:
-            self.next()

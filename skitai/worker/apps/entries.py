@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from skitai.exchange import Settled
 from skitai.http import media
 from skitai.http.dates import format_http_date
 
@@ -45,7 +46,7 @@ class Variant:
 
     __slots__ = ("coding", "content", "etag", "fields", "last_modified", "path", "size", "stamp", "unchanged")
 
-    fields: Pairs
+    fields: Settled
     unchanged: Pairs
 
     def __init__(self, path: str, stamp: Stamp, coding: str = "", content: bytes | None = None) -> None:
@@ -72,14 +73,16 @@ class Variant:
             cache = (*cache, ("Vary", "Accept-Encoding"))
         self.unchanged = (("ETag", self.etag), *cache)
         coded: Pairs = (("Content-Encoding", self.coding),) if self.coding else ()
-        self.fields = (
-            ("Content-Type", content_type),
-            ("Content-Length", str(self.size)),
-            ("Last-Modified", format_http_date(min(self.last_modified, second))),
-            ("ETag", self.etag),
-            ("Accept-Ranges", "bytes"),
-            *coded,
-            *cache,
+        self.fields = Settled(
+            (
+                ("Content-Type", content_type),
+                ("Content-Length", str(self.size)),
+                ("Last-Modified", format_http_date(min(self.last_modified, second))),
+                ("ETag", self.etag),
+                ("Accept-Ranges", "bytes"),
+                *coded,
+                *cache,
+            )
         )
 
 

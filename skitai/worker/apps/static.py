@@ -224,7 +224,8 @@ def send_from_memory(exchange: Exchange, variant: Variant, verdict: Verdict, con
 
 def send_from_file(exchange: Exchange, variant: Variant, verdict: Verdict, file: IO[bytes]) -> None:
     """Takes the file over: it is closed when it is sent, or here."""
-    source, fields, offset, count = file, variant.fields, 0, variant.size
+    source, offset, count = file, 0, variant.size
+    fields = tuple(variant.fields)  # not settled: what is too large to be compressed beforehand is compressed on its way
     if len(verdict.spans) == 1:
         offset, stop = verdict.spans[0]
         count = stop - offset

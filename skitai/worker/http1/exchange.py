@@ -9,7 +9,7 @@ from math import inf
 from time import monotonic
 from typing import IO, TYPE_CHECKING, Any
 
-from skitai.exchange import Flow, Head
+from skitai.exchange import Flow, Head, Settled
 from skitai.protocols.http1 import chunked
 from skitai.protocols.http1.response import CHUNKED, CLOSE, KEEP, OLD_CLOSE, OLD_KEEP, UNTIL_CLOSE, without_body
 from skitai.was.context import current
@@ -100,7 +100,7 @@ class Http1Exchange:
         services = connection.services
         size = len(body)
         head = self.head
-        if size >= services.compress_from:
+        if size >= services.compress_from and type(fields) is not Settled:
             coder = coding.negotiate(head, status, fields)
             if coder is not None:
                 if size > coding.INLINE_BYTES and coder != coding.IDENTITY and services.in_loop():
@@ -173,9 +173,10 @@ class Http1Exchange:
 
     def start(self, status: int, fields: Pairs, reason: str = "") -> bool:
         services = self.connection.services
+        settled = type(fields) is Settled
         fields = list(fields)
         coder = None
-        if coding.expected_size(fields) >= services.compress_from:
+        if not settled and coding.expected_size(fields) >= services.compress_from:
             name = coding.negotiate(self.head, status, fields)
             if name is not None:
                 fields, coder = coding.stream(name, fields, services.config.responses)
@@ -242,7 +243,7 @@ class Http1Exchange:
         return self._finish_with(last, getattr(self, "status", 0), getattr(self, "fields", ()), STARTED)
 
     def send_file(self, file: IO[bytes], offset: int, count: int) -> None:
-        self.connection.services.on_loop(files.FileSender(self, self.connection.services, file, offset, count).next)
+        files.FileSender(self, self.connection.services, file, offset, count).next()
 
     def inform(self, status: int, fields: Pairs = ()) -> None:
         if self.head.version != "1.1":
