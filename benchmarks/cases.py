@@ -115,7 +115,6 @@ CASES: tuple[Case, ...] = (
             c.gunicorn(FASTAPI, "--worker-class", "asgi", threads=0, name="gunicorn asgi"),
         ),
         reference="granian",
-        ratio=1.0,
     ),
     Case(
         "sleep",

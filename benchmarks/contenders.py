@@ -12,9 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.processes import Absent, Running, free_port
+from benchmarks.processes import ROOT, Absent, Running, free_port
 
-ROOT = Path(__file__).resolve().parent.parent
 APPS = ROOT / "benchmarks" / "apps"
 OURS = "skitai"
 

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.processes import LOAD_CORE, pinned
+from benchmarks.processes import LOAD_CORE, ROOT, pinned
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,13 @@ def apply(load: Load, port: int, seconds: float, folder: Path) -> Result:
         command = [sys.executable, "-m", "benchmarks.client", str(port), load.path]
         command += [str(load.connections), str(seconds), str(load.body_bytes)]
     done = subprocess.run(
-        pinned(LOAD_CORE, command), capture_output=True, text=True, timeout=seconds + 30, start_new_session=True, check=False
+        pinned(LOAD_CORE, command),
+        capture_output=True,
+        text=True,
+        timeout=seconds + 30,
+        cwd=ROOT,
+        start_new_session=True,
+        check=False,
     )
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed with {done.returncode}: {done.stderr.strip()[-300:]}")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import client
+from benchmarks import client, load
+from benchmarks.load import Load
 from benchmarks.processes import Absent, Running, cpu_s, free_port, tree, worker_memory
 
 pytestmark = pytest.mark.process
@@ -75,8 +76,19 @@ def test_a_server_that_ends_at_start_says_why(tmp_path: Path) -> None:
         broken.__enter__()
 
 
-def test_the_client_measures_without_help(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["", os.environ["PATH"]])
+def test_load_comes_from_wrk_or_from_our_own_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setenv("PATH", path)
     with server(tmp_path) as running:
-        figures = client.run(running.port, "/", 3, 0.3, 0)
+        result = load.apply(Load(connections=1), running.port, 1, tmp_path)
+    assert result.requests > 100
+    assert result.errors == 0
+    assert 0.9 < result.seconds < 2
+    assert 0 < result.p50_us <= result.p99_us
+
+
+def test_a_post_carries_its_body(tmp_path: Path) -> None:
+    with server(tmp_path) as running:
+        figures = client.run(running.port, "/", 1, 0.3, 3000)
     assert figures["requests"] > 0
-    assert 0 < figures["p50_us"] <= figures["p99_us"]
+    assert figures["errors"] == 0

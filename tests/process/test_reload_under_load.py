@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.contenders import ROOT
-from benchmarks.processes import Running, free_port
+from benchmarks.processes import ROOT, Running, free_port
 from benchmarks.reload import Seen, watch
 
 pytestmark = pytest.mark.process
