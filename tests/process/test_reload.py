@@ -111,6 +111,7 @@ def test_hup_means_reload_and_a_second_one_follows(served: Any) -> None:
 
     server.hears_that("reload: generation 2 serves")
     server.hears_that("reload: generation 3 serves")
+    server.has_workers(4, 5)
     assert generations(server) == {"3"}
 
 
@@ -333,6 +334,7 @@ def test_the_last_update_table_outlives_a_reload_that_adds_names(served: Any) ->
 
     assert server.ask("reload").ok
 
+    server.has_workers(2, 3)
     assert float(server.get("/getlu/users").split()[-1]) > started_s
     assert float(server.get("/getlu/photos").split()[-1]) == started_s
 
