@@ -145,8 +145,7 @@ class RequestLog:
                 if time.monotonic() < self._next_try_s:
                     self._keep(data)
                     return
-                self._unwritten.append(data)
-                data = b"".join(self._unwritten)
+                data = b"".join((*self._unwritten, data))
             self._write(data)
 
     @staticmethod
@@ -238,7 +237,7 @@ class RequestLog:
             "received": request.received,
             "status": request.status,
             "sent": request.sent,
-            "content_type": next((str(value) for name, value in request.fields if name in CONTENT_TYPE), ""),
+            "content_type": content_type(request.fields),
             "gtxid": txn[0],
             "ltxid": txn[1],
             "user": request.user,
@@ -262,11 +261,19 @@ class RequestLog:
         )
 
 
-LINE = "%s %s %s %d %d %d %s %s %s %d %d %d\n"
+LINE = "%s %s %s %d %d %d %s %s %s %d %.0f %.0f\n"
 
 OFF = ("", "", "")
 
-CONTENT_TYPE = ("Content-Type", "content-type", b"content-type", b"Content-Type")
+LONG_TOKEN = 16
+"""Of shorter tokens, four characters would give too much away."""
+
+def content_type(fields: Iterable[tuple[Any, Any]]) -> str:
+    """The media type of a response; "" when it names none."""
+    for name, value in fields:
+        if name.lower() in ("content-type", b"content-type"):
+            return value if isinstance(value, str) else str(value, "latin-1")
+    return ""
 
 
 def ignore(record: Entry) -> None:
@@ -288,6 +295,7 @@ def quoted(value: str) -> str:
 def masked_token(authorization: str) -> str:
     """The bearer token of an Authorization value, recognisable but of no use to a reader of logs; - for others."""
     scheme, _, token = authorization.partition(" ")
+    token = token.strip()
     if scheme.lower() != "bearer" or not token:
         return "-"
-    return escaped(token[:4] + "***")
+    return escaped(token[:4] if len(token) >= LONG_TOKEN else "") + "***"

@@ -17,7 +17,7 @@ from skitai.http.head import Fields
 
 GLOBAL_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}").fullmatch
 LOCAL_ID = re.compile(rb"[0-9]{4,9}").fullmatch
-TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?").fullmatch
+TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?").fullmatch
 
 FIRST = "1000"
 DEEPER = 1000

@@ -46,11 +46,8 @@ class Line(RequestLog):
         super().__init__("W0", console=True)
         self.lines: list[str] = []
 
-    def flush(self) -> None:
-        while self._pending:
-            line = self._text(self._pending.popleft())
-            if line:
-                self.lines.append(line)
+    def _show(self, data: bytes) -> None:  # type: ignore[override]
+        self.lines += data.decode("latin-1").splitlines()
 
 
 class Client:

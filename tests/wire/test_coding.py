@@ -269,7 +269,8 @@ def test_the_smallest_size_is_an_option() -> None:
 
 def test_the_level_is_an_option() -> None:
     chance = random.Random(1)
-    words = " ".join(chance.choice(["some", "words", "in", "no", "order", "at", "all,", "many", "of", "them"]) for _ in range(5000))
+    some = ["some", "words", "in", "no", "order", "at", "all,", "many", "of", "them"]
+    words = " ".join(chance.choice(some) for _ in range(5000))
 
     def prose(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         start_response("200 OK", [("Content-Type", "text/plain")])
