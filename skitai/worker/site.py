@@ -13,6 +13,7 @@ from skitai.errors import Answerable, NotFound
 from skitai.exchange import BodyMode, Head
 
 ALLOWED = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"
+ALLOWED_OF_FILES = ("Allow", "GET, HEAD, OPTIONS")
 
 
 class Route:
@@ -151,9 +152,12 @@ class Site:
                 return Plan(self, folders, Answer(308, [("Location", location)]))
         if folders or not any(head.path.startswith(route.point) for route in routes):
             return Plan(self, folders, Answer(404, error=NotFound()))
-        return Plan(self, (), Answer(405, error=Answerable("", status=405, fields=[("Allow", "GET, HEAD")])))
+        if head.method == "OPTIONS":
+            return Plan(self, (), Answer(204, [ALLOWED_OF_FILES]))
+        return Plan(self, (), Answer(405, error=Answerable("", status=405, fields=[ALLOWED_OF_FILES])))
 
     def _routes_of(self, host: str) -> list[Route]:
+        host = host.removesuffix(".")  # of a fully qualified name
         found = self._hosts.get(host)
         if found is not None:
             return found

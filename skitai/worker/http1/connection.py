@@ -132,8 +132,7 @@ class Http1Connection(Connection):
                 return
             self._begin(head)
         if self._paused and self._sink is None and not self.closing and not self.spilled:
-            if len(self._buffer) <= self.services.config.http1.read_ahead_bytes:
-                self._pace(False)
+            self._pace(len(self._buffer) > self.services.config.http1.read_ahead_bytes)
 
     def _wait_for_head(self, buffer: bytes) -> None:
         if not buffer:
