@@ -65,12 +65,14 @@ class WholeBody:
     """Collects a body, then calls `ready`. What exceeds the memory allowed goes to an unnamed file, written off the loop.
 
     :param pace: called with True when the client should pause, because the disk is slower, and False to go on.
-    :param ready: called once the body is complete, with None, or with the error of the disk.
+    :param ready: called once the body is complete, with it, and with None or the error of the disk.
     """
 
     __slots__ = ("_file", "_gone", "_memory", "_pace", "_pieces", "_ready", "_services", "_size", "_writing", "complete")
 
-    def __init__(self, services: Services, pace: Callable[[bool], None], ready: Callable[[OSError | None], None]) -> None:
+    def __init__(
+        self, services: Services, pace: Callable[[bool], None], ready: Callable[[WholeBody, OSError | None], None]
+    ) -> None:
         self._services = services
         self._pace = pace
         self._ready = ready
@@ -100,7 +102,7 @@ class WholeBody:
         if self._file is not None and self._pieces:
             self._spool()
         else:
-            self._ready(None)
+            self._ready(self, None)
 
     def lost(self) -> None:
         """The client left: what was collected is of no use."""
@@ -156,9 +158,9 @@ class WholeBody:
         self._pace(False)
         if error is not None:
             self.lost()
-            self._ready(error if isinstance(error, OSError) else OSError(str(error)))
+            self._ready(self, error if isinstance(error, OSError) else OSError(str(error)))
         elif self.complete:
-            self._ready(None)
+            self._ready(self, None)
 
     def open(self) -> IO[bytes]:
         """The whole body, from its beginning; the memory is the caller's from now on.
@@ -191,12 +193,12 @@ class StreamBody:
     """Hands a body on as it arrives; asks the client to pause while nobody takes it.
 
     :param pace: as for `WholeBody`.
-    :param wanted: called when the app first asks; the time for 100 (Continue).
+    :param wanted: called, with the body, when the app first asks; the time for 100 (Continue).
     """
 
     __slots__ = ("_ended", "_held", "_lost", "_pace", "_paused", "_pieces", "_since", "_waited", "_waiter", "_wanted")
 
-    def __init__(self, pace: Callable[[bool], None], wanted: Callable[[], None]) -> None:
+    def __init__(self, pace: Callable[[bool], None], wanted: Callable[[StreamBody], None]) -> None:
         self._pieces: deque[bytes] = deque()
         self._held = 0
         self._paused = self._ended = self._lost = False
@@ -236,7 +238,7 @@ class StreamBody:
 
     async def stream(self) -> AsyncIterator[bytes]:
         if not self._pieces and not self._ended:
-            self._wanted()
+            self._wanted(self)
         while True:
             while self._pieces:
                 data = self._pieces.popleft()

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("skitai.server")
 
+KNOWN_BYTES = 4096
+"""No longer input is looked up among the known heads: the look-up reads every byte."""
+
 NO_HEAD = Head("-", "-", "origin", "-", "-", "", "", "1.1", Fields(()), keep_alive=False)
 """Stands for a head that could not be read."""
 
@@ -41,6 +44,7 @@ class Http1Connection(Connection):
         "_buffer",
         "_decoder",
         "_head_since",
+        "_keep_continued",
         "_known",
         "_left",
         "_limit",
@@ -76,7 +80,7 @@ class Http1Connection(Connection):
 
     def data_received(self, data: bytes) -> None:
         if self.exchange is None and not self._buffer and not self.closing and not self.spilled:
-            head = self._known.get(data)
+            head = self._known.get(data) if len(data) <= KNOWN_BYTES else None
             if head is not None:
                 self._begin(head)
                 return
@@ -190,15 +194,15 @@ class Http1Connection(Connection):
         self._body_since = monotonic()
         self.due = self._body_since + self.services.config.timeouts.request_timeout
         if mode is BodyMode.WHOLE:
-            whole = WholeBody(self.services, self._pace, lambda error: self._body_ready(exchange, route, error))
+            whole = WholeBody(self.services, self._pace, self._body_ready)
             exchange.body = self._sink = whole
             if head.expects_continue and not self._buffer:
                 exchange.inform(100)
         else:
-            stream = StreamBody(self._pace, lambda: self._continue(exchange, keep))
+            stream = StreamBody(self._pace, self._continue)
             exchange.body = self._sink = stream
-            keep = exchange.keep
             if head.expects_continue:
+                self._keep_continued = exchange.keep
                 exchange.keep = False  # an answer without 100 leaves open whether the body will come
             self.due = inf
             exchange.taken = True
@@ -211,11 +215,11 @@ class Http1Connection(Connection):
         if data:
             self._receive_body(data)
 
-    @staticmethod
-    def _continue(exchange: Http1Exchange, keep: bool) -> None:
-        if exchange.head.expects_continue and exchange.phase == OPEN:
+    def _continue(self, body: StreamBody) -> None:
+        exchange = self.exchange
+        if exchange is not None and exchange.body is body and exchange.head.expects_continue and exchange.phase == OPEN:
             exchange.inform(100)
-            exchange.keep = keep
+            exchange.keep = self._keep_continued
 
     def _receive_body(self, data: bytes) -> None:
         sink, exchange = self._sink, self.exchange
@@ -268,8 +272,9 @@ class Http1Connection(Connection):
         else:
             self.abort()
 
-    def _body_ready(self, exchange: Http1Exchange, route: Route, error: OSError | None) -> None:
-        if self.exchange is not exchange:
+    def _body_ready(self, body: WholeBody, error: OSError | None) -> None:
+        exchange = self.exchange
+        if exchange is None or exchange.body is not body:
             return
         if error is not None:
             exchange.keep = False
@@ -278,7 +283,7 @@ class Http1Connection(Connection):
             return
         exchange.began = monotonic()
         self.due = exchange.began + self.services.thread_wait_s
-        route.handle(exchange)
+        exchange.app.handle(exchange)
 
     def _pace(self, pause: bool) -> None:
         """Let the client pause or go on."""
