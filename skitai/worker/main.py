@@ -19,6 +19,7 @@ from skitai.log import journal
 from skitai.log.requests import RequestLog
 from skitai.was import host as was
 from skitai.worker import engines
+from skitai.worker.allocator import keep_freed_memory
 from skitai.worker.mounts import Mounts
 from skitai.worker.pipeline import Pipeline
 from skitai.worker.server import Server, Services
@@ -34,6 +35,7 @@ FROZEN_THRESHOLDS = (50_000, 20, 20)
 
 def serve(child: Child) -> int:
     """The target of a worker process; returns its exit code."""
+    keep_freed_memory()
     engine = engines.find(child.config.server.engine, load_object)
     loop = engine.new_loop()
     try:
