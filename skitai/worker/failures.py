@@ -26,7 +26,8 @@ def answer(exchange: Http1Exchange, error: BaseException) -> bool:
     if isinstance(error, Unanswerable):
         return False
     accept = exchange.head.fields.text("accept")
-    shown: str | None = None
+    debug = getattr(exchange.app, "debug", False)
+    shown = exchange.app.trouble if debug else ""
     extra: tuple[tuple[str, str], ...] = ()
     if isinstance(error, Answerable):
         status, message, extra = error.status, error.message, tuple(error.fields)
@@ -35,8 +36,8 @@ def answer(exchange: Http1Exchange, error: BaseException) -> bool:
     else:
         status, message = 500, ""
         log.error("%s %s", exchange.head.method, exchange.head.target, exc_info=error, extra={"txn": exchange.txn})
-        if getattr(exchange.app, "debug", False):
-            shown = "".join(traceback.format_exception(error))
-    content_type, body = pages.render(status, message, accept, shown)
+        if debug:
+            shown += "".join(traceback.format_exception(error))
+    content_type, body = pages.render(status, message, accept, shown or None)
     fields: list[tuple[Any, Any]] = [("Content-Type", content_type), ("Cache-Control", "no-store"), *extra]
     return exchange.respond(status, fields, body)

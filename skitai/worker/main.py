@@ -28,6 +28,8 @@ log = logging.getLogger("skitai.server")
 
 RESERVED_DESCRIPTORS = 256
 TICK_S = 1.0
+BEATS = 4
+"""A worker beats at least so often within the time after which it would be taken for stuck."""
 
 FROZEN_THRESHOLDS = (50_000, 20, 20)
 """Garbage is collected seldom: what a request makes is freed by its reference counts."""
@@ -72,6 +74,7 @@ class Worker:
         self._retiring = False
         self._begun = -1
         self._progress_s = monotonic()
+        self._renewing: asyncio.Task[None] | None = None
 
     async def run(self, engine: engines.Engine) -> int:
         """Serve until asked to leave.
@@ -101,6 +104,8 @@ class Worker:
         await self.leaving.wait()
         await self._drain()
         ticking.cancel()
+        if self._renewing is not None:
+            self._renewing.cancel()
         services.pool.stop()
         await self.mounts.shutdown()
         services.request_log.close()
@@ -169,6 +174,7 @@ class Worker:
     async def _tick(self) -> None:
         """Once a second: time-outs, heartbeats, counters, changed files."""
         services, row = self.services, self.child.row
+        tick_s = min(TICK_S, self.child.config.supervision.heartbeat_s / BEATS or TICK_S)
         while True:
             now = monotonic()
             services.clock.tick()
@@ -182,9 +188,9 @@ class Worker:
                 self._begun, self._progress_s = services.pool.begun, now
             row.pool_beat_s = self._progress_s
             services.flush_soon()
-            if self.mounts.watched:
-                await self.mounts.renew(self._restart)
-            await asyncio.sleep(TICK_S - (monotonic() - now) % TICK_S)
+            if self.mounts.watched and (self._renewing is None or self._renewing.done()):
+                self._renewing = self.loop.create_task(self.mounts.renew(self._restart))  # new code may import for long
+            await asyncio.sleep(tick_s - (monotonic() - now) % tick_s)
 
     def _restart(self) -> None:
         """An app's new code needs a new process: the master replaces this one."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +17,7 @@ from skitai.loading.watch import Watcher, check_syntax
 from skitai.worker.apps import make_app
 from skitai.worker.server import Services
 from skitai.worker.site import Route, Site
+from skitai.worker.stale import explain, noting
 
 log = logging.getLogger("skitai.app")
 
@@ -37,18 +40,17 @@ def wants_watching(loaded: Loaded | None) -> bool:
 class Broken:
     """Stands for an app that could not be loaded: 503, while the others serve.
 
-    :param shown: the reason as clients may see it.
+    :ivar debug: its preferences want tracebacks shown; what the app itself says of that is not known.
     """
 
     body_mode = BodyMode.STREAM
     in_threads = False
-    debug = False
 
-    def __init__(self, shown: str = "") -> None:
-        self._shown = shown
+    def __init__(self, mount: Mount) -> None:
+        self.debug = bool(mount.pref.overrides.get("debug")) and os.environ.get("SKITAI_ENV") != "PRODUCTION"
 
     def handle(self, exchange: Any) -> None:
-        exchange.fail(Unavailable(self._shown or "the app could not be loaded"))
+        exchange.fail(Unavailable("the app could not be loaded"))
 
     async def shutdown(self) -> None: ...
 
@@ -84,6 +86,8 @@ class Mounts:
         :raises LoadError:
         """
         for place in self._places:
+            began_ns = time.time_ns()
+            trouble = ""
             try:
                 place.loaded = outside_loop(load, place.mount)
                 app = make_app(place.loaded, place.mount)
@@ -92,11 +96,13 @@ class Mounts:
                 if strict:
                     raise
                 log.error("%s is not served: %s", place.mount.point, error, exc_info=error.__cause__)
-                app = Broken()
+                app = Broken(place.mount)
                 place.loaded = None
+                trouble = explain(error)
             place.route = Route(place.mount, app, self._config)
+            place.route.trouble = trouble
             if wants_watching(place.loaded):
-                place.watcher = Watcher([home_of(place.mount)])
+                place.watcher = Watcher([home_of(place.mount)], began_ns)
 
     def site(self) -> Site:
         """Where requests go, as things stand."""
@@ -124,7 +130,7 @@ class Mounts:
                 try:
                     check_syntax(changed)
                 except LoadError as error:
-                    log.error("%s: %s; the old code goes on", place.mount.point, error)
+                    self._keep_old(place, error)
                     continue
                 log.info("%s: its files changed; this worker makes room for a new one", place.mount.point)
                 restart()
@@ -140,8 +146,7 @@ class Mounts:
             app = make_app(loaded, place.mount)
             await app.startup(self._services)
         except LoadError as error:
-            kept = "the old code goes on" if place.loaded is not None else "it is not served"
-            log.error("%s: %s; %s", place.mount.point, error, kept, exc_info=error.__cause__)
+            self._keep_old(place, error)
             return
         log.info("%s: reloaded", place.mount.point)
         place.loaded = loaded
@@ -152,6 +157,15 @@ class Mounts:
         ending = asyncio.ensure_future(old.shutdown())  # which waits for the requests that the old code still has
         self._retired.add(ending)
         ending.add_done_callback(self._retired.discard)
+
+    @staticmethod
+    def _keep_old(place: Place, error: LoadError) -> None:
+        kept = "the old code goes on" if place.loaded is not None else "it is not served"
+        log.error("%s: %s; %s", place.mount.point, error, kept, exc_info=error.__cause__)
+        route = place.route
+        route.trouble = explain(error)
+        if route.debug and place.loaded is not None:
+            route.handle = noting(route.app.handle, error)
 
     async def shutdown(self) -> None:
         """Tell every app that no request is left."""

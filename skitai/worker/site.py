@@ -22,9 +22,22 @@ class Route:
     :ivar app: an `App`; replaced in place when it is reloaded.
     :ivar point: mount point as it compares with `Head.path`, with its slash at the end.
     :ivar debug: show tracebacks to clients.
+    :ivar trouble: why the newest code is not what is served; shown under debug.
     """
 
-    __slots__ = ("app", "body_mode", "debug", "handle", "hosts", "in_threads", "limits", "mount", "point", "static")
+    __slots__ = (
+        "app",
+        "body_mode",
+        "debug",
+        "handle",
+        "hosts",
+        "in_threads",
+        "limits",
+        "mount",
+        "point",
+        "static",
+        "trouble",
+    )
 
     def __init__(self, mount: Mount, app: Any, config: Config) -> None:
         self.mount = mount
@@ -36,6 +49,7 @@ class Route:
     def serve(self, app: Any, config: Config) -> None:
         """Serve `app` from now on; requests that have begun keep the one they have."""
         self.app = app
+        self.trouble = ""
         self.handle = app.handle
         self.body_mode = app.body_mode
         self.in_threads = getattr(app, "in_threads", False)

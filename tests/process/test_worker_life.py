@@ -221,7 +221,8 @@ def test_a_large_upload_arrives_whole(site: Any) -> None:
 def test_a_stuck_loop_is_dumped_and_replaced(site: Any) -> None:
     server = site(threads=0, heartbeat_s=1, grace_s=0.3)
     eventually(lambda: server.get() != "", "an answer")
-    time.sleep(1.2)  # the loop has beaten
+    time.sleep(1.5)
+    assert "is stuck" not in server.said
 
     stuck = asked(server, "/sleep/8")
 
@@ -263,15 +264,74 @@ def test_without_descriptors_accepting_pauses_and_goes_on(site: Any) -> None:
     assert server.get() == str(pid)
     used = psutil.Process(pid).num_fds()
     _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 5, hard))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 10, hard))
 
-    clients = [server.connect() for _ in range(20)]
+    clients = [server.connect() for _ in range(18)]
     server.hears_that(r"\[error\] cannot accept: Too many open files")
-    assert psutil.Process(pid).cpu_percent(1.2) < 50, "it does not try again without a pause"
-    for client in clients[:18]:
+    assert psutil.Process(pid).cpu_percent(0.7) < 50, "it does not try again without a pause"
+    for client in clients[:16]:
         client.close()
 
     assert clients[-1].ask(GET)[2] == str(pid).encode()
     assert server.get() == str(pid)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard, hard))
     assert server.said.count("Traceback") == 0
+
+
+# New code
+
+VERSION = """
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/raise":
+            raise RuntimeError("a fault of the app's")
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"version {number}"]
+"""
+
+
+def answer(server: Site, path: str = "/") -> tuple[int, str, str | None]:
+    """Status, body, and what is said of newer code."""
+    client = server.client()
+    client.request("GET", path)
+    response = client.getresponse()
+    found = response.status, response.read().decode(), response.getheader("X-Reload-Error")
+    client.close()
+    return found
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_new_code_serves_within_two_seconds_and_broken_code_never(site: Any, debug: bool) -> None:
+    server = site(VERSION.format(number=1), pref=f"pref.use_reloader, pref.debug = True, {debug}")
+    assert answer(server) == (200, "version 1", None)
+
+    server.write_app(VERSION.format(number=2))
+    eventually(lambda: answer(server)[1] == "version 2", "new code", 2.5)
+
+    server.write_app("def broken(:")
+    server.hears_that(r"\[expt\] /: .*site.py: SyntaxError.*; the old code goes on")
+    status, body, note = answer(server)
+    assert (status, body) == (200, "version 2")
+    status, page, _ = answer(server, "/raise")
+    assert status == 500
+    if debug:
+        assert note and "SyntaxError" in note and "site.py" in note
+        assert "def broken(:" in page and "a fault of the app" in page
+    else:
+        assert note is None
+        assert "def broken(:" not in page and "a fault of the app" not in page
+
+    server.write_app(VERSION.format(number=3))
+    eventually(lambda: answer(server)[1] == "version 3", "mended code", 2.5)
+    assert answer(server)[2] is None
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_an_app_broken_from_the_start_is_503_until_it_is_mended(site: Any, debug: bool) -> None:
+    server = site("import no_such_module", pref=f"pref.debug = {debug}")
+    status, page, _ = answer(server)
+    assert status == 503
+    assert ("no_such_module" in page) is debug
+    assert "No module named 'no_such_module'" in server.said
+
+    server.write_app(VERSION.format(number=1))
+    eventually(lambda: answer(server)[:2] == (200, "version 1"), "mended code", 2.5)

@@ -46,6 +46,11 @@ class Site(Served):
         (self.folder / "app.py").write_text(SCRIPT.format(pref=self.pref or "pass", options=given))
 
     @property
+    def said(self) -> str:
+        file = self.logs / "app.log"
+        return super().said + (file.read_text() if file.exists() else "")
+
+    @property
     def lines(self) -> list[str]:
         """The lines of the request log."""
         file = self.logs / "request.log"
