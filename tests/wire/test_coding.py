@@ -276,11 +276,15 @@ def test_the_level_is_an_option() -> None:
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [words.encode()]
 
-    sizes = []
-    for level in (1, 9):
-        with wire(mounted("/", prose), threads=0, compress_level=level) as server:
-            sizes.append(len(server.get(Accept_Encoding="gzip")[2]))
-    assert sizes[0] > sizes[1]
+    def stream(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        return iter(prose(environ, start_response))
+
+    for kind in (prose, stream):
+        sizes = []
+        for level in (1, 9):
+            with wire(mounted("/", kind), threads=0, compress_level=level) as server:
+                sizes.append(len(server.get(Accept_Encoding="gzip")[2]))
+        assert sizes[0] > sizes[1]
 
 
 def test_async_apps_are_coded_too() -> None:

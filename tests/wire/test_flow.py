@@ -7,6 +7,7 @@ import gc
 import os
 import random
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -139,15 +140,21 @@ def test_a_pipelined_flood_is_read_only_so_far_ahead(engine: str) -> None:
         wait_for(lambda: newest(server).exchange is not None)
         client.sock.setblocking(False)
         count = 1
-        try:
-            while True:
-                assert client.sock.send(GET) == len(GET)
-                count += 1
-                assert count < 100_000
-        except BlockingIOError:
-            pass
-        client.sock.settimeout(5)
+
+        def push() -> int:
+            nonlocal count
+            try:
+                while count < 2000:
+                    assert client.sock.send(GET) == len(GET)
+                    count += 1
+            except BlockingIOError:
+                pass
+            return count
+
+        assert steady(push) < 800
+        assert newest(server)._paused
         assert len(newest(server)._buffer) <= 1024 + 262_144
+        client.sock.settimeout(5)
         go_on.set()
         for _ in range(count):
             assert client.response()[0] == 200
@@ -335,12 +342,15 @@ def numbered(at: int, size: int) -> bytes:
 
 @pytest.fixture(scope="module", params=["asyncio", "uvloop"])
 def writing(request: pytest.FixtureRequest) -> Iterator[tuple[Wire, Writer]]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # so that threads meet the loop at every point
     with wire(mounted("/", echo), engine=request.param, threads=1) as server:
         services = server.services
         writer = Writer(lambda job: services.on_loop(services.pool.submit, job))
         site = Site([Route(mounted("/", None), writer, services.config)])
         server.on_loop(lambda: setattr(services.pipeline, "site", site))
         yield server, writer
+    sys.setswitchinterval(before)
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
@@ -365,3 +375,19 @@ def test_bytes_stay_in_order_while_the_spill_begins_and_ends(
         turn += 1
     assert received.partition(b"\r\n\r\n")[2] == numbered(0, sum(pieces))
     client.close()
+
+
+def test_what_is_on_its_way_to_the_loop_still_waits(writing: tuple[Wire, Writer]) -> None:
+    server, _ = writing
+    client = server.connect()
+    connection = newest(server)
+
+    def write_and_drain() -> bool:
+        with connection.lock:
+            connection.put(b"x" * 2_000_000)
+        connection.resume_writing()  # as when the transport has written what came before
+        return bool(connection.spilled)
+
+    assert server.on_loop(write_and_drain), "or a thread would overtake what the loop has not written yet"
+    client.exactly(2_000_000)
+    wait_for(lambda: not connection.spilled)

@@ -252,6 +252,17 @@ def test_a_client_that_reads_fast_enough_gets_everything(engine: str) -> None:
         client.until(b"\r\n0\r\n\r\n")
 
 
+def test_what_the_kernel_holds_for_a_slow_client_counts_too(engine: str) -> None:
+    with wire(mounted("/", streaming(5_000_000)), engine=engine) as server:
+        client, connection = stuck(server)
+        waits = connection.transport.get_write_buffer_size()
+        for seconds in (10, 20, 30, 40):
+            client.exactly(35_000)
+            server.tick(seconds)
+        assert connection.transport.get_write_buffer_size() == waits, "the kernel has asked for no more in all this time"
+        assert server.services.connections
+
+
 # Between requests
 
 
@@ -407,8 +418,10 @@ def test_a_refused_client_may_go_on_sending_for_a_while_but_not_for_ever(server:
 def test_what_follows_the_last_request_does_not_cost_its_answer(engine: str) -> None:
     with wire(mounted("/", echo), engine=engine, keep_alive_requests=1) as server:
         client = server.connect()
-        client.send(GET + GET * 3000)
+        connection = newest(server)
+        client.send(GET + GET * 1500)
         assert client.response()[1]["connection"] == "close"
+        wait_for(lambda: connection.lingering)
         assert client.read() == b""
 
 
