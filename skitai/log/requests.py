@@ -188,19 +188,10 @@ class RequestLog:
         if second != self._second:
             self._second, self._stamp = second, f"{local(second):%Y.%m.%d %H:%M:%S}"
         user = request.user
-        return LINE % (
-            self._stamp,
-            request.peer.client or "-",
-            before,
-            request.received,
-            request.status,
-            request.sent,
-            ids or self.transactions.text(request.serial),
-            quoted(user) if user else "-",
-            after,
-            self._open,
-            (ended - request.began) * 1000,
-            (taken - ended) * 1000,
+        return (
+            f"{self._stamp} {request.peer.client or '-'} {before} {request.received} {request.status} {request.sent} "
+            f"{ids or self.transactions.text(request.serial)} {quoted(user) if user else '-'} {after} {self._open} "
+            f"{int((ended - request.began) * 1000 + 0.5)} {int((taken - ended) * 1000 + 0.5)}\n"
         )
 
     def _forms(self, head: Head) -> tuple[str, str, str]:
@@ -267,6 +258,7 @@ OFF = ("", "", "")
 
 LONG_TOKEN = 16
 """Of shorter tokens, four characters would give too much away."""
+
 
 def content_type(fields: Iterable[tuple[Any, Any]]) -> str:
     """The media type of a response; "" when it names none."""

@@ -35,11 +35,11 @@ class Transactions:
 
     def ids(self, serial: int, fields: Fields) -> tuple[str, str]:
         """Global and local id of a request."""
-        return self.handed(fields) or (f"{self.prefix}{serial:x}", FIRST)
+        return self.handed(fields) or (f"{self.prefix}{serial}", FIRST)
 
     def text(self, serial: int) -> str:
         """Both ids of a request that begins a chain, with a blank between."""
-        return f"{self.prefix}{serial:x} {FIRST}"
+        return f"{self.prefix}{serial} {FIRST}"
 
     @staticmethod
     def handed(fields: Fields) -> tuple[str, str] | None:

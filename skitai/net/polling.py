@@ -45,7 +45,7 @@ class Poller:
         self._handlers: dict[int, Callable[[int], None]] = {}
         self.buffer = ctypes.create_string_buffer(BUFFER_BYTES)
         self.view = memoryview(self.buffer)
-        # The interpreter lock is kept: sockets do not block. No `argtypes` and no `use_errno`: both double the cost of a call.
+        # Keeps the interpreter lock: sockets do not block. No `argtypes`, no `use_errno`: each doubles the cost of a call.
         self.read = ctypes.PyDLL(None).read
         loop.add_reader(self._epoll.fileno(), self._ready)
 

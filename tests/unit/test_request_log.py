@@ -290,7 +290,7 @@ def test_only_so_many_lines_are_kept_the_newest(tmp_path: Path) -> None:
     log.close()
     text = path.read_text().splitlines()
     assert len(text) == LINES_KEPT
-    assert text[-1].split()[10].endswith(f"-{LINES_KEPT + 49:x}")
+    assert text[-1].split()[10].endswith(f"-{LINES_KEPT + 49}")
 
 
 LIMITED = """
@@ -385,4 +385,4 @@ def test_a_chain_keeps_its_id(fields: dict[str, str], ids: tuple[str, str]) -> N
 )
 def test_malformed_ids_are_ignored(fields: dict[str, str]) -> None:
     transactions = Transactions()
-    assert transactions.ids(0x1F, head(**fields).fields) == (f"{transactions.prefix}1f", "1000")
+    assert transactions.ids(31, head(**fields).fields) == (f"{transactions.prefix}31", "1000")

@@ -114,20 +114,23 @@ class Wsgi:
         """A new environ, joined from the parts that peer and head keep."""
         head = exchange.head
         forms = exchange.peer.forms
-        try:
-            template = forms[self]
-        except KeyError:
-            template = forms[self] = self._base | self._peer_part(exchange)
-        forms = head.forms
-        try:
-            part = forms[self]
-        except KeyError:
-            part = forms[self] = self._head_part(head)
-        environ: Environ = template | part
+        last = forms.get("environ")
+        if last is None or last[0] is not head or last[1] is not self:
+            last = forms["environ"] = (head, self, self._template(exchange))
+        template: Environ = last[2]
+        environ = template.copy()
         environ["wsgi.input"] = exchange.body.open()
         if head.length < 0:
             environ["CONTENT_LENGTH"] = str(getattr(exchange.body, "size", 0))
         return environ
+
+    def _template(self, exchange: Exchange) -> Environ:
+        """What peer and head say; a client that keeps its connection usually asks with the same head again."""
+        head = exchange.head
+        part: Environ | None = head.forms.get(self)
+        if part is None:
+            part = head.forms[self] = self._head_part(head)
+        return self._base | self._peer_part(exchange) | part
 
     @staticmethod
     def _peer_part(exchange: Exchange) -> Environ:
