@@ -86,6 +86,8 @@ class Exchange(Protocol):
     :ivar deadline: on the loop's clock, in seconds; after it the server answers 503 by itself. `inf` for none.
     :ivar gone: the client has left; what is written goes nowhere.
     :ivar user: authenticated user for the request log, or "".
+    :ivar app: who answers: the mount's route, whose `debug` lets clients see tracebacks.
+    :ivar taken: whether somebody has begun to work on it (`take`).
     :ivar was: what the app has set on `was`; not there before it sets something.
     :ivar environ: the environ that a WSGI app was called with; not there for others.
     """
@@ -94,6 +96,8 @@ class Exchange(Protocol):
     peer: Peer
     body: Body
     user: str
+    app: Any
+    taken: bool
     was: dict[str, Any]
     environ: dict[str, Any]
 

@@ -10,12 +10,10 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from math import inf
 from time import monotonic
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, Protocol
 
 from skitai.errors import Gone
-
-if TYPE_CHECKING:
-    from skitai.worker.server import Services
+from skitai.worker.services import Services
 
 STREAM_BYTES = 131072
 """Read ahead of an app that takes its body as a stream."""

@@ -18,14 +18,12 @@ from abc import abstractmethod
 from collections.abc import Callable
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from skitai.exchange import Fields, Peer
 from skitai.http import forwarded
 from skitai.http.forwarded import Trusted
-
-if TYPE_CHECKING:
-    from skitai.worker.server import Services
+from skitai.worker.services import Services
 
 MOST_CLIENTS = 256
 """Clients remembered of one connection from a proxy."""

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from skitai.errors import Answerable, Unanswerable
+from skitai.exchange import Exchange
 from skitai.http import pages
-
-if TYPE_CHECKING:
-    from skitai.worker.http1.exchange import Http1Exchange
 
 log = logging.getLogger("skitai.app")
 
 
-def answer(exchange: Http1Exchange, error: BaseException) -> bool:
+def answer(exchange: Exchange, error: BaseException) -> bool:
     """Answer `error` if nothing was answered yet.
 
     What is the client's fault gets its status and its message. Anything else is a 500 with the traceback in the log, and in

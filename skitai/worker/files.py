@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import io
 import os
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from skitai.exchange import Flow
-
-if TYPE_CHECKING:
-    from skitai.worker.server import Services
+from skitai.worker.services import Services
 
 PIECE_BYTES = 262144
 

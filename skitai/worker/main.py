@@ -22,7 +22,8 @@ from skitai.worker import engines
 from skitai.worker.allocator import keep_freed_memory
 from skitai.worker.mounts import Mounts
 from skitai.worker.pipeline import Pipeline
-from skitai.worker.server import Server, Services
+from skitai.worker.server import Server
+from skitai.worker.services import Services
 
 log = logging.getLogger("skitai.server")
 

@@ -15,7 +15,7 @@ from skitai.exchange import BodyMode
 from skitai.loading.app import Loaded, home_of, load, reload
 from skitai.loading.watch import Watcher, check_syntax
 from skitai.worker.apps import make_app
-from skitai.worker.server import Services
+from skitai.worker.services import Services
 from skitai.worker.site import Route, Site
 from skitai.worker.stale import explain, noting
 

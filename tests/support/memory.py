@@ -20,7 +20,8 @@ from skitai.worker import engines
 from skitai.worker.apps import make_app
 from skitai.worker.http1.connection import Http1Connection
 from skitai.worker.pipeline import Pipeline
-from skitai.worker.server import Server, Services
+from skitai.worker.server import Server
+from skitai.worker.services import Services
 from skitai.worker.site import Route, Site
 
 SECTION_OF = {option.name: option.section for option in options()}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from skitai.errors import Answerable, TooLarge
 from skitai.exchange import BodyMode, Fields, Head
@@ -16,10 +15,8 @@ from skitai.protocols.http1.chunked import ChunkedDecoder
 from skitai.worker.body import DISCARD, Sink, StreamBody, WholeBody
 from skitai.worker.connection import Connection, vouched_for
 from skitai.worker.http1.exchange import OPEN, Http1Exchange
-
-if TYPE_CHECKING:
-    from skitai.worker.server import Services
-    from skitai.worker.site import Route
+from skitai.worker.services import Services
+from skitai.worker.site import Route
 
 log = logging.getLogger("skitai.server")
 

@@ -1,0 +1,140 @@
+"""What the connections and apps of one worker share."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from math import inf
+from typing import Any, Protocol
+
+from skitai.config.tree import Config
+from skitai.http.forwarded import Trusted
+from skitai.log.requests import RequestLog
+from skitai.protocols.http1.request import HeadParser
+from skitai.protocols.http1.response import ResponseHeads
+from skitai.worker.clock import Clock
+from skitai.worker.coding import NEVER
+from skitai.worker.sending import make_send
+from skitai.worker.threads import Inline, ThreadPool
+
+
+class Tended(Protocol):
+    """A connection as the server tends it. All methods belong to the loop's thread.
+
+    :ivar due: on the monotonic clock: when `overdue` has something to decide; `inf` for never.
+    :ivar spilled: bytes wait for the client.
+    """
+
+    due: float
+    spilled: bool
+
+    def overdue(self, now: float) -> None:
+        """`due` has passed."""
+
+    def check_flow(self, now: float) -> None:
+        """A client that takes too little of what waits for it, for too long, is let go."""
+
+    def check(self, now: float) -> None:
+        """Once a second: refuse a body that comes too slowly, see that the connection ends at its age."""
+
+    def retire(self) -> None:
+        """No further request after the one that is being answered; an idle client may linger."""
+
+    def stop(self) -> None:
+        """Like `retire`, but an idle connection closes at once."""
+
+    def abort(self) -> None:
+        """Cut the connection."""
+
+
+class Dispatcher(Protocol):
+    """The way of a request to its app (`worker.pipeline`).
+
+    :ivar site: where requests go; a reload replaces it.
+    """
+
+    site: Any
+
+    def dispatch(self, exchange: Any) -> None: ...
+
+
+class Services:
+    """What the connections and apps of one worker share. Made after the fork, in the worker.
+
+    :ivar connections: all open ones.
+    :ivar retiring: no connection is kept alive any more.
+    :ivar stopping: idle ones close at once, too.
+    :ivar leave_by: on the monotonic clock: when this worker has to be gone; `inf` while it serves.
+    :ivar flushing: the request log will be written at the end of this turn of the loop.
+    :ivar body_bytes: request bodies held in memory.
+    :ivar served: requests begun.
+    """
+
+    def __init__(self, config: Config, loop: asyncio.AbstractEventLoop, request_log: RequestLog, number: int = 0) -> None:
+        self.config = config
+        self.loop = loop
+        self.number = number
+        self.request_log = request_log
+        self.transactions = request_log.transactions
+        self.next_serial = self.transactions.next
+        self.clock = Clock()
+        self.heads = HeadParser(config.http1)
+        self.responses = ResponseHeads(config.server.server_name)
+        self.connections: set[Tended] = set()
+        request_log.connections = lambda: len(self.connections)
+        self.pool: ThreadPool | Inline = (
+            ThreadPool(config.server.threads, loop.call_later) if config.server.threads else Inline(loop)
+        )
+        self.disk = ThreadPoolExecutor(2, "disk")
+        self.send = make_send()
+        self.pipeline: Dispatcher
+        self.trusted = Trusted(config.proxies.trusted_proxies)
+        self.retiring = False
+        self.stopping = False
+        self.leave_by = inf
+        self.flushing = False
+        self.body_bytes = 0
+        self.served = 0
+        self.spool_folder: str | None = None
+        self.compress_from = config.responses.compress_bytes if config.responses.compress else NEVER
+        self.keep_alive_s = config.timeouts.keep_alive
+        self.keep_alive_requests = config.http1.keep_alive_requests if self.keep_alive_s else 0
+        self.keep_alive_age_s = config.http1.connection_age_s
+        self.thread_wait_s = config.timeouts.thread_wait_s
+        self._loop_thread = threading.get_ident()
+
+    def on_loop(self, job: Callable[..., Any], *args: Any) -> None:
+        """Call `job` in the loop's thread, soon and in order; from any thread."""
+        try:
+            self.loop.call_soon_threadsafe(job, *args)
+        except RuntimeError:
+            if not self.loop.is_closed():
+                raise
+            # A thread that outlived the worker's loop has nobody left to answer.
+
+    def in_loop(self) -> bool:
+        """Whether the caller is the loop's thread."""
+        return threading.get_ident() == self._loop_thread
+
+    def run_in_thread(self, job: Callable[..., None], *args: Any) -> None:
+        """Queue `job` for the threads of apps; runs it at once where there are none."""
+        self.pool.submit((lambda: job(*args)) if args else job)
+
+    def run_for(self, app: Any, job: Callable[[], None]) -> None:
+        """Run `job` where `app` runs. Belongs to the loop."""
+        if app.in_threads:
+            self.pool.submit(job)
+        else:
+            job()
+
+    def flush_soon(self) -> None:
+        """Have the request log written at the end of this turn of the loop."""
+        if not self.flushing:
+            self.flushing = True
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self.flushing = False  # first, so that a line queued meanwhile asks for another turn
+        self.request_log.flush()
