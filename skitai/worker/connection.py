@@ -122,7 +122,7 @@ class Connection(asyncio.Protocol):
 
     def put(self, data: bytes) -> None:
         """Send; the caller holds the lock. Never blocks; what is not taken at once follows through the loop."""
-        if self.fd < 0:
+        if self.fd < 0 or not data:
             return
         if not self.spilled:
             try:

@@ -154,7 +154,7 @@ class Worker:
             log.error("cannot open the request log again: %s", error)
 
     async def _drain(self) -> None:
-        """Stop accepting, and let what runs finish.
+        """Stop accepting, and let what runs finish, also in threads whose client has left.
 
         A retiring worker gives idle clients the keep-alive time, so that none is cut while its next request is on the way.
         """
@@ -164,9 +164,10 @@ class Worker:
             self.server.retire()
         else:
             self.server.stop()
-        while services.connections:
+        while services.connections or services.pool.busy or services.pool.queued:
             if monotonic() >= services.leave_by:
-                log.warning("worker #%d leaves %d connections behind", self.child.number, len(services.connections))
+                left = len(services.connections), services.pool.busy
+                log.warning("worker #%d leaves %d connections and %d busy threads behind", self.child.number, *left)
                 self.server.abort()
                 await asyncio.sleep(0)
                 break

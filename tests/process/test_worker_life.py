@@ -99,7 +99,7 @@ def test_what_does_not_finish_within_the_grace_time_is_cut(site: Any) -> None:
     server.signal(signal.SIGTERM)
 
     assert running.read() == b""
-    server.hears_that(r"worker #0 leaves 1 connections behind")
+    server.hears_that(r"worker #0 leaves 1 connections and 1 busy threads behind")
     assert server.leaves() == 0
     assert [line.split()[8] for line in server.lines] == ["499"]
 
