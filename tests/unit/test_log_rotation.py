@@ -1,10 +1,12 @@
 import os
+import tempfile
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from skitai.log.rotation import Rotation
+from tests.support.user import ordinary_user
 
 
 def names(folder: Path) -> list[str]:
@@ -80,9 +82,11 @@ def test_a_folder_that_has_gone_is_no_error(tmp_path: Path) -> None:
     assert Rotation(str(tmp_path / "missing"), keep=2).rotate(datetime(2026, 11, 22)) == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may rename anywhere")
-def test_a_folder_that_may_not_be_changed_is_an_error(tmp_path: Path) -> None:
-    write(tmp_path, "app.log", "x\n", datetime(2026, 11, 20))
-    tmp_path.chmod(0o500)
-    with pytest.raises(PermissionError):
-        Rotation(str(tmp_path), keep=2).rotate(datetime(2026, 11, 22))
+def test_a_folder_that_may_not_be_changed_is_an_error() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write(folder, "app.log", "x\n", datetime(2026, 11, 20))
+        folder.chmod(0o555)
+        with pytest.raises(PermissionError), ordinary_user():
+            Rotation(name, keep=2).rotate(datetime(2026, 11, 22))
+        assert names(folder) == ["app.log"]
