@@ -5,8 +5,8 @@ Here are its interface and the immutable things around it. A protocol implements
 
 Rules, for implementers and users:
 
-1. The response is OPEN, STARTED or FINISHED. Whoever first leaves OPEN wins (the app, the deadline, the shutdown); the
-   others get False, or `Flow.GONE`.
+1. The response is OPEN, STARTED or FINISHED. Whoever first leaves OPEN wins (the app, or the server, when no
+   thread was free in time); the others get False, or `Flow.GONE`.
 2. Iterating a body and tunnels belong to the loop's thread; every other verb may be called from any thread.
 3. A verb never blocks: data that the client does not take yet is kept, and `Flow.WAIT` asks the app to pause.
 """
@@ -82,8 +82,6 @@ class Body(Protocol):
 class Exchange(Protocol):
     """One request and its response.
 
-    :ivar txn: global transaction id (see `log.txn`).
-    :ivar deadline: on the loop's clock, in seconds; after it the server answers 503 by itself. `inf` for none.
     :ivar gone: the client has left; what is written goes nowhere.
     :ivar user: authenticated user for the request log, or "".
     :ivar app: who answers: the mount's route, whose `debug` lets clients see tracebacks.

@@ -130,10 +130,13 @@ class Services:
             job()
 
     def flush_soon(self) -> None:
-        """Have the request log written at the end of this turn of the loop."""
+        """Have the request log written at the end of this turn of the loop, or in a turn of its own; from any thread."""
         if not self.flushing:
-            self.flushing = True
-            self.loop.call_soon(self._flush)
+            self.flushing = True  # at once, so that a thread that answers many requests in a row asks once
+            if self.in_loop():
+                self.loop.call_soon(self._flush)
+            else:
+                self.on_loop(self._flush)
 
     def _flush(self) -> None:
         self.flushing = False  # first, so that a line queued meanwhile asks for another turn

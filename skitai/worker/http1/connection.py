@@ -156,8 +156,6 @@ class Http1Connection(Connection):
         if self.proxied:
             exchange.peer = vouched_for(self.peer, head.fields, services.trusted)
         self.due = now + services.thread_wait_s
-        if not services.flushing:
-            services.flush_soon()
         services.pipeline.dispatch(exchange)
 
     def _refuse(self, error: Answerable, buffer: bytes) -> None:
@@ -303,7 +301,7 @@ class Http1Connection(Connection):
         if not waits:
             services.request_log.add((exchange, now, now))
             if not services.flushing:
-                services.on_loop(services.flush_soon)
+                services.flush_soon()
         if exchange.keep and self._sink is None and not self._buffer and not services.retiring:
             return
         self.services.on_loop(self.proceed, exchange.keep)
