@@ -24,6 +24,11 @@ test: $(VENV)/.test $(VENV)/.docs
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest
 
+# A real server, visited by curl, nginx, systemd and Python's own clients.
+conformance: $(VENV)/.test
+	tests/conformance/programs.sh
+	$(BIN)/python -m pytest tests/conformance
+
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
 
