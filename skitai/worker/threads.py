@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 TICK_S = 0.001
+ALL_AWAKE_TICK_S = 0.02
 CALM_TICKS = 20
 
 log = logging.getLogger("skitai.server")
@@ -75,8 +76,7 @@ class ThreadPool:
         if not self._awake:
             self._wake()
         if not self._ticking:
-            self._ticking = True
-            self._call_later(TICK_S, self._tick)
+            self._tick_later()
 
     @property
     def queued(self) -> int:
@@ -117,8 +117,12 @@ class ThreadPool:
         if self._calm >= CALM_TICKS:
             self._surplus, self._calm = True, 0
         if self._ready:
-            self._ticking = True
-            self._call_later(TICK_S, self._tick)
+            self._tick_later()
+
+    def _tick_later(self) -> None:
+        """Look again in a tick; less often while every thread is awake, for then there is none to wake."""
+        self._ticking = True
+        self._call_later(TICK_S if self._parked else ALL_AWAKE_TICK_S, self._tick)
 
     def _drain(self, seat: Seat) -> None:
         """One thread's life."""

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from skitai.log import journal
-from skitai.worker.threads import CALM_TICKS, TICK_S, Inline, ThreadPool
+from skitai.worker.threads import ALL_AWAKE_TICK_S, CALM_TICKS, TICK_S, Inline, ThreadPool
 
 
 def wait_for(condition: Callable[[], Any], patience_s: float = 10) -> None:
@@ -35,7 +35,7 @@ class World:
         self._gates: list[threading.Event] = []
 
     def _call_later(self, delay_s: float, job: Callable[[], None]) -> None:
-        assert delay_s == TICK_S
+        assert delay_s == (TICK_S if self.pool._parked else ALL_AWAKE_TICK_S)
         self.timers.append(job)
 
     def tick(self, times: int = 1) -> None:
