@@ -3,7 +3,12 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test bench docs conformance clean
+# A second Python for the tests that start no servers, where there is one that runs; PYTHON313= does without, or names it.
+VENV313 := .venv-3.13
+PYTHON313 ?= $(firstword $(foreach python,python3.13 $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/python3.13),\
+    $(shell $(python) -c "import ensurepip" 2>/dev/null && echo $(python))))
+
+.PHONY: run test quick bench docs conformance clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -22,7 +27,11 @@ test: $(VENV)/.test $(VENV)/.docs
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(if $(PYTHON313),$(MAKE) quick VENV=$(VENV313) PYTHON=$(PYTHON313),@echo "No Python 3.13 found: the tests run under $(PYTHON) alone.")
 	$(BIN)/python -m pytest
+
+quick: $(VENV)/.test $(VENV)/.docs
+	$(BIN)/python -m pytest tests/unit tests/wire
 
 # A real server, visited by curl, nginx, systemd and Python's own clients.
 conformance: $(VENV)/.test
@@ -36,4 +45,4 @@ docs: $(VENV)/.docs
 	$(BIN)/python -m docs
 
 clean:
-	rm -rf $(VENV) build dist docs/_build
+	rm -rf $(VENV) $(VENV313) build dist docs/_build
