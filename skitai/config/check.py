@@ -14,6 +14,7 @@ from skitai.config.targets import Look
 from skitai.config.tree import SECTIONS, Config, Timeouts
 from skitai.config.values import convert
 from skitai.errors import ConfigError, StartError
+from skitai.http.forwarded import Trusted
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,12 @@ def _check_server(given: Values, world: World, faults: list[str]) -> None:
             world.address(text)
         except StartError as error:
             faults.append(f"{given.labels['bind']}: {error}")
+    for text in given.values.get("trusted_proxies", ()):
+        try:
+            Trusted((text,))
+        except ValueError:
+            wanted = "an address (10.0.0.1), a network (10.0.0.0/8) or unix"
+            faults.append(f"{given.labels['trusted_proxies']}: {text!r} is not {wanted}")
     mode = given.values.get("unix_mode")
     if mode is not None and not _is_file_mode(mode):
         faults.append(f"{given.labels['unix_mode']}: {mode!r} is no octal file mode such as 0660")

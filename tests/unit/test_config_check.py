@@ -205,6 +205,10 @@ def test_variables_are_upper_case() -> None:
     ("options", "fault"),
     [
         ({"bind": ["nowhere"]}, "service.py:9: bind: cannot listen on 'nowhere'"),
+        (
+            {"trusted_proxies": ["::1", "banana"]},
+            "service.py:9: trusted_proxies: 'banana' is not an address (10.0.0.1), a network (10.0.0.0/8) or unix",
+        ),
         ({"unix_mode": "rw"}, "service.py:9: unix_mode: 'rw' is no octal file mode such as 0660"),
         ({"unix_mode": "7777"}, "service.py:9: unix_mode: '7777' is no octal file mode such as 0660"),
         ({"address": ""}, "service.py:9: address: is empty"),
