@@ -93,6 +93,7 @@ def stand_in_for_worker(config: Config) -> None:
 
 
 def _serve(config: Config, origin: Origin, starter: Starter | None) -> int:
+    kept = programs(config)
     with _acquired(config, origin) as estate:
         notifier = Notifier.from_environ(os.environ)
         _prepare(estate, config)
@@ -109,7 +110,7 @@ def _serve(config: Config, origin: Origin, starter: Starter | None) -> int:
             sys.stdout.flush()
             hooks = Hooks()
         log.info("%s starts, pid %d, %s", origin.title, os.getpid(), ", ".join(estate.addresses))
-        supervisor = Supervisor(estate, programs(config), config, Rules.of(config), hooks, notifier)
+        supervisor = Supervisor(estate, kept, config, Rules.of(config), hooks, notifier)
     return supervisor.run()
 
 
@@ -145,6 +146,7 @@ def _resume(config: Config, inherited_fd: int) -> int:
     inheritance = inherit(inherited_fd)
     estate, readable = Estate.adopt(inheritance.estate, config.last_updates)
     try:
+        kept = programs(config)
         renewed = _renewed(estate, config)
     except StartError as error:
         return _caretake(str(error), inheritance, estate, readable)
@@ -152,7 +154,7 @@ def _resume(config: Config, inherited_fd: int) -> int:
     if estate.origin.daemon:
         journal.take_streams()
     notifier = Notifier.from_environ(os.environ)
-    supervisor = Supervisor(estate, programs(config), config, Rules.of(config), Hooks(), notifier)
+    supervisor = Supervisor(estate, kept, config, Rules.of(config), Hooks(), notifier)
     supervisor.resume(inheritance, readable)
     return supervisor.run()
 

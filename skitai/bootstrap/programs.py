@@ -7,11 +7,17 @@ from functools import partial
 from skitai.config.tree import Config
 from skitai.ipc.link import Child
 from skitai.master.program import Program
+from skitai.worker import engines
 
 
 def programs(config: Config) -> list[Program]:
-    """What the supervisor keeps running; the workers come first."""
+    """What the supervisor keeps running; the workers come first.
+
+    :raises StartError: there is no engine of the name configured.
+    """
     engine = config.server.engine
+    if ":" not in engine:
+        engines.check(engine)
     target = partial(_foreign, engine) if ":" in engine else _worker
     return [Program("worker", target, config.server.workers, config.title)]
 

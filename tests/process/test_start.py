@@ -319,3 +319,19 @@ def test_a_closing_terminal_stops_the_server_that_ran_in_it(served: Any) -> None
     os.close(ours)
 
     assert server.leaves() == 0
+
+
+def test_an_engine_that_does_not_exist_is_said_at_the_start(open_folder: Path) -> None:
+    (open_folder / "app.py").write_text(
+        "import skitai\n\ndef app(environ, start_response): ...\n\nskitai.mount('/', app)\nskitai.run(port=0, engine='turbo')\n"
+    )
+    started = subprocess.run(
+        [sys.executable, str(open_folder / "app.py"), "--varpath", str(open_folder / "var")],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+    assert started.returncode == 1
+    assert "no engine is named 'turbo'; there are auto, asyncio, uvloop" in started.stderr

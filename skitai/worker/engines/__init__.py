@@ -50,12 +50,23 @@ class Engine(Protocol):
         """Give back what `listen` and `adopt` needed."""
 
 
+def check(name: str) -> None:
+    """See that there is an engine of that name, without loading it.
+
+    :raises StartError: there is none.
+    """
+    known = ["auto", *TABLE, *(entry.name for entry in entry_points(group=GROUP))]
+    if name not in known:
+        raise StartError(f"no engine is named {name!r}; there are {', '.join(known)}")
+
+
 def find(name: str, load_object: Callable[[str], Any]) -> Engine:
     """The engine of that name.
 
     :param load_object: the importer of "module:attribute".
     :raises StartError: there is none.
     """
+    check(name)
     if name == "auto":
         try:
             return find("uvloop", load_object)
@@ -65,8 +76,5 @@ def find(name: str, load_object: Callable[[str], Any]) -> Engine:
     if dotted is not None:
         engine: Engine = load_object(dotted)()
         return engine
-    for entry in entry_points(group=GROUP):
-        if entry.name == name:
-            return entry.load()()  # type: ignore[no-any-return]
-    known = ", ".join(["auto", *TABLE, *(entry.name for entry in entry_points(group=GROUP))])
-    raise StartError(f"no engine is named {name!r}; there are {known}")
+    entry = next(each for each in entry_points(group=GROUP) if each.name == name)
+    return entry.load()()  # type: ignore[no-any-return]
