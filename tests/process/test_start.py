@@ -323,7 +323,8 @@ def test_a_closing_terminal_stops_the_server_that_ran_in_it(served: Any) -> None
 
 def test_an_engine_that_does_not_exist_is_said_at_the_start(open_folder: Path) -> None:
     (open_folder / "app.py").write_text(
-        "import skitai\n\ndef app(environ, start_response): ...\n\nskitai.mount('/', app)\nskitai.run(port=0, engine='turbo')\n"
+        "import skitai\n\ndef app(environ, start_response): ...\n\n"
+        "skitai.mount('/', app)\nskitai.run(port=0, engine='turbo')\n"
     )
     started = subprocess.run(
         [sys.executable, str(open_folder / "app.py"), "--varpath", str(open_folder / "var")],
