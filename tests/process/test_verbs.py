@@ -291,6 +291,11 @@ def test_logs_prints_the_ends_of_the_files(place: Place) -> None:
     assert "/seen" in place.skitai("logs", "--logpath", str(logs)).stdout
 
 
+def heed_interrupts() -> None:
+    """Whoever runs the tests in the background has them ignore SIGINT, and what they start with them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_logs_follows_what_is_added(place: Place) -> None:
     place.start("app.py")
     with subprocess.Popen(
@@ -299,6 +304,7 @@ def test_logs_follows_what_is_added(place: Place) -> None:
         env=place.environ,
         stdout=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 - no threads run here
     ) as follower:
         try:
             assert follower.stdout
