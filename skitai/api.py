@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
 from skitai.config.disk import look
-from skitai.config.draft import Draft, Given, MountCall
-from skitai.config.pref import AttrDict, Preference
+from skitai.config.draft import CronCall, Draft, Given, MountCall
+from skitai.config.pref import Preference
+from skitai.config.preset import limits
 from skitai.config.targets import Seen, resolve
-from skitai.config.tree import AppFile, AppObject, Bodies
+from skitai.config.tree import APP_KIND, AppFile, AppObject
 from skitai.loading.importer import load_package
 
 EXPORT = os.path.join("export", "skitai")
 """Where a module keeps the apps that it offers, below its own folder."""
-
-MAX_CACHE_SIZE = 5 << 20
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _drafts: list[Draft] = []
@@ -98,13 +97,7 @@ def pref(preset: bool = False) -> Preference:
     """
     preference = Preference()
     if preset:
-        limits = Bodies()
-        preference.config = AttrDict(
-            max_post_body_size=limits.max_post_body_size,
-            max_cache_size=MAX_CACHE_SIZE,
-            max_multipart_body_size=limits.max_multipart_body_size,
-            max_upload_file_size=limits.max_upload_file_size,
-        )
+        preference.config = limits()
     return preference
 
 
@@ -200,6 +193,56 @@ def deflu(*names: str | list[str] | tuple[str, ...]) -> None:
 addlu = trackers = lukeys = deflu
 
 
+def enable_smtpda(
+    server: str | None = None,
+    user: str | None = None,
+    password: str | None = None,
+    ssl: bool | None = None,
+    max_retry: int | None = None,
+    keep_days: float | None = None,
+    **options: Any,
+) -> None:
+    """Run a mail agent beside the workers, which delivers what `was.email` leaves in the spool.
+
+    :param server: HOST or HOST:PORT for mail that names no server of its own.
+    :param ssl: speak TLS from the first byte.
+    :param max_retry: attempts after the first that failed for now, before a message is given up; 10 unless set.
+    :param keep_days: how long messages that were given up are kept.
+    :param options: any other of the section ``[smtpda]``, for instance ``bounce=True``.
+    """
+    given = {
+        "server": server,
+        "user": user,
+        "password": password,
+        "ssl": ssl,
+        "max_retry": max_retry,
+        "keep_days": keep_days,
+    }
+    _set("smtpda_enabled", True)
+    for name, value in (given | options).items():
+        if value is not None:
+            _set(f"smtpda_{name}", value)
+
+
+def cron(schedule: str, command: str | Callable[[], object], **options: Any) -> None:
+    """Run a job again and again, once for the whole server.
+
+    :param schedule: the five fields of crontab(5), or a word such as ``@hourly``.
+    :param command: for the shell, run in the script's folder; or a function of the script, called without arguments in a
+        process of its own.
+    :param options: ``name`` for the log, and ``overlap``, ``timeout_s``, ``jitter_s``, ``missed`` and ``time_zone``, which
+        default to the options of the section ``[cron]``.
+    :raises TypeError: for an argument of a wrong type. A schedule that cannot be read is reported by `run`.
+    """
+    draft = _draft()
+    if draft.closed:
+        return
+    _expect(schedule, str, "cron() schedule")
+    if not isinstance(command, str) and not callable(command):
+        raise TypeError(f"cron() command is {command!r}: it should be a line for the shell, or a function")
+    draft.jobs.append(CronCall(schedule, command, options, _caller(draft)))
+
+
 def _draft() -> Draft:
     """The draft of this process, made when the first function needs it: by then `sys.argv` is the start script's."""
     if not _drafts:
@@ -239,7 +282,7 @@ def _target(draft: Draft, target: object, app_name: str) -> str | AppFile | AppO
             return _export(target, "__export__.py")
         case (ModuleType() as module, str(file)):
             return _export(module, file)
-        case _ if callable(target):
+        case _ if callable(target) or hasattr(target, APP_KIND):
             return AppObject(draft.script, _variable(target, app_name), target)
     raise TypeError(f"mount() target is {target!r}: it should be a folder, a file, an app, a module, or (module, 'file.py')")
 

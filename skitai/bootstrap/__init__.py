@@ -197,7 +197,8 @@ def _places(config: Config, var: str, daemon: bool, identity: Identity | None) -
     files = daemon or config.log.file_logging or bool(config.log.logpath)
     folder = rundir.make_log_folder(config.script, var, config.log.logpath) if files else ""
     console = not daemon and (config.log.verbose or not files)
-    return Places(var, folder, console, spool=tempfile.gettempdir() if identity else var)
+    home = rundir.var_folder(config.script, user=identity.name or str(identity.uid)) if identity else var
+    return Places(var, folder, console, spool=tempfile.gettempdir() if identity else var, home=home)
 
 
 def _identity(config: Config) -> Identity | None:

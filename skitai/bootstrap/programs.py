@@ -9,17 +9,30 @@ from skitai.ipc.link import Child
 from skitai.master.program import Program
 from skitai.worker import engines
 
+_HELPERS = {"smtpda": "skitai.helpers.smtpda:serve", "cron": "skitai.helpers.cron:serve"}
+
 
 def programs(config: Config) -> list[Program]:
     """What the supervisor keeps running; the workers come first.
 
     :raises StartError: there is no engine of the name configured.
     """
+    if config.helper:
+        return [_helper(config.helper, config)]
+    wanted = {"smtpda": config.smtpda.enabled, "cron": bool(config.cron.jobs)}
+    return [_workers(config), *(_helper(name, config) for name, is_wanted in wanted.items() if is_wanted)]
+
+
+def _workers(config: Config) -> Program:
     engine = config.server.engine
     if ":" not in engine:
         engines.check(engine)
     target = partial(_foreign, engine) if ":" in engine else _worker
-    return [Program("worker", target, config.server.workers, config.title)]
+    return Program("worker", target, config.server.workers, config.title)
+
+
+def _helper(name: str, config: Config) -> Program:
+    return Program(name, partial(_foreign, _HELPERS[name]), 1, config.title, numbered=False, helper=True)
 
 
 def _worker(child: Child) -> int:
@@ -29,7 +42,7 @@ def _worker(child: Child) -> int:
 
 
 def _foreign(name: str, child: Child) -> int:
-    """A worker that somebody else wrote, called with the same `Child`."""
+    """What a name leads to - a helper, or a worker that somebody else wrote - called with the same `Child`."""
     from skitai.loading.importer import load_object
 
     code = load_object(name)(child)

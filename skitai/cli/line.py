@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from skitai.config.sources import OPTIONS, flag, near
+from skitai.config.sources import OPTIONS, environment_name, flag, near
 from skitai.config.tree import Option
 from skitai.errors import StartError
 
@@ -25,7 +25,8 @@ ASKING_VERBS = frozenset({"stop", "reload", "status", "logs"})
 PLACES = frozenset({"varpath", "logpath"})
 SHORT_VERBS = {"-d": "start", "-s": "stop", "-r": "restart"}
 
-_FLAGS: dict[str, Option] = {flag(each.name): each for each in OPTIONS.values()}
+_FLAGS: dict[str, Option] = {flag(each.name): each for each in OPTIONS.values() if not each.secret}
+_SECRETS = {flag(each.name): environment_name(each.name) for each in OPTIONS.values() if each.secret}
 _SHORT_FLAGS: dict[str, Option] = {"-" + each.short: each for each in OPTIONS.values() if each.short}
 _SWITCHES = {"-h": "help", "--help": "help", "--version": "version", "-f": "follow", "--follow": "follow"}
 
@@ -119,6 +120,8 @@ def _option(word: str, value: str | None, rest: Iterator[str], flags: dict[str, 
         option, value = _SHORT_FLAGS.get(word[:2]), word[2:]
         if option is not None and option.type == "bool":
             option = None
+    if name in _SECRETS:
+        raise UsageError(f"{name}: a command line is everybody's to read; use {_SECRETS[name]} or a configuration file")
     if option is None:
         raise UsageError(f"unknown option {word!r}{near(name, _spellings())}")
     if option.type == "bool" and value is None:

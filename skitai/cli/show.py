@@ -23,8 +23,14 @@ def config_lines(config: Config) -> Iterator[str]:
         yield f"\n[{section}]"
         for option in options():
             if option.section == section:
-                value = shown(getattr(getattr(config, section), option.name))
+                value = shown(getattr(getattr(config, section), option.field))
+                if option.secret and value:
+                    value = "(not shown)"
                 yield _line(option.name, f"{value or '-'} {option.unit}".rstrip(), config.sources.get(option.name, ""))
+    if config.cron.jobs:
+        yield "\n[jobs]"
+    for job in config.cron.jobs:
+        yield _line(job.schedule, job.name, job.source)
     yield "\n[mounts]"
     for number, mount in enumerate(config.mounts):
         yield _line(mount.point, _described(mount), config.sources.get(f"mounts[{number}]", ""))

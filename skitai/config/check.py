@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
 from skitai.config.draft import Draft, Given
+from skitai.config.jobs import CheckSchedule, check_jobs
 from skitai.config.mounts import check_mounts, normal_point
 from skitai.config.sources import OPTIONS, ConfigFile, Entry, from_calls, from_environment, from_file, from_flags
 from skitai.config.targets import Look
@@ -23,10 +24,12 @@ class World:
 
     :param look: what stands at an absolute path.
     :param address: reads an entry of the option `bind`; raises StartError when it cannot.
+    :param schedule: reads a schedule in a time zone; raises ValueError when it cannot.
     """
 
     look: Look
     address: Callable[[str], object]
+    schedule: CheckSchedule = lambda schedule, time_zone: None
 
 
 @dataclass(slots=True)
@@ -64,13 +67,15 @@ def build(
         faults.append(f"{draft.script}: nothing is mounted; call skitai.mount() before skitai.run()")
     mounts = check_mounts(draft.mounts, world.look, production, faults)
     max_ages = _max_ages(draft.max_ages, faults)
+    sections = _sections(given.values)
+    sections["cron"] = replace(sections["cron"], jobs=check_jobs(draft.jobs, sections["cron"], world.schedule, faults))
     if faults:
         raise ConfigError(faults)
     sources = given.sources | {f"mounts[{number}]": call.source for number, call in enumerate(draft.mounts)}
     return Config(
         script=draft.script,
         title=draft.title,
-        **_sections(given.values),
+        **sections,
         mounts=mounts,
         max_ages=max_ages,
         log_off=tuple(each.value for each in draft.log_off),
@@ -98,13 +103,13 @@ def build_without_mounts(
 def gather(
     draft: Draft, flags: Mapping[str, Any], environ: Mapping[str, str], file: ConfigFile | None, faults: list[str]
 ) -> Values:
-    """The options of all sources, each of its type and within its bounds; relative folders become absolute."""
+    """The options of all sources, each of its type and within its bounds; relative paths become absolute."""
     given = Values()
     named = from_file(file, faults) if file else ()
     for entry in chain(named, from_environment(environ, faults), from_calls(draft, faults), from_flags(flags)):
         given.take(entry, faults)
     _follow(given)
-    for name in ("logpath", "varpath"):
+    for name in ("logpath", "varpath", "smtpda_ca_file", "smtpda_dkim_key"):
         if given.values.get(name):
             given.values[name] = draft.absolute(given.values[name])
     if "bind" in given.values:
@@ -133,7 +138,8 @@ def _follow(given: Values) -> None:
 def _sections(values: Mapping[str, Any]) -> dict[str, Any]:
     sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
     for name, value in values.items():
-        sections[OPTIONS[name].section][name] = value
+        option = OPTIONS[name]
+        sections[option.section][option.field] = value
     return {name: kind(**sections[name]) for name, kind in SECTIONS.items()}
 
 

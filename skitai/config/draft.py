@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,19 @@ class MountCall:
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class CronCall:
+    """One call of `cron`, not yet checked.
+
+    :param options: of this job alone, by name.
+    """
+
+    schedule: str
+    command: str | Callable[[], object]
+    options: dict[str, Any]
+    source: str
+
+
 class Draft:
     """Everything that a start script has said so far.
 
@@ -47,6 +61,7 @@ class Draft:
         self.script = script
         self.options: dict[str, Given] = {}
         self.mounts: list[MountCall] = []
+        self.jobs: list[CronCall] = []
         self.max_ages: list[Given] = []
         self.log_off: list[Given] = []
         self.last_updates: list[Given] = []

@@ -65,14 +65,15 @@ def _meaning(option: Option) -> str:
             text += f" From {shown(minimum)} to {shown(maximum)}."
     if option.also:
         text += f" Older name: {', '.join(option.also)}."
-    return f"{text} ``{flag(option.name)}``, ``{environment_name(option.name)}``."
+    spellings = () if option.secret else (flag(option.name),)
+    return text + " " + ", ".join(f"``{each}``" for each in (*spellings, environment_name(option.name))) + "."
 
 
 def _help_lines(width: int) -> Iterator[str]:
     for section, kind in SECTIONS.items():
         yield f"{section}: {kind.__doc__}"
         for option in options():
-            if option.section != section:
+            if option.section != section or option.secret:
                 continue
             spelling = f"  {'-' + option.short + ', ' if option.short else '    '}{_flag_form(option)}"
             default = "" if option.default in {"", (), False} else f" [{_default(option)}]"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skitai.config.draft import Draft
-from skitai.config.tree import SECTIONS, Option, options
+from skitai.config.tree import HELPERS, SECTIONS, Option, option_name, options
 
 PREFIX = "SKITAI_"
 OTHER_VARIABLES = frozenset({"SKITAI_ENV", "SKITAI_INHERIT"})
@@ -57,15 +57,15 @@ def from_file(file: ConfigFile, faults: list[str]) -> Iterator[Entry]:
         if section not in SECTIONS or not isinstance(table, dict):
             faults.append(f"{file.name}: there is no section [{section}]{near(section, SECTIONS)}")
             continue
-        for name, value in table.items():
-            label = f"{file.name}: [{section}] {name}"
-            option = OPTIONS.get(name)
+        for key, value in table.items():
+            label = f"{file.name}: [{section}] {key}"
+            option = OPTIONS.get(option_name(section, key))
             if option is None:
-                faults.append(f"{label}: there is no such option{near(name, OPTIONS)}")
+                faults.append(f"{label}: there is no such option{near(key, keys(section))}")
             elif option.section != section:
                 faults.append(f"{label}: belongs in section [{option.section}]")
             else:
-                yield Entry(name, value, file.name, label)
+                yield Entry(option.name, value, file.name, label)
 
 
 def from_environment(environ: Mapping[str, str], faults: list[str]) -> Iterator[Entry]:
@@ -96,6 +96,13 @@ def from_flags(flags: Mapping[str, Any]) -> Iterator[Entry]:
     """What the command line gave, by option name; its parser has refused unknown names already."""
     for name, value in flags.items():
         yield Entry(name, value, flag(name), flag(name))
+
+
+def keys(section: str) -> list[str]:
+    """What may be written below ``[section]``; for a section without a prefix of its own, the options of all those."""
+    if section in HELPERS:
+        return [each.field for each in OPTIONS.values() if each.section == section]
+    return [name for name, each in OPTIONS.items() if each.section not in HELPERS]
 
 
 def environment_name(name: str) -> str:

@@ -3,18 +3,23 @@ of ``skitai check`` derive from this file; adding an option touches nothing else
 
 An option named ``request_line_bytes`` is the keyword ``run(request_line_bytes=...)``, the flag ``--request-line-bytes``, the
 environment name ``SKITAI_REQUEST_LINE_BYTES`` and the key ``request_line_bytes`` of its section in a TOML file. Names are
-unique across sections. Durations end in ``_s`` (seconds) and sizes in ``_bytes`` unless the name is a documented one.
+unique across sections; those of a helper's section begin with the section's name, which its fields and its keys leave out:
+``config.smtpda.max_retry`` is the option ``smtpda_max_retry`` and the key ``max_retry`` of ``[smtpda]``. Durations end in
+``_s`` (seconds) and sizes in ``_bytes`` unless the name is a documented one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from skitai.config.pref import Preference
 
 MIB = 1 << 20
+
+APP_KIND = "skitai_kind"
+"""Attribute by which an app of Skitai's own kinds says which driver serves it; others are recognised by how they are called."""
 
 
 def option(
@@ -27,15 +32,17 @@ def option(
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
     also: tuple[str, ...] = (),
+    secret: bool = False,
 ) -> Any:
     """Declare an option.
 
     :param unit: of the value, for people ("s", "bytes", "%").
     :param short: one-letter flag.
     :param also: older spellings accepted as keywords of `run`.
+    :param secret: never shown and no flag: a command line is everybody's to read.
     """
     metadata = {"help": help, "unit": unit, "short": short, "minimum": minimum, "maximum": maximum}
-    return field(default=default, metadata=metadata | {"choices": choices, "also": also})
+    return field(default=default, repr=not secret, metadata=metadata | {"choices": choices, "also": also, "secret": secret})
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +178,77 @@ class Proxies:
 
 
 @dataclass(frozen=True, slots=True)
+class Smtpda:
+    """The mail agent."""
+
+    enabled: bool = option(False, "run the mail agent beside the workers; `skitai.enable_smtpda()` does the same")
+    server: str = option("", "HOST or HOST:PORT that mail goes to which names no server of its own")
+    user: str = option("", "user name at that server")
+    password: str = option("", "password at that server; for a file, the environment or the script", secret=True)
+    ssl: bool = option(False, "speak TLS from the first byte (SMTPS); without it, STARTTLS as `starttls` says")
+    starttls: str = option(
+        "auto", "change to TLS after connecting: where offered, or else not at all", choices=("auto", "always", "never")
+    )
+    verify: bool = option(True, "check certificates of mail servers")
+    ca_file: str = option("", "file of certificates to check them against; by default those of the system")
+    helo: str = option("", "name to greet mail servers with; by default this host's")
+    max_retry: int = option(10, "attempts after the first that failed for now, before a message is given up", minimum=0)
+    retry_s: float = option(4, "before the first of them; each next one waits four times as long", unit="s", minimum=0)
+    retry_most_s: float = option(21600, "longest time between two attempts", unit="s", minimum=0)
+    keep_days: float = option(30, "messages that were given up are kept", unit="days", minimum=0)
+    concurrency: int = option(4, "connections to mail servers at once", minimum=1, maximum=256)
+    timeout_s: float = option(60, "a mail server may take this long for each answer", unit="s", minimum=0.1)
+    idle_s: float = option(10, "a connection is kept for the next message", unit="s", minimum=0)
+    bounce: bool = option(False, "tell senders of messages that were given up")
+    dkim_key: str = option("", "file of the private key that signs messages (DKIM)")
+    dkim_selector: str = option("", "selector below which its public key is published")
+    dkim_domain: str = option("", "domain that signs; by default that of the From address")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job of the scheduler, as checked, with the defaults of `Cron` filled in.
+
+    :param schedule: five fields of crontab(5), or a word such as ``@hourly``.
+    :param command: for the shell; or a function without parameters.
+    :param name: for the log; by default the command or the function's name.
+    :param overlap: what happens when it is due while its last run goes on: see `Cron`.
+    :param timeout_s: after which a run is ended; 0 for never.
+    :param jitter_s: each run begins up to so much later, at random.
+    :param missed: what happens at the start to runs that fell into a pause: see `Cron`.
+    :param time_zone: IANA name that the schedule is read in; "" for the system's.
+    :param source: where it was written, for instance ``"app.py:12"``.
+    """
+
+    schedule: str
+    command: str | Callable[[], object]
+    name: str = ""
+    overlap: str = "skip"
+    timeout_s: float = 0
+    jitter_s: float = 0
+    missed: str = "none"
+    time_zone: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """The task scheduler. Options are defaults of all jobs; a job may have its own."""
+
+    overlap: str = option(
+        "skip",
+        "a job that is due while its last run goes on: skip it, let it wait, or run both",
+        choices=("skip", "wait", "parallel"),
+    )
+    timeout_s: float = option(0, "time after which a run is ended; 0 for never", unit="s", minimum=0)
+    jitter_s: float = option(0, "runs begin up to this much later, at random", unit="s", minimum=0)
+    missed: str = option("none", "runs that fell into a pause of the server: none or the last", choices=("none", "last"))
+    time_zone: str = option("", "IANA name of the time zone of schedules; by default the system's")
+    output_bytes: int = option(65536, "of a run's output written to the log", unit="bytes", minimum=0)
+    jobs: tuple[Job, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Mount:
     """One mount, as checked.
 
@@ -223,12 +301,15 @@ class AppObject:
 class Config:
     """The whole configuration of one generation. Nothing in it changes.
 
-    :param script: absolute path of the start script; it is the server's identity.
+    :param script: absolute path of the start script; it is the server's identity. Of a helper that runs alone: of its
+        configuration file, whether or not there is one.
+    :param helper: "smtpda" or "cron" when that runs alone, without listeners and workers.
     :param sources: where each value that is not a default came from, by option name.
     """
 
     script: str = ""
     title: str = ""
+    helper: str = ""
     server: Server = field(default_factory=Server)
     timeouts: Timeouts = field(default_factory=Timeouts)
     http1: Http1 = field(default_factory=Http1)
@@ -239,6 +320,8 @@ class Config:
     supervision: Supervision = field(default_factory=Supervision)
     paths: Paths = field(default_factory=Paths)
     proxies: Proxies = field(default_factory=Proxies)
+    smtpda: Smtpda = field(default_factory=Smtpda)
+    cron: Cron = field(default_factory=Cron)
     mounts: tuple[Mount, ...] = ()
     max_ages: tuple[tuple[str, int], ...] = ()
     log_off: tuple[str, ...] = ()
@@ -257,14 +340,22 @@ SECTIONS: dict[str, type] = {
     "supervision": Supervision,
     "paths": Paths,
     "proxies": Proxies,
+    "smtpda": Smtpda,
+    "cron": Cron,
 }
+HELPERS = frozenset({"smtpda", "cron"})
+"""Sections whose options begin with the section's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option as declared above, for those who print, parse or document it."""
+    """One option as declared above, for those who print, parse or document it.
+
+    :ivar field: its name in the section; the option's name is the same but for helpers.
+    """
 
     section: str
+    field: str
     name: str
     type: str
     default: Any
@@ -275,10 +366,18 @@ class Option:
     maximum: float | None
     choices: tuple[str, ...]
     also: tuple[str, ...]
+    secret: bool
 
 
 def options() -> Iterator[Option]:
     """Every option, in the order of this file."""
     for section, kind in SECTIONS.items():
         for each in fields(kind):
-            yield Option(section, each.name, str(each.type), each.default, **each.metadata)
+            if each.metadata:
+                name = option_name(section, each.name)
+                yield Option(section, each.name, name, str(each.type), each.default, **each.metadata)
+
+
+def option_name(section: str, field: str) -> str:
+    """The name of the option behind a field of a section."""
+    return f"{section}_{field}" if section in HELPERS else field

@@ -23,7 +23,12 @@ def convert(option: Option, value: object) -> Any:
 
     :raises ValueError: with a message that says what was seen and what would be right.
     """
-    converted = _CONVERTERS[option.type](option, value)
+    try:
+        converted = _CONVERTERS[option.type](option, value)
+    except ValueError as error:
+        if option.secret:
+            raise ValueError("is not plain text; what was given is not shown") from None
+        raise error
     if option.choices and converted not in option.choices:
         raise ValueError(f"{converted!r} is not one of {', '.join(option.choices)}")
     if option.minimum is not None and converted < option.minimum:

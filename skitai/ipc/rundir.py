@@ -34,12 +34,15 @@ class Places:
     :param log: the log folder; "" when there are no log files.
     :param console: logs are shown on the console.
     :param spool: where workers put temporary files; var is closed to those that became another user.
+    :param home: what helpers keep lies below it, in ``smtpda`` and ``cron``: the var folder, or its counterpart of the user
+        that children become. It need not exist. Of a helper that runs alone: the folder above its var folder.
     """
 
     var: str
     log: str = ""
     console: bool = True
     spool: str = ""
+    home: str = ""
 
 
 def identity(script: str) -> str:
@@ -55,9 +58,12 @@ def user_name() -> str:
         return str(os.geteuid())
 
 
-def var_folder(script: str, varpath: str = "", base: str = VAR_BASE) -> str:
-    """The var folder of a script's server. Nothing is made."""
-    return os.path.abspath(varpath) if varpath else os.path.join(base, user_name(), identity(script))
+def var_folder(script: str, varpath: str = "", base: str = VAR_BASE, user: str = "") -> str:
+    """The var folder of a script's server. Nothing is made.
+
+    :param user: whose; by default ours.
+    """
+    return os.path.abspath(varpath) if varpath else os.path.join(base, user or user_name(), identity(script))
 
 
 def find_var_folder(script: str, varpath: str = "", base: str = VAR_BASE) -> str:

@@ -75,6 +75,10 @@ class Row:
     :ivar connections: open now.
     :ivar busy_threads: threads that run an app now.
     :ivar queued: requests that wait for a thread.
+    :ivar done: of a helper: messages delivered, or runs of jobs that ended well, since it started.
+    :ivar failed: of a helper: messages given up, or runs that failed.
+    :ivar running: of a helper: deliveries or runs under way.
+    :ivar waiting: of a helper: messages in the spool, or jobs.
     """
 
     __slots__ = ("base", "floats", "index", "ints")
@@ -88,6 +92,10 @@ class Row:
     connections = _Int(7)
     busy_threads = _Int(8)
     queued = _Int(9)
+    done = _Int(10)
+    failed = _Int(11)
+    running = _Int(12)
+    waiting = _Int(13)
     _state = _Int(2)
 
     def __init__(self, memory: Memory | Row, index: int) -> None:

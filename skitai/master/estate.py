@@ -71,7 +71,7 @@ class Estate:
         origin, places, options = self.origin, self.places, self.log_options
         return {
             "origin": [origin.script, list(origin.arguments), origin.folder, origin.title, origin.terminal, origin.daemon],
-            "places": [places.var, places.log, places.console, places.spool],
+            "places": [places.var, places.log, places.console, places.spool, places.home],
             "identity": astuple(self.identity) if self.identity else None,
             "log": [options.verbose, options.log_keep],
             "pidfile": [self.pidfile.path, self.pidfile.hand_over()],

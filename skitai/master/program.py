@@ -17,6 +17,8 @@ class Program:
     :param count: processes wanted.
     :param title: of the server, "skitai(dir/script)"; the process title is this and the child's label.
     :param numbered: whether the label carries the child's number.
+    :param helper: it works beside the workers. There is never more than one at work: a new one starts when the old one has
+        said, in its row, that it retires, or has left. It stops after the workers, and nobody waits for it at the start.
     """
 
     name: str
@@ -24,6 +26,7 @@ class Program:
     count: int
     title: str
     numbered: bool = True
+    helper: bool = False
 
     def label(self, number: int) -> str:
         """How people call the child: "worker #3"."""

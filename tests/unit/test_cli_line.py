@@ -47,7 +47,18 @@ def test_a_second_word_like_a_verb_names_an_app() -> None:
     assert command("run", "start").app == "start"
 
 
-@pytest.mark.parametrize("name", sorted(OPTIONS))
+SECRET = sorted(name for name, each in OPTIONS.items() if each.secret)
+OPEN = [name for name in OPTIONS if name not in SECRET]
+
+
+@pytest.mark.parametrize("name", SECRET)
+def test_a_secret_does_not_belong_on_a_command_line(name: str) -> None:
+    for words in ([flag(name), "x"], [f"{flag(name)}=x"]):
+        with pytest.raises(UsageError, match=f"everybody's to read; use {environment_name(name)} or a config"):
+            script(*words)
+
+
+@pytest.mark.parametrize("name", OPEN)
 def test_every_option_of_the_tree_is_a_flag(name: str) -> None:
     option = OPTIONS[name]
     if option.type == "bool":
@@ -121,7 +132,7 @@ def test_places_matter_to_every_verb() -> None:
 def test_the_help_names_every_option_once_and_by_section() -> None:
     text = flags_help()
     named = [line.split("--")[1].split()[0].removeprefix("[no-]") for line in text.splitlines() if "--" in line[:8]]
-    assert named == [flag(name)[2:] for name in OPTIONS]
+    assert named == [flag(name)[2:] for name in OPEN]
     assert [line.partition(":")[0] for line in text.splitlines() if line[:1].isalpha()] == list(SECTIONS)
     assert max(map(len, text.splitlines())) <= 100
 
@@ -130,7 +141,7 @@ def test_the_reference_has_a_row_for_every_option() -> None:
     text = rst()
     for name in OPTIONS:
         assert text.count(f"   * - ``{name}``\n") == 1, name
-        assert f"``{flag(name)}``, ``{environment_name(name)}``" in text
+        assert f"{'' if name in SECRET else f'``{flag(name)}``, '}``{environment_name(name)}``." in text
     for section in SECTIONS:
         assert f"[{section}]\n{'-' * (len(section) + 2)}\n" in text
 

@@ -104,14 +104,14 @@ def test_every_option_can_come_from_every_source(name: str) -> None:
         value = value - 1 if value == option.maximum else value + 1
     needed = {"user": "nobody"} if name == "group" else {}
     text = ",".join(value) if isinstance(value, tuple) else str(value)
-    toml = f"[{option.section}]\n{name} = {_toml(value)}\n" + ("user = 'nobody'" if needed else "")
+    toml = f"[{option.section}]\n{option.field} = {_toml(value)}\n" + ("user = 'nobody'" if needed else "")
     for config in (
         built(draft(**needed, **{name: value})),
         built(draft(**needed), environ={environment_name(name): text}),
         built(draft(**needed), {name: text}),
         built(draft(), toml=toml),
     ):
-        assert getattr(getattr(config, option.section), name) == value
+        assert getattr(getattr(config, option.section), option.field) == value
         assert name in config.sources
 
 
