@@ -8,6 +8,9 @@ from collections.abc import Callable
 
 from skitai.config.tree import AppFile, AppObject, Folder
 
+APP_KIND = "skitai_kind"
+"""Attribute by which an app of Skitai's own says which driver serves it. Others are recognised by how they are called."""
+
 
 class Seen(enum.Enum):
     """What stands at a path, as far as this process may see."""

@@ -18,9 +18,6 @@ from skitai.config.pref import Preference
 
 MIB = 1 << 20
 
-APP_KIND = "skitai_kind"
-"""Attribute by which an app of Skitai's own kinds says which driver serves it; others are recognised by how they are called."""
-
 
 def option(
     default: Any,

@@ -6,19 +6,23 @@ import functools
 import inspect
 from typing import Any
 
+from skitai.config.targets import APP_KIND
 from skitai.errors import LoadError
 
 ASGI_PARAMETERS = ["scope", "receive", "send"]
 
 
 def kind_of(app: Any) -> str:
-    """Either "asgi" or "wsgi".
+    """Either "asgi" or "wsgi", or what the app itself says in its attribute `APP_KIND`.
 
     ASGI is a coroutine function of scope, receive and send, an object whose ``__call__`` is one, or a function that names
     its parameters so and returns the coroutine of another. Anything else that takes two arguments is WSGI (PEP 3333).
 
     :raises LoadError: the object is neither; the message says why and what to do.
     """
+    own = getattr(app, APP_KIND, None)
+    if isinstance(own, str) and not inspect.isclass(app):
+        return own
     if not callable(app):
         raise LoadError(f"{app!r} is a {type(app).__name__}, not an app: nothing that can be called")
     called = _called(app)
