@@ -1,0 +1,257 @@
+"""From a request's values to the arguments of a function, compiled once for each route from its signature.
+
+Values come from the URL's parameters, the query and the body (a form, or a JSON object), and find their arguments by name:
+
+- The query is passed when the function takes an argument that is not in its URL, or ``**``; else it stays aside.
+- The body is passed when the query was passed or is empty, and the function takes ``**`` or one of the body's names.
+- What is passed has to be wanted: an unknown name is an error unless the function takes ``**``.
+- The URL's value wins, then the body's, then the query's. A name that comes several times has a list.
+- Annotations convert (`convert`). An argument whose annotation is a dataclass takes the object of its own name, or else
+  its fields from among the other values.
+
+All values, whether passed or not, are in `Bound.merged`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from skitai.config.pref import AttrDict
+from skitai.errors import Answerable
+from skitai.saddle.convert import Converter, Record, Unfit, converter
+
+Values = Mapping[str, Any]
+
+
+class BadArgument(Answerable):
+    """Arguments are missing, unknown or do not fit.
+
+    :ivar faults: name of the argument and the reason, for each.
+    """
+
+    status = 400
+
+    def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"argument {name!r}: {reason}" for name, reason in faults))
+        self.faults = tuple(faults)
+
+
+class Bound:
+    """Arguments for one call, after `was`.
+
+    :ivar args: the positional ones.
+    :ivar kwargs: the others, by name.
+    """
+
+    __slots__ = ("_binder", "_sources", "args", "kwargs")
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any], binder: Binder, sources: tuple[Any, ...]) -> None:
+        self.args = args
+        self.kwargs = kwargs
+        self._binder = binder
+        self._sources = sources
+
+    @property
+    def merged(self) -> AttrDict:
+        """All values of all sources, with the function's defaults (`Binder.merge`); a new dictionary."""
+        return self._binder.merge(*self._sources)
+
+
+class Argument:
+    """One argument of a function."""
+
+    __slots__ = ("annotation", "convert", "default", "name", "positional", "record", "required")
+
+    def __init__(self, parameter: inspect.Parameter, annotation: Any) -> None:
+        self.name = parameter.name
+        self.annotation = annotation
+        self.convert: Converter | None = converter(annotation)
+        self.record = _record(annotation)
+        self.required = parameter.default is parameter.empty
+        self.default = None if self.required else parameter.default
+        self.positional = parameter.kind is parameter.POSITIONAL_ONLY
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of values that lead to it."""
+        return frozenset((self.name,)) | (self.record.names if self.record else frozenset())
+
+
+def _record(annotation: Any) -> Record | None:
+    """The dataclass behind an annotation, also behind an optional one."""
+    members = typing.get_args(annotation) or (annotation,)
+    records = [made for made in (converter(each) for each in members) if isinstance(made, Record)]
+    return records[0] if len(records) == 1 and len([each for each in members if each is not type(None)]) == 1 else None
+
+
+class Binder:
+    """Maps values to the arguments of one function.
+
+    :ivar arguments: all but `was` and ``**``, in order.
+    :ivar takes_more: whether the function has ``**``.
+    :ivar reads_body: whether a body can matter to the call; where not, nobody needs to take it apart.
+    """
+
+    def __init__(self, function: Callable[..., Any], url_names: Sequence[str] = ()) -> None:
+        """:raises ValueError: the function has no place for `was`, or takes ``*``."""
+        self.url_names = tuple(url_names)
+        self._name = getattr(function, "__qualname__", repr(function))
+        hints = _hints(function)
+        self.arguments: list[Argument] = []
+        self.takes_more = False
+        self._more: Converter | None = None
+        first = True
+        for parameter in inspect.signature(function).parameters.values():
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                raise ValueError(
+                    f"{self._name}() takes *{parameter.name}; arguments come by name, **{parameter.name} is right"
+                )
+            if parameter.kind is parameter.VAR_KEYWORD:
+                self.takes_more = True
+                self._more = converter(hints.get(parameter.name, Any))
+            elif first and parameter.kind is not parameter.KEYWORD_ONLY:
+                first = False
+            else:
+                self.arguments.append(Argument(parameter, hints.get(parameter.name, Any)))
+        if first:
+            raise ValueError(f"{self._name}() has no first argument for was")
+        self._by_name = {each.name: each for each in self.arguments}
+        beyond = [each for each in self.arguments if each.name not in self.url_names]
+        self._beyond = frozenset().union(*(each.names for each in beyond))
+        self._known = self._beyond | self._by_name.keys() | set(self.url_names)
+        self.reads_query = self.reads_body = self.takes_more or bool(beyond)
+        self.defaults = {each.name: each.default for each in self.arguments if not each.required}
+
+    def has_default(self, names: Sequence[str]) -> bool:
+        """Whether there are names, and all are arguments with a default."""
+        return bool(names) and all(name in self.defaults for name in names)
+
+    def bind(self, values: Values, query: Values, body: Values | None, fault: Answerable | None = None) -> Bound:
+        """Find the arguments for a call.
+
+        :param values: of the URL's parameters.
+        :param query: text, or lists of text.
+        :param body: of a form or a JSON object; None when there is none.
+        :param fault: why a body that came is not `body`: raised when an argument is missing that it might have held.
+        :raises BadArgument: with all faults.
+        """
+        sources = (values, query, body)
+        if not self.arguments and not self.takes_more:
+            return Bound((), {}, self, sources)
+        given: dict[str, Any] = {}
+        if self.reads_query:
+            if query:
+                given.update(query)
+            if body and (self.takes_more or not self._beyond.isdisjoint(body)):
+                given.update(body)
+        if values:
+            given.update(values)
+        return self._fit(given, sources, fault)
+
+    def call(self, values: Values, positional: Sequence[Any], named: Values | None = None) -> Bound:
+        """Find the arguments for a remote call, which says them by position or by name.
+
+        :param values: of the URL's parameters.
+        :param positional: for the arguments that are not in the URL, in order.
+        :raises BadArgument: as `bind` does.
+        """
+        names = [each.name for each in self.arguments if each.name not in values]
+        if len(positional) > len(names):
+            raise BadArgument([(self._name, f"it takes {len(names)} arguments, and {len(positional)} were given")])
+        given = dict(zip(names, positional, strict=False))
+        if twice := sorted(given.keys() & (named or {}).keys()):
+            raise BadArgument([(name, "it was given twice") for name in twice])
+        given.update(named or {})
+        return self._fit({**given, **values}, (values, {}, given), None)
+
+    def _fit(self, given: dict[str, Any], sources: tuple[Any, ...], fault: Answerable | None) -> Bound:
+        faults: list[tuple[str, str]] = []
+        kwargs: dict[str, Any] = {}
+        for argument in self.arguments:
+            name = argument.name
+            if argument.record is not None:
+                self._gather(argument, argument.record, given)
+            if name not in given:
+                if argument.required:
+                    faults.append((name, "it is missing"))
+                continue
+            value = given[name]
+            if argument.convert is not None:
+                try:
+                    value = argument.convert(value)
+                except Unfit as error:
+                    faults.append((name, str(error)))
+                    continue
+            kwargs[name] = value
+        if fault is not None and any(reason == "it is missing" for _, reason in faults):
+            raise fault
+        if len(given) > len(kwargs):
+            faults += self._rest(given, kwargs)
+        if faults:
+            raise BadArgument(faults)
+        args = [kwargs.pop(each.name) for each in self.arguments if each.positional and each.name in kwargs]
+        return Bound(tuple(args), kwargs, self, sources)
+
+    def _gather(self, argument: Argument, record: Record, given: dict[str, Any]) -> None:
+        """Where a dataclass has no object of its own among the values, make one of its fields."""
+        name = argument.name
+        if name in given and (name not in record.names or isinstance(given[name], (dict, record.kind))):
+            return
+        fields = {each: given.pop(each) for each in record.names if each in given and each not in self.url_names}
+        if fields or argument.required:
+            given[name] = fields
+
+    def _rest(self, given: dict[str, Any], kwargs: dict[str, Any]) -> list[tuple[str, str]]:
+        """Put what is left into ``**``; the faults found."""
+        faults: list[tuple[str, str]] = []
+        for name, value in given.items():
+            if name in self._by_name or (name in self._known and not self.takes_more):
+                continue
+            if not self.takes_more:
+                faults.append((name, "it is unknown"))
+                continue
+            try:
+                kwargs[name] = value if self._more is None else self._more(value)
+            except Unfit as error:
+                faults.append((name, str(error)))
+        return faults
+
+    def merge(self, values: Values, query: Values, body: Values | None) -> AttrDict:
+        """What ``was.request.args`` is: defaults, URL, query and body in one dictionary.
+
+        A name in URL and query has a list; the body's value replaces both.
+        """
+        merged = AttrDict(self.defaults)
+        merged.update(query)
+        for name, value in values.items():
+            if name in query:
+                more = query[name]
+                merged[name] = [value, *more] if isinstance(more, list) else [value, more]
+            else:
+                merged[name] = value
+        if body:
+            merged.update(body)
+        return merged
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Annotations by name. Those that cannot be resolved, for their names are only there for a type checker, say nothing."""
+    function = inspect.unwrap(function)
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except (NameError, TypeError, AttributeError):
+        return _resolved_one_by_one(function)
+
+
+def _resolved_one_by_one(function: Callable[..., Any]) -> dict[str, Any]:
+    hints: dict[str, Any] = {}
+    for name, annotation in getattr(function, "__annotations__", {}).items():
+        alone = type("_Alone", (), {"__annotations__": {name: annotation}, "__module__": function.__module__})
+        try:
+            hints |= typing.get_type_hints(alone, getattr(function, "__globals__", {}), include_extras=True)
+        except (NameError, TypeError, AttributeError):
+            continue
+    return hints
