@@ -42,7 +42,7 @@ class PidFile:
                 os.close(fd)
                 time.sleep(_ATTEMPT_S)
                 continue
-            if _is_at(path, fd):
+            if is_at(path, fd):
                 os.ftruncate(fd, 0)
                 os.write(fd, b"%d\n" % os.getpid())
                 return cls(path, fd)
@@ -66,7 +66,7 @@ class PidFile:
 
     def release(self) -> None:
         """Remove the file and give up the lock."""
-        if _is_at(self.path, self.fd):
+        if is_at(self.path, self.fd):
             with suppress(FileNotFoundError):
                 os.unlink(self.path)
         os.close(self.fd)
@@ -108,8 +108,8 @@ def _open(path: str) -> int:
     return fd
 
 
-def _is_at(path: str, fd: int) -> bool:
-    """The open file is still the one with that name."""
+def is_at(path: str, fd: int) -> bool:
+    """Whether the open file is still the one with that name."""
     try:
         named = os.stat(path, follow_symlinks=False)
     except FileNotFoundError:

@@ -122,11 +122,11 @@ def make_log_folder(script: str, var: str, logpath: str = "", base: str = LOG_BA
     folder = os.path.join(users, identity(script))
     try:
         os.makedirs(base, 0o755, exist_ok=True)
-        _make_own(users, 0o755)
-        _make_own(folder, 0o755)
+        make_own(users, 0o755)
+        make_own(folder, 0o755)
     except (OSError, StartError):
         folder = os.path.join(var, "log")
-        _make_own(folder, 0o700)
+        make_own(folder, 0o700)
     return folder
 
 
@@ -170,10 +170,46 @@ def running(base: str = VAR_BASE) -> Iterator[str]:
             yield folder
 
 
+def default_home(base: str = "") -> str:
+    """Where helpers of this user that belong to no server keep their things. Nothing is made."""
+    return os.path.join(base or VAR_BASE, user_name(), "default")
+
+
+def make_home(home: str, base: str = "") -> None:
+    """Make a folder that `Places.home` or `default_home` names, 0700 and ours; one that `varpath` named is there.
+
+    :raises StartError: it cannot be made, is a link, or belongs to somebody else.
+    """
+    base = base or VAR_BASE
+    if os.path.dirname(os.path.dirname(home)) == base:
+        _make_usual(home, base)
+    else:
+        _make_all(home, 0o700, "var")
+
+
+def make_own(folder: str, mode: int) -> None:
+    """Make a folder that is ours alone to write; an existing one is refused when it is not.
+
+    :raises StartError:
+    """
+    try:
+        with suppress(FileExistsError):
+            os.mkdir(folder, mode)
+        found = os.lstat(folder)
+    except OSError as error:
+        raise StartError(f"cannot make the folder {folder}: {os.strerror(error.errno or 0)}") from error
+    if not stat.S_ISDIR(found.st_mode):
+        raise StartError(f"cannot use {folder}: it is not a folder, or a link")
+    if found.st_uid != os.geteuid():
+        raise StartError(f"cannot use {folder}: it belongs to another user")
+    if found.st_mode & 0o777 & ~mode:
+        os.chmod(folder, mode)
+
+
 def _make_usual(folder: str, base: str) -> str:
     _make_base(base)
-    _make_own(os.path.dirname(folder), 0o700)
-    _make_own(folder, 0o700)
+    make_own(os.path.dirname(folder), 0o700)
+    make_own(folder, 0o700)
     return folder
 
 
@@ -196,25 +232,6 @@ def _make_base(base: str) -> None:
         os.chmod(base, 0o1777)
     elif found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
         raise StartError(f"cannot use {base}: everybody may write to it and it is not sticky; chmod 1777 {base}")
-
-
-def _make_own(folder: str, mode: int) -> None:
-    """A folder that is ours alone to write; an existing one is refused when it is not.
-
-    :raises StartError:
-    """
-    try:
-        with suppress(FileExistsError):
-            os.mkdir(folder, mode)
-        found = os.lstat(folder)
-    except OSError as error:
-        raise StartError(f"cannot make the folder {folder}: {os.strerror(error.errno or 0)}") from error
-    if not stat.S_ISDIR(found.st_mode):
-        raise StartError(f"cannot use {folder}: it is not a folder, or a link")
-    if found.st_uid != os.geteuid():
-        raise StartError(f"cannot use {folder}: it belongs to another user")
-    if found.st_mode & 0o777 & ~mode:
-        os.chmod(folder, mode)
 
 
 def _make_all(folder: str, mode: int, kind: str) -> None:
