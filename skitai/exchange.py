@@ -88,6 +88,7 @@ class Exchange(Protocol):
     :ivar taken: whether somebody has begun to work on it (`take`).
     :ivar was: what the app has set on `was`; not there before it sets something.
     :ivar environ: the environ that a WSGI app was called with; not there for others.
+    :ivar context: an app framework's own object for the request, whose attributes are those of `was`; None for others.
     """
 
     head: Head
@@ -98,6 +99,7 @@ class Exchange(Protocol):
     taken: bool
     was: dict[str, Any]
     environ: dict[str, Any]
+    context: Any
 
     @property
     def gone(self) -> bool: ...

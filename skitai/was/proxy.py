@@ -12,8 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from skitai.exchange import Exchange
@@ -84,6 +83,8 @@ class Was:
     def __getattr__(self, name: str) -> Any:
         exchange = current.get()
         if exchange is not None:
+            if exchange.context is not None:
+                return getattr(exchange.context, name)
             state = _state(exchange)
             if name in state:
                 return state[name]
@@ -98,17 +99,28 @@ class Was:
     def __setattr__(self, name: str, value: Any) -> None:
         if hasattr(type(self), name):
             raise AttributeError(f"was.{name} is Skitai's own")
-        _state(_exchange(name))[name] = value
+        exchange = _exchange(name)
+        if exchange.context is not None:
+            setattr(exchange.context, name, value)
+        else:
+            _state(exchange)[name] = value
 
     def __delattr__(self, name: str) -> None:
+        exchange = _exchange(name)
+        if exchange.context is not None:
+            delattr(exchange.context, name)
+            return
         try:
-            del _state(_exchange(name))[name]
+            del _state(exchange)[name]
         except KeyError:
             raise AttributeError(f"was has no {name!r}") from None
 
     def __dir__(self) -> list[str]:
         exchange = current.get()
-        return sorted({*super().__dir__(), *services.names(), *(_state(exchange) if exchange is not None else ())})
+        own: Iterable[str] = ()
+        if exchange is not None:
+            own = _state(exchange) if exchange.context is None else dir(exchange.context)
+        return sorted({*super().__dir__(), *services.names(), *own})
 
     def __repr__(self) -> str:
         exchange = current.get()

@@ -45,6 +45,7 @@ class Http1Exchange:
         "began",
         "body",
         "connection",
+        "context",
         "environ",
         "fields",
         "head",
@@ -73,6 +74,7 @@ class Http1Exchange:
         self.body: Any = NO_BODY
         self.user = ""
         self.app: Any = None
+        self.context: Any = None
         self.phase = OPEN
         self.taken = False
         self.received = 0

@@ -1,0 +1,88 @@
+"""`Saddle`: an app of routes, hooks and handlers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, ClassVar
+
+from skitai.config.mounts import BODY_SIZES
+from skitai.config.preset import limits
+from skitai.config.values import size
+from skitai.saddle.errors import ErrorFacet
+from skitai.saddle.hooks import HookFacet
+from skitai.saddle.routes import RouteFacet
+
+
+class Saddle(RouteFacet, HookFacet, ErrorFacet):
+    """An app.
+
+    It is composed of facets, one for each subject; each brings the decorators and attributes of its subject.
+
+    :param name: of the module that makes it: ``__name__``. Resources and templates lie beside that module's file.
+    :ivar home: absolute path of the folder of that file.
+    :ivar config: settings of the app's own, and the size limits of requests in bytes; keys are attributes too.
+    :ivar debug: show tracebacks to clients.
+    :ivar use_reloader: load the app anew when its files change.
+    :ivar basepath: where it is mounted, with its slash at the end; "/" before it is.
+    """
+
+    skitai_kind: ClassVar[str] = "saddle"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.home = _home(name)
+        self.config = limits()
+        self.debug = False
+        self.use_reloader = False
+        self.basepath = "/"
+        RouteFacet.__init__(self)
+        HookFacet.__init__(self)
+        ErrorFacet.__init__(self)
+
+    @property
+    def max_client_body_size(self) -> int:
+        """Largest request body in bytes. Setting it sets all three limits in `config`, of post bodies, multipart bodies and
+        single files; "8M" is accepted.
+
+        :raises ValueError: it is no size.
+        """
+        return int(max(self.config[each] for each in BODY_SIZES[:2]))
+
+    @max_client_body_size.setter
+    def max_client_body_size(self, value: int | str) -> None:
+        self.config.update(dict.fromkeys(BODY_SIZES, size(value)))
+
+    def get_resource(self, *parts: str) -> str:
+        """Absolute path of a file in the app's folder ``resources``.
+
+        :raises ValueError: it would not lie there.
+        """
+        folder = os.path.join(self.home, "resources")
+        path = os.path.normpath(os.path.join(folder, *parts))
+        if path != folder and not path.startswith(folder + os.sep):
+            raise ValueError(f"get_resource{parts!r} leads out of {folder}")
+        return path
+
+    def joinpath(self, *parts: str) -> str:
+        """Absolute path of a file in the app's folder."""
+        return os.path.normpath(os.path.join(self.home, *parts))
+
+    def set_devel(self, debug: bool = True, use_reloader: bool = True) -> None:
+        """Set both switches for development."""
+        self.debug, self.use_reloader = debug, use_reloader
+
+    def __repr__(self) -> str:
+        return f"<Saddle {self.name} at {self.basepath}>"
+
+
+def _home(name: str) -> str:
+    """The folder of a module's file.
+
+    :raises ValueError: there is no such module.
+    """
+    module: Any = sys.modules.get(name)
+    if module is None:
+        raise ValueError(f"Saddle({name!r}): no module of this name is being imported; write Saddle(__name__)")
+    file = getattr(module, "__file__", None)
+    return os.path.dirname(os.path.abspath(file)) if file else os.getcwd()

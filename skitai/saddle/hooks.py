@@ -1,0 +1,143 @@
+"""What an app wants called around its requests: hooks of every request, and guards of single handlers."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeVar
+
+log = logging.getLogger("skitai.app")
+
+Function = Callable[..., Any]
+F = TypeVar("F", bound=Function)
+
+
+class Hook(NamedTuple):
+    """A function of the app, and whether it is a coroutine function."""
+
+    function: Function
+    is_async: bool
+
+    @classmethod
+    def of(cls, function: Function) -> Hook:
+        return cls(function, is_async(function))
+
+
+class Hooks:
+    """The hooks of an app; None where it has none."""
+
+    __slots__ = ("before", "failed", "finish", "teardown")
+
+    def __init__(self) -> None:
+        self.before: Hook | None = None
+        self.finish: Hook | None = None
+        self.failed: Hook | None = None
+        self.teardown: Hook | None = None
+
+
+class HookFacet:
+    """The decorators of `Saddle` for what runs around requests. Of each hook an app has one: the last that it names.
+
+    Hooks may be coroutine functions.
+    """
+
+    def __init__(self) -> None:
+        self._hooks = Hooks()
+
+    def before_request(self, function: F) -> F:
+        """Call ``function(was)`` before the handler. What it returns, other than None, is the response instead of the
+        handler's."""
+        return self._hook("before", function)
+
+    def finish_request(self, function: F) -> F:
+        """Call ``function(was)`` after a handler that raised nothing."""
+        return self._hook("finish", function)
+
+    def failed_request(self, function: F) -> F:
+        """Call ``function(was, exc_info)`` when the handler, or what ran before it, raised an error.
+
+        What it returns, other than None, is the response; otherwise the error is answered as if there were no hook.
+        """
+        return self._hook("failed", function)
+
+    def teardown_request(self, function: F) -> F:
+        """Call ``function(was)`` last, also after errors."""
+        return self._hook("teardown", function)
+
+    def run_before(self, *guards: Function) -> Callable[[F], F]:
+        """A decorator of handlers: call each ``guard(was)`` first. What one returns, other than None, is the response, and
+        neither the guards after it nor the handler are called."""
+        return lambda function: around(function, before=guards)
+
+    def run_after(self, *jobs: Function) -> Callable[[F], F]:
+        """A decorator of handlers: call each ``job(was)`` afterwards; what they return is ignored."""
+        return lambda function: around(function, after=jobs)
+
+    def _hook(self, name: str, function: F) -> F:
+        old: Hook | None = getattr(self._hooks, name)
+        if old is not None and place(old.function) != place(function):
+            log.warning("%s_request: %s takes the place of %s", name, place(function), place(old.function))
+        setattr(self._hooks, name, Hook.of(function))
+        return function
+
+
+def is_async(function: Function) -> bool:
+    """Whether calling `function` gives a coroutine."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+
+
+def place(function: Function) -> str:
+    """Where a function stands, for messages: "module.name"."""
+    return f"{function.__module__}.{getattr(function, '__qualname__', repr(function))}"
+
+
+def around(function: F, before: Iterable[Function] = (), after: Iterable[Function] = ()) -> F:
+    """A handler with guards before it and jobs after it, all called with `was`.
+
+    The arguments that a request is mapped to remain those of `function`.
+
+    :raises TypeError: a guard or job is a coroutine function, but `function` is none: it runs in a thread, they cannot.
+    """
+    guards, jobs = tuple(before), tuple(after)
+    for each in (*guards, *jobs):
+        if not callable(each):
+            raise TypeError(f"{place(function)}: {each!r} is no function to call before or after it")
+        if is_async(each) and not is_async(function):
+            raise TypeError(f"{place(each)} is a coroutine function, so {place(function)} has to be one, too")
+
+    if is_async(function):
+
+        @functools.wraps(function)
+        async def call_async(was: Any, *args: Any, **kwargs: Any) -> Any:
+            for guard in guards:
+                content = await settled(guard(was))
+                if content is not None:
+                    return content
+            content = await function(was, *args, **kwargs)
+            for job in jobs:
+                await settled(job(was))
+            return content
+
+        return call_async  # type: ignore[return-value]
+
+    @functools.wraps(function)
+    def call(was: Any, *args: Any, **kwargs: Any) -> Any:
+        for guard in guards:
+            content = guard(was)
+            if content is not None:
+                return content
+        content = function(was, *args, **kwargs)
+        for job in jobs:
+            job(was)
+        return content
+
+    return call  # type: ignore[return-value]
+
+
+async def settled(value: Any) -> Any:
+    """The value, awaited if it can be."""
+    return await value if inspect.isawaitable(value) else value
