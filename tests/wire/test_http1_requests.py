@@ -310,6 +310,22 @@ def test_9_5_a_client_that_half_closes_gets_its_answer(server: Wire) -> None:
     assert client.closed()
 
 
+def test_9_3_2_a_client_that_half_closes_behind_pipelined_requests_gets_every_answer(server: Wire) -> None:
+    client = server.connect()
+    client.send(b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number for number in range(5)))
+    client.sock.shutdown(1)
+    assert [client.response()[2] for _ in range(5)] == [b"GET /%d?" % number for number in range(5)]
+    assert client.closed()
+
+
+def test_6_3_half_a_body_behind_a_pipelined_request_never_reaches_the_app(server: Wire) -> None:
+    client = server.connect()
+    client.send(GET + b"POST /half HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf")
+    client.sock.shutdown(1)
+    assert client.response()[2] == b"GET /?"
+    assert client.closed()
+
+
 def test_http2_preface_is_refused_in_words_not_parsed(server: Wire) -> None:
     client = server.connect()
     assert client.ask(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")[0] in (400, 505)

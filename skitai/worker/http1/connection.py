@@ -41,6 +41,7 @@ class Http1Connection(Connection):
         "_buffer",
         "_decoder",
         "_head_since",
+        "_input_ended",
         "_keep_continued",
         "_known",
         "_left",
@@ -63,6 +64,7 @@ class Http1Connection(Connection):
         self._known = services.heads.known
         self._buffer = b""
         self._head_since = 0.0
+        self._input_ended = False
         self._paused = False
         self._refused = False
         self._sink: Sink | None = None
@@ -98,6 +100,9 @@ class Http1Connection(Connection):
         if self._sink is not None:
             self.abort()  # half a body never becomes a request
             return False
+        if b"\r\n\r\n" in self._buffer and not self.closing:
+            self._input_ended = True  # what it sent ahead is answered yet, as soon as `proceed` or `drained` comes to it
+            return True
         self.closing = True
         if self.lingering:
             return False
@@ -131,7 +136,12 @@ class Http1Connection(Connection):
             except Answerable as error:
                 self._refuse(error, buffer)
                 return
+            if self._input_ended and b"\r\n\r\n" not in self._buffer:
+                self._most = 0  # the last one
+                self.ended_s = monotonic()
             self._begin(head)
+            if self._input_ended and self._sink is not None:
+                self.abort()  # half a body never becomes a request
         if self._paused and self._sink is None and not self.closing and not self.spilled:
             self._pace(len(self._buffer) > self.services.config.http1.read_ahead_bytes)
 
