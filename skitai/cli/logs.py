@@ -8,8 +8,7 @@ import time
 from typing import IO
 
 from skitai.errors import StartError
-
-NAMES = ("server.log", "app.log", "request.log")
+from skitai.ipc.rundir import LOG_FILES
 
 _TAIL_LINES = 20
 _TAIL_BYTES = 1 << 16
@@ -80,10 +79,10 @@ def print_logs(folders: list[str], *, follow: bool) -> int:
     :param follow: go on with what is added, until interrupted.
     :raises StartError: there are no log files.
     """
-    folder = next((each for each in folders if any(os.path.exists(os.path.join(each, name)) for name in NAMES)), None)
+    folder = next((each for each in folders if any(os.path.exists(os.path.join(each, name)) for name in LOG_FILES)), None)
     if folder is None:
         raise StartError(f"there are no log files in {' nor in '.join(folders)}; --file-logging makes a server write some")
-    tails = [Tail(os.path.join(folder, name)) for name in NAMES]
+    tails = [Tail(os.path.join(folder, name)) for name in LOG_FILES]
     try:
         for tail in tails:
             _print(tail.path, tail.last(_TAIL_LINES))

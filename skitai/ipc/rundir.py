@@ -20,7 +20,7 @@ from skitai.ipc import pidfile
 VAR_BASE = "/var/tmp/skitai"
 LOG_BASE = "/var/log/skitai"
 
-LOG_FILES = ("server.log", "app.log", "request.log")
+LOG_FILES = ("server.log", "app.log", "request.log", "smtpda.log", "cron.log")
 
 _ELSEWHERE = "elsewhere"
 """A link in the usual var folder to the one that `varpath` named, so that `running` finds it."""

@@ -1,7 +1,7 @@
-"""server.log and app.log: what the server and the apps have to say, in files, on the console, or both.
+"""server.log and app.log: what the server and the apps have to say, in files, on the console, or both; and logs of helpers.
 
-Both are loggers of the standard library, ``skitai.server`` and ``skitai.app``. Extras of a record: ``txn`` (transaction
-ids, shown behind the kind) and ``kind`` (shown in place of the level's own).
+They are loggers of the standard library, ``skitai.server`` and ``skitai.app``, and ``skitai.cron`` for instance. Extras of a
+record: ``txn`` (transaction ids, shown behind the kind) and ``kind`` (shown in place of the level's own).
 
 The master calls `rotate` now and then, and `reopen` runs in every process that writes, after a rotation and on USR1.
 """
@@ -21,6 +21,7 @@ from skitai.log.localtime import local
 from skitai.log.rotation import Rotation
 
 LOGS = ("server", "app")
+"""The logs of every process; `join` adds that of a helper."""
 
 
 class _Steady(logging.Logger):
@@ -93,18 +94,37 @@ def setup(options: Log, folder: str | None, *, console: bool) -> None:
         for file in files.values():
             file.close()
         raise StartError(f"cannot write logs: {error.filename}: {error.strerror}") from error
-    for name, logger in _LOGGERS.items():
-        logger.propagate = False
-        logger.setLevel(logging.DEBUG if options.verbose or name == "app" else logging.INFO)
-        logger.handlers[:] = [_LineHandler(files[name].write)] if files else []
-        if console:
-            logger.addHandler(_LineHandler(write_stderr, colour=os.isatty(STDERR) and not os.environ.get("NO_COLOR")))
-        if not logger.handlers:
-            logger.addHandler(logging.NullHandler())
     old, _state.files = _state.files, files
+    for name, logger in _LOGGERS.items():
+        _direct(name, logger, console=console, verbose=options.verbose or name == "app")
     _state.rotation = Rotation(folder, options.log_keep) if folder else None
     for file in old.values():
         file.close()
+
+
+def join(name: str, folder: str | None, *, console: bool, verbose: bool = False) -> logging.Logger:
+    """Direct one log more: that of the helper which this process is.
+
+    :param name: "smtpda" or "cron"; the file is called so, too.
+    :param folder: as for `setup`.
+    :param console: as for `setup`.
+    :param verbose: let lines of kind "debug" through.
+    :returns: the logger, ``skitai.NAME``.
+    :raises StartError: the file cannot be opened.
+    """
+    logger = _LOGGERS.setdefault(name, _steady(f"skitai.{name}"))
+    old = _state.files.pop(name, None)
+    if old:
+        old.close()
+    if folder:
+        file = AppendFile(str(Path(folder, f"{name}.log")))
+        try:
+            file.open()
+        except OSError as error:
+            raise StartError(f"cannot write logs: {error.filename}: {error.strerror}") from error
+        _state.files[name] = file
+    _direct(name, logger, console=console, verbose=verbose)
+    return logger
 
 
 def reopen() -> None:
@@ -147,6 +167,18 @@ def take_streams() -> None:
     _point_streams()
 
 
+def _direct(name: str, logger: logging.Logger, *, console: bool, verbose: bool) -> None:
+    """Let a logger write to its file, if it has one, and to the console."""
+    file = _state.files.get(name)
+    logger.propagate = False
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    logger.handlers[:] = [_LineHandler(file.write)] if file else []
+    if console:
+        logger.addHandler(_LineHandler(write_stderr, colour=os.isatty(STDERR) and not os.environ.get("NO_COLOR")))
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+
+
 def _point_streams() -> None:
     if _state.files:
         for stream in (1, STDERR):
@@ -156,7 +188,7 @@ def _point_streams() -> None:
 def log(name: str, kind: str, text: str, txn: str = "") -> None:
     """Write a line.
 
-    :param name: "app" or "server".
+    :param name: "app" or "server", or of a helper that has joined.
     :param kind: one of `lines.LEVELS`, or any word, which then counts as information.
     :param txn: transaction ids of the request it belongs to, "GTXN/LTXN".
     """
@@ -174,4 +206,4 @@ def _logger(name: str) -> logging.Logger:
     try:
         return _LOGGERS[name]
     except KeyError:
-        raise ValueError(f"there is no log {name!r}: {' or '.join(map(repr, LOGS))}") from None
+        raise ValueError(f"there is no log {name!r}: {' or '.join(map(repr, _LOGGERS))}") from None

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from skitai.log.localtime import local
 
-PERIODS = {"server": "%Y%m", "app": "%Y%m%d", "request": "%Y%m%d"}
-"""What has changed when a log's period is over: the month, or the day."""
+PERIODS = {"server": "%Y%m", "app": "%Y%m%d", "request": "%Y%m%d", "smtpda": "%G%V", "cron": "%G%V"}
+"""What has changed when a log's period is over: the month, the week, or the day."""
 
 
 class Rotation:

@@ -166,3 +166,35 @@ def test_bad_arguments_of_a_log_call_hurt_nobody(tmp_path: Path, capfd: pytest.C
     journal.app.info("next")
     assert texts(tmp_path / "app.log") == ["[info] next"]
     assert "not a number" in capfd.readouterr().err
+
+
+def test_a_helper_has_a_log_of_its_own(tmp_path: Path) -> None:
+    journal.setup(Log(), str(tmp_path), console=False)
+    assert not (tmp_path / "cron.log").exists()
+
+    cron = journal.join("cron", str(tmp_path), console=False)
+    cron.info("job started")
+    cron.debug("detail")
+    journal.server.info("elsewhere")
+
+    assert texts(tmp_path / "cron.log") == ["[info] job started"]
+
+
+def test_the_log_of_a_helper_is_opened_again_with_the_others(tmp_path: Path) -> None:
+    journal.setup(Log(), str(tmp_path), console=False)
+    cron = journal.join("cron", str(tmp_path), console=False)
+    cron.info("before")
+    (tmp_path / "cron.log").rename(tmp_path / "cron-20261122.log")
+    journal.reopen()
+    cron.info("after")
+    assert texts(tmp_path / "cron.log") == ["[info] after"]
+
+
+def test_a_helper_on_the_console(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    journal.join("smtpda", None, console=True, verbose=True).debug("connecting")
+    assert capfd.readouterr().err.endswith(" [debug] connecting\n")
+
+
+def test_the_log_of_a_helper_that_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="cron.log: No such file or directory"):
+        journal.join("cron", str(tmp_path / "none"), console=False)

@@ -31,6 +31,16 @@ def test_app_and_request_change_daily_server_monthly(tmp_path: Path) -> None:
     assert "server-20261123.log" in names(tmp_path), "named by the last day that was seen"
 
 
+def test_logs_of_helpers_change_weekly(tmp_path: Path) -> None:
+    rotation = Rotation(str(tmp_path), keep=30)
+    sunday = datetime(2027, 1, 3, 23, 59, 59)
+    for name in ("cron.log", "smtpda.log"):
+        write(tmp_path, name, "x\n", sunday)
+    assert rotation.rotate(sunday) == []
+    assert rotation.rotate(datetime(2027, 1, 4, 0, 0, 1)) == ["smtpda", "cron"]
+    assert names(tmp_path) == ["cron-20270103.log", "smtpda-20270103.log"]
+
+
 def test_what_was_written_just_after_midnight_goes_with_its_file(tmp_path: Path) -> None:
     rotation = Rotation(str(tmp_path), keep=30)
     rotation.rotate(datetime(2026, 11, 22, 12))
