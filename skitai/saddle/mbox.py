@@ -1,0 +1,163 @@
+"""Message boxes: notes for the user that the next page shows, or pages for a while."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from skitai.saddle import values
+from skitai.saddle.seal import Secret
+from skitai.saddle.shelf import Place, Shelf
+
+
+class Message(NamedTuple):
+    """A message, unpacked in templates by position.
+
+    :ivar created: seconds since the epoch.
+    :ivar valid: seconds for which every page shows it; 0 for the next page only.
+    :ivar extra: whatever else was said of it.
+    """
+
+    id: str
+    category: str
+    created: int
+    valid: float
+    msg: Any
+    extra: dict[str, Any]
+
+
+class _Store:
+    """One box.
+
+    :ivar address: from where it was last changed; None while it is new.
+    :ivar read: ids of messages that were shown and are not to be shown again.
+    """
+
+    def __init__(self, shelf: Shelf, place: Place) -> None:
+        self.place = place
+        self.changed = False
+        self.address: str | None = None
+        self.messages: list[Message] = []
+        self.read: set[str] = set()
+        kept = place.read(shelf.cookie)
+        if kept is not None:
+            now = shelf.clock()
+            self.address, rows = kept
+            self.messages = [each for each in map(Message._make, rows) if not each.valid or now < each.created + each.valid]
+            self.changed = len(self.messages) < len(rows)
+
+    def commit(self, shelf: Shelf) -> None:
+        if not self.changed and not self.read:
+            return
+        left = [tuple(each) for each in self.messages if each.id not in self.read]
+        if left:
+            self.place.write(shelf.cookie, (shelf.address(), left), "never")
+        else:
+            self.place.remove(shelf.cookie)
+
+
+class Mbox:
+    """`was.mbox`: messages to the user.
+
+    One that is valid for 0 seconds goes once it was read and the request succeeded. What is still unread then waits in a
+    cookie, so messages for later pages are to be few and short; those read in their own request may be of any size.
+    """
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._stores: dict[str | None, _Store] = {}
+        self._name: str | None = None
+
+    def send(self, msg: Any, category: str = "info", valid: float = 0, **extra: Any) -> str:
+        """Leave a message.
+
+        :param valid: seconds for which every page shows it; 0 for the next page only.
+        :param extra: whatever else is to be known of it.
+        :returns: its id.
+        :raises TypeError: neither of JSON's types nor tuple, bytes, set, date, datetime or Decimal.
+        """
+        message = Message(secrets.token_hex(4), category, int(self._shelf.clock()), valid, msg, extra)
+        values.pack(tuple(message))  # raises where the app's line is still on the stack
+        store = self._store
+        store.messages.append(message)
+        store.changed = True
+        return message.id
+
+    push = send
+
+    def get(self, key: str | None = None, value: Any = None) -> list[Message]:
+        """Messages, the oldest first.
+
+        :param key: a category; with a value, a name of what else is known of messages.
+        """
+        store = self._store
+        found = list(filter(_matches(key, value), store.messages))
+        store.read.update(each.id for each in found if not each.valid)
+        return found
+
+    def getv(self, key: str | None = None, value: Any = None) -> list[Message]:
+        """What `get` gives, if `source_verified`; else none."""
+        return self.get(key, value) if self.source_verified() else []
+
+    def search(self, key: str, val: Any = None) -> list[str]:
+        """The ids of messages, which remain unread; `key` and `val` as in `get`."""
+        return [each.id for each in filter(_matches(key, val), self._store.messages)]
+
+    def remove(self, message_id: str) -> None:
+        """Forget a message, if it is there."""
+        store = self._store
+        left = [each for each in store.messages if each.id != message_id]
+        store.changed = store.changed or len(left) < len(store.messages)
+        store.messages = left
+
+    def source_verified(self) -> bool:
+        """Whether the client has the address from which the box was last changed; true for a new one."""
+        address = self._store.address
+        return address is None or address == self._shelf.address()
+
+    def mount(
+        self,
+        name: str | None = None,
+        securekey: Secret | Sequence[Secret] | None = None,
+        path: str | None = None,
+        domain: str | None = None,
+        secure: bool = False,
+        http_only: bool = True,
+    ) -> None:
+        """Go on with the box of this name, in this request; the parameters are those of `Session.mount`."""
+        if name not in self._stores:
+            self._stores[name] = _Store(self._shelf, self._shelf.place("mbox", name, securekey, path, domain, secure))
+        self._name = name
+
+    def exists(self, name: str | None = None, securekey: Secret | Sequence[Secret] | None = None) -> bool:
+        """Whether there is a message in the box of this name; the parameters are those of `Session.exists`."""
+        store = self._stores.get(name)
+        if store is None:
+            store = _Store(self._shelf, self._shelf.place("mbox", name, securekey))
+        return bool(store.messages)
+
+    def commit(self) -> None:
+        """Have the client keep what is still to be shown.
+
+        :raises ValueError: that is too large for a cookie.
+        """
+        for store in self._stores.values():
+            store.commit(self._shelf)
+
+    def __repr__(self) -> str:
+        return f"<Mbox {self._name or '(default)'}: {len(self._store.messages)} messages>"
+
+    @property
+    def _store(self) -> _Store:
+        if self._name not in self._stores:
+            self.mount(self._name)
+        return self._stores[self._name]
+
+
+def _matches(key: str | None, value: Any) -> Callable[[Message], bool]:
+    if key is None:
+        return lambda message: True
+    if value is None:
+        return lambda message: message.category == key
+    return lambda message: message.extra.get(key) == value

@@ -1,0 +1,87 @@
+"""Where sessions and message boxes of one request are kept: sealed cookies, a default one and others by name."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from skitai.saddle.cookie import Cookie, Expires, Setting
+from skitai.saddle.seal import Keys, SealBroken, Secret, keys_of
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]+\Z")
+
+
+class Shelf(NamedTuple):
+    """What a request offers to keep things with.
+
+    :ivar keys: gives the app's keys; raises ValueError where it has no securekey.
+    :ivar address: of the client.
+    :ivar secure: the client came by TLS, so that cookies may insist on it.
+    :ivar clock: seconds since the epoch.
+    """
+
+    cookie: Cookie
+    keys: Callable[[], Keys]
+    address: Callable[[], str]
+    secure: bool = False
+    clock: Callable[[], float] = time.time
+
+    def place(
+        self,
+        kind: str,
+        name: str | None = None,
+        securekey: Secret | Sequence[Secret] | None = None,
+        path: str | None = None,
+        domain: str | None = None,
+        secure: bool = False,
+    ) -> Place:
+        """A cookie of its own.
+
+        :param kind: "sess" or "mbox".
+        :param name: None for the default one.
+        :param securekey: the app's by default.
+        :raises ValueError: an unfit name, or no key.
+        """
+        if name is not None and not _NAME.match(name):
+            raise ValueError(f"{name!r} cannot be the name of a cookie: letters, digits, '_', '-' and '.' can")
+        title = f"sdl{kind}_" + (f"_{name.upper()}" if name is not None else "")
+        keys = self.keys() if securekey is None else keys_of(securekey)
+        return Place(title, keys, path or "/", domain, secure or self.secure)
+
+
+class Place(NamedTuple):
+    """One sealed cookie."""
+
+    title: str
+    keys: Keys
+    path: str
+    domain: str | None
+    secure: bool
+
+    def read(self, cookie: Cookie) -> Any:
+        """What the client brought; None when there is nothing, or nothing that verifies."""
+        text = cookie.get(self.title)
+        if not text:
+            return None
+        try:
+            return self.keys.sealer(self.title).open(text)
+        except SealBroken:
+            return None
+
+    def write(self, cookie: Cookie, value: Any, expires: Expires) -> None:
+        """Have the client keep a value.
+
+        :raises ValueError: it is too large for a cookie.
+        """
+        self._put(cookie, self.keys.sealer(self.title).seal(value), expires)
+
+    def remove(self, cookie: Cookie) -> None:
+        """Have the client forget it, if it brought it."""
+        if self.title in cookie:
+            self._put(cookie, "", "now")
+
+    def _put(self, cookie: Cookie, value: str, expires: Expires) -> None:
+        setting = Setting(self.title, value, expires, self.path, self.domain, self.secure, http_only=True, same_site="Lax")
+        cookie.put(self.title, setting)
