@@ -42,6 +42,7 @@ class Record:
     :ivar ill: it is condemned because it does not work any more, not because it is due.
     :ivar reason: what it said itself about why it leaves.
     :ivar was_ready: it has served.
+    :ivar helper: it works beside the workers; see `program`.
     """
 
     pid: int
@@ -59,6 +60,7 @@ class Record:
     ill: bool = False
     reason: str = ""
     was_ready: bool = False
+    helper: bool = False
 
     @property
     def who(self) -> str:

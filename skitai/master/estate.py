@@ -11,6 +11,7 @@ from typing import Any
 
 from skitai.config.tree import Log
 from skitai.ipc import rundir
+from skitai.ipc.bus import Inboxes
 from skitai.ipc.control import ControlServer
 from skitai.ipc.lastupdate import Table
 from skitai.ipc.pidfile import PidFile
@@ -57,6 +58,7 @@ class Estate:
     control: ControlServer
     scoreboard: Scoreboard
     table: Table
+    inboxes: Inboxes
     listeners: list[Listener]
     identity: Identity | None = None
     log_options: Log = field(default_factory=Log)
@@ -78,6 +80,7 @@ class Estate:
             "control": self.control.hand_over(),
             "scoreboard": self.scoreboard.memory.hand_over(),
             "table": [self.table.memory.hand_over(), list(self.table.names), list(self.table.places)],
+            "inboxes": self.inboxes.hand_over(),
             "listeners": [each.hand_over() for each in self.listeners],
             "started_s": self.started_s,
         }
@@ -92,6 +95,7 @@ class Estate:
             *(each.socket.fileno() for each in self.listeners),
         ):
             os.set_inheritable(fd, False)
+        self.inboxes.keep()
 
     @classmethod
     def adopt(cls, data: Mapping[str, Any], names: Sequence[str] | None = None) -> tuple[Estate, bool]:
@@ -111,6 +115,7 @@ class Estate:
             control=ControlServer.adopt(data["control"], data["places"][0]),
             scoreboard=scoreboard or Scoreboard.create(),
             table=Table.adopt(fd, old_names if names is None else names, places),
+            inboxes=Inboxes.adopt(data["inboxes"]),
             listeners=[Listener.adopt(each) for each in data["listeners"]],
             identity=Identity(*data["identity"]) if data["identity"] else None,
             log_options=Log(verbose=verbose, log_keep=log_keep),

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from skitai.config.tree import Config
+from skitai.ipc.bus import Bus
 from skitai.ipc.link import Child, Link
 from skitai.ipc.messages import Message
 from skitai.ipc.scoreboard import ROWS, Row
@@ -54,6 +55,8 @@ class Family:
         row = self._estate.scoreboard.row(slot)
         row.clear()
         row.generation, row.started_s = generation, now
+        inboxes = self._estate.inboxes
+        inboxes.empty(slot)
         ours, theirs = Link.pair()
         child = Child(
             self._config,
@@ -64,10 +67,11 @@ class Family:
             self._estate.table,
             theirs,
             self._estate.places,
+            Bus(inboxes, row),
             strict,
         )
         try:
-            pid = fork(program, child, self._estate.identity, self._signals, lambda: self._leave_to_child(ours))
+            pid = fork(program, child, self._estate.identity, self._signals, lambda: self._leave_to_child(ours, slot))
         except OSError as error:
             ours.close()
             log.critical("cannot start %s: %s", program.label(number), error.strerror)
@@ -76,11 +80,13 @@ class Family:
             theirs.close()
         row.pid = pid
         self._links[pid] = ours
-        self.children.started(Record(pid, program.name, number, program.label(number), generation, slot, now, strict=strict))
+        label, helper = program.label(number), program.helper
+        self.children.started(Record(pid, program.name, number, label, generation, slot, now, strict=strict, helper=helper))
         return True
 
-    def _leave_to_child(self, link: Link) -> None:
+    def _leave_to_child(self, link: Link, slot: int) -> None:
         link.close()
+        self._estate.inboxes.leave_to(slot)
         for each in self._links.values():
             each.close()
         self._estate.release()

@@ -6,6 +6,9 @@ Rules in one place:
 - A child that is to be replaced (older code, ill, due) goes on serving until its replacement is ready; replacements start
   one by one.
 - Whoever was told to leave and does not is told more firmly when its deadline has passed: HUP, then TERM, then KILL.
+- Of a helper there is one at work at most. After a reload it leaves when the workers are renewed, and its successor starts
+  when it has left, or says that it only finishes what it began. For that it gets all the time it needs.
+- A stop reaches helpers when the last worker has left.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ class Rules:
 
     grace_s: float = 30
     fast_grace_s: float = 2
+    helper_grace_s: float = 5
     linger_s: float = 30
     boot_s: float = 120
     heartbeat_s: float = 30
@@ -54,6 +58,7 @@ class Rules:
         return cls(
             grace_s=timeouts.grace_s,
             fast_grace_s=timeouts.fast_grace_s,
+            helper_grace_s=timeouts.helper_grace_s,
             linger_s=timeouts.keep_alive,
             boot_s=supervision.boot_s,
             heartbeat_s=supervision.heartbeat_s,
@@ -83,6 +88,7 @@ class Vital:
     :param loop_beat_s: when its event loop last turned; 0 when it does not beat.
     :param pool_beat_s: when its thread pool last made progress; 0 when it does not beat.
     :param cpu_high: CPU readings at or above the critical point, in a row.
+    :param retiring: it says that it takes on nothing new.
     """
 
     loop_beat_s: float = 0
@@ -92,6 +98,7 @@ class Vital:
     cpu_percent: float = 0
     cpu_high: int = 0
     memory_bytes: int = 0
+    retiring: bool = False
 
 
 @dataclass(slots=True)
@@ -99,6 +106,7 @@ class Plan:
     """What is wanted.
 
     :ivar counts: children wanted, by program; a program that is not in it is left alone.
+    :ivar helpers: the programs among them that are helpers.
     :ivar generation: of the code that new children run.
     :ivar oldest: the oldest generation that need not be replaced. Below `generation` after a reload that was given up.
     :ivar stop: the signal of a stop under way, or None.
@@ -106,6 +114,7 @@ class Plan:
     """
 
     counts: dict[str, int]
+    helpers: frozenset[str] = frozenset()
     generation: int = 1
     oldest: int = 1
     stop: signal.Signals | None = None
@@ -154,15 +163,20 @@ class _Seats:
 
 
 def decide(children: Children, vitals: Mapping[int, Vital], now: float, plan: Plan, rules: Rules) -> list[Action]:
-    """What to do now. Once it has been done, the same call returns nothing until something changes."""
+    """What to do now. Once it has been done, the same call comes to rest: it returns nothing until something changes."""
     if plan.stop is not None:
         return _stop(children, now, plan.stop, rules)
-    actions = _overdue(children, now, rules)
+    actions = _overdue(children, vitals, now, plan, rules)
     actions += _examine(children, vitals, now, plan, rules)
     told = {action.pid for action in actions if isinstance(action, Tell)}
     condemned = {action.pid for action in actions if isinstance(action, Condemn)}
     for program, wanted in plan.counts.items():
         staying = [record for record in children.of(program) if record.pid not in told or not record.was_ready]
+        if program in plan.helpers:
+            # Who is condemned just now is ended in the next turn, as it then is on the books.
+            seats = _seat([record for record in staying if record.pid not in condemned], wanted, plan, condemned)
+            actions += _tend_helper(program, seats, children, vitals, now, plan, rules)
+            continue
         seats = _seat(staying, wanted, plan, condemned)
         actions += _fill(program, seats, children, now, plan)
         actions += _dismiss(seats, now, rules)
@@ -190,12 +204,14 @@ def spread(limit: float, number: int, percent: float) -> float:
 
 def retire(record: Record, now: float, rules: Rules, why: str = "") -> Tell:
     """Take no new connections, finish what runs, let idle clients go their way."""
-    return Tell(record.pid, signal.SIGHUP, Phase.RETIRING, now + rules.linger_s + rules.grace_s + SLACK_S, why)
+    grace_s = rules.helper_grace_s if record.helper else rules.linger_s + rules.grace_s
+    return Tell(record.pid, signal.SIGHUP, Phase.RETIRING, now + grace_s + SLACK_S, why)
 
 
 def _stop(children: Children, now: float, how: signal.Signals, rules: Rules) -> list[Action]:
     actions: list[Action] = []
-    for record in children:
+    workers = [record for record in children if not record.helper]
+    for record in workers or children:
         tell = _terminate(record, now, rules, how)
         if record.phase is Phase.KILLED or (record.phase is Phase.STOPPING and record.deadline_s <= tell.deadline_s):
             if now >= record.deadline_s:
@@ -206,7 +222,9 @@ def _stop(children: Children, now: float, how: signal.Signals, rules: Rules) -> 
 
 
 def _terminate(record: Record, now: float, rules: Rules, how: signal.Signals = signal.SIGTERM, why: str = "") -> Tell:
-    grace_s = rules.fast_grace_s if how is signal.SIGQUIT else rules.grace_s
+    grace_s = rules.helper_grace_s if record.helper else rules.grace_s
+    if how is signal.SIGQUIT:
+        grace_s = min(rules.fast_grace_s, rules.helper_grace_s) if record.helper else rules.fast_grace_s
     return Tell(record.pid, how, Phase.STOPPING, now + grace_s + SLACK_S, why)
 
 
@@ -214,7 +232,7 @@ def _kill(record: Record, now: float, why: str) -> Tell:
     return Tell(record.pid, signal.SIGKILL, Phase.KILLED, now + KILL_S, why)
 
 
-def _overdue(children: Children, now: float, rules: Rules) -> list[Action]:
+def _overdue(children: Children, vitals: Mapping[int, Vital], now: float, plan: Plan, rules: Rules) -> list[Action]:
     actions: list[Action] = []
     for record in children:
         if record.phase is Phase.BOOTING and record.ill:
@@ -225,6 +243,9 @@ def _overdue(children: Children, now: float, rules: Rules) -> list[Action]:
         elif record.phase is Phase.BOOTING and now >= record.deadline_s:
             actions.append(_kill(record, now, "failed and did not leave"))
         elif record.phase is Phase.RETIRING and now >= record.deadline_s:
+            vital = vitals.get(record.pid, Vital())
+            if record.helper and vital.retiring and not _ailment(record, vital, now, plan, rules):
+                continue
             actions.append(_terminate(record, now, rules, why="did not retire in time"))
         elif record.phase in (Phase.STOPPING, Phase.KILLED) and now >= record.deadline_s:
             actions.append(_kill(record, now, "did not stop in time"))
@@ -239,14 +260,16 @@ def _examine(children: Children, vitals: Mapping[int, Vital], now: float, plan: 
         vital = vitals.get(record.pid)
         if vital is None or record.phase is not Phase.SERVING or record.condemned:
             continue
-        if ailment := _ailment(vital, now, plan, rules):
+        if ailment := _ailment(record, vital, now, plan, rules):
             actions.append(Condemn(record.pid, ailment, ill=True))
+        elif record.helper:
+            continue
         elif record.program in plan.counts and plan.oldest == plan.generation and (due := _due(record, vital, now, rules)):
             actions.append(Condemn(record.pid, due, ill=False))
     return actions
 
 
-def _ailment(vital: Vital, now: float, plan: Plan, rules: Rules) -> str:
+def _ailment(record: Record, vital: Vital, now: float, plan: Plan, rules: Rules) -> str:
     """Why a child does not work any more; "" when it does."""
     silent_s = now - max(vital.loop_beat_s, plan.awake_s)
     if rules.heartbeat_s and vital.loop_beat_s and silent_s > rules.heartbeat_s:
@@ -254,7 +277,7 @@ def _ailment(vital: Vital, now: float, plan: Plan, rules: Rules) -> str:
     silent_s = now - max(vital.pool_beat_s, plan.awake_s)
     if rules.heartbeat_s and vital.pool_beat_s and vital.busy_threads and silent_s > rules.heartbeat_s:
         return f"is stuck: {vital.busy_threads} threads are busy and none has made progress for {silent_s:.1f} s"
-    if rules.cpu_percent and vital.cpu_high >= rules.cpu_continuous:
+    if rules.cpu_percent and not record.helper and vital.cpu_high >= rules.cpu_continuous:
         return f"is overloaded: {vital.cpu_percent:.0f} % CPU in {vital.cpu_high} readings in a row"
     return ""
 
@@ -291,6 +314,37 @@ def _fill(program: str, seats: _Seats, children: Children, now: float, plan: Pla
     if seats.stale and not seats.booting and len(seats.fresh) < seats.wanted:
         return [Spawn(program, strict=True)]
     return []
+
+
+def _tend_helper(
+    program: str,
+    seats: _Seats,
+    children: Children,
+    vitals: Mapping[int, Vital],
+    now: float,
+    plan: Plan,
+    rules: Rules,
+) -> list[Action]:
+    """Never two at work: the old one goes first. It may stay until the workers run the code that its successor will."""
+    renewing = any(
+        record.generation < plan.oldest and record.phase in (Phase.BOOTING, Phase.SERVING)
+        for record in children
+        if not record.helper
+    )
+    leaving = seats.stale if seats.wanted else [*seats.stale, *seats.fresh]
+    if renewing:
+        leaving = [record for record in leaving if record.ill]
+    actions: list[Action] = [_terminate(each, now, rules) if each.ill else retire(each, now, rules) for each in leaving]
+    if not seats.wanted:
+        actions += [_terminate(each, now, rules) for each in seats.booting if each.phase is Phase.BOOTING]
+    working = [
+        record
+        for record in children.of(program)
+        if record.phase is not Phase.RETIRING or not vitals.get(record.pid, Vital()).retiring
+    ]
+    if seats.wanted and not working and now >= children.streak(program).not_before_s:
+        actions.append(Spawn(program, strict=False))
+    return actions
 
 
 def _dismiss(seats: _Seats, now: float, rules: Rules) -> list[Action]:

@@ -56,4 +56,9 @@ def _child(record: Record, vital: Vital, row: Row | None, now: float) -> dict[st
         "queued": row.queued if row else 0,
         "cpu_percent": round(vital.cpu_percent, 1),
         "memory_bytes": vital.memory_bytes,
+        "helper": record.helper,
+        "done": row.done if row else 0,
+        "failed": row.failed if row else 0,
+        "running": row.running if row else 0,
+        "waiting": row.waiting if row else 0,
     }

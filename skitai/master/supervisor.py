@@ -80,7 +80,11 @@ class Supervisor:
         self._notifier = notifier
         self._signals = Signals()
         self._family = Family(estate, config, self._signals, self._release)
-        self._plan = Plan({program.name: program.count for program in programs})
+        self._plan = Plan(
+            {program.name: program.count for program in programs}, frozenset(each.name for each in programs if each.helper)
+        )
+        # Those without whom there is no server; a helper is one only where it runs alone.
+        self._essential = {each.name for each in programs if not each.helper} or set(self._plan.counts)
         self._desk = Desk(estate.control)
         self._reloads = Reloads()
         self._stop_clients: list[Conversation] = []
@@ -103,6 +107,10 @@ class Supervisor:
         self._complete = True
         generation, oldest = state["generation"], state["oldest"]
         self._reloads.adopt(state["reloads"])
+        if not refused:
+            # Helpers that the new configuration does not want any more
+            self._plan.helpers |= {record.program for record in self._family.children if record.helper}
+            self._plan.counts |= dict.fromkeys(self._plan.helpers - self._plan.counts.keys(), 0)
         if refused:
             self._plan.generation, self._plan.oldest = generation, oldest
             self._end_reload(False, f"{refused}; the old code goes on serving")
@@ -240,7 +248,7 @@ class Supervisor:
 
     def _on_wish(self, record: Record, wish: Restart | Shutdown) -> None:
         """An app asked to restart or stop: the server when its worker is the only one, else its worker."""
-        alone = self._plan.counts.get(record.program, 0) <= 1
+        alone = not record.helper and self._plan.counts.get(record.program, 0) <= 1
         if isinstance(wish, Restart) and alone:
             self._begin_reload(None)
         elif isinstance(wish, Shutdown) and alone:
@@ -267,7 +275,9 @@ class Supervisor:
 
     def _on_failure(self, left: Exit) -> None:
         record = left.record
-        if self._reloads.starting and not self._reloads.proven and record.generation == self._plan.generation:
+        essential = record.program in self._essential
+        is_new = essential and record.generation == self._plan.generation
+        if self._reloads.starting and not self._reloads.proven and is_new:
             self._give_up(left.text)
             return
         streak = self._family.children.streak(record.program)
@@ -278,7 +288,7 @@ class Supervisor:
             delay_s = max(0.0, streak.not_before_s - time.monotonic())
             log.critical(text, streak.deaths, record.program, EARLY_S, left.text, delay_s)
         hopeless = record.condemned or streak.deaths >= CRASH_LOOP
-        if hopeless and not self._complete and self._hooks.hopeless(left.text):
+        if essential and hopeless and not self._complete and self._hooks.hopeless(left.text):
             self._code = 1
             self._stop(signal.SIGQUIT)
 
@@ -339,6 +349,8 @@ class Supervisor:
         name = next(iter(self._plan.counts), None)
         if name is None:
             return False, "the old workers are only being taken care of; reload first"
+        if name in self._plan.helpers:
+            return False, f"there is one {name}, always"
         wanted = self._plan.counts[name] + change
         if not 1 <= wanted <= MOST_CHILDREN:
             return False, f"1 to {MOST_CHILDREN} are possible"
@@ -350,14 +362,18 @@ class Supervisor:
         """The start, or a reload, may have come to its end."""
         children = self._family.children
         serving = {name: [each for each in children.of(name) if each.phase is Phase.SERVING] for name in self._plan.counts}
-        if any(len(serving[name]) < count for name, count in self._plan.counts.items()):
+        if any(len(serving[name]) < self._plan.counts[name] for name in self._essential):
             return
         if not self._complete:
             self._complete = True
             self._notifier.ready(self._summary())
             self._hooks.ready()
         fresh = all(each.generation >= self._plan.generation for records in serving.values() for each in records)
-        if self._reloads.starting and fresh:
+        helpers_done = all(
+            len(serving[name]) >= self._plan.counts[name] or children.streak(name).deaths
+            for name in self._plan.helpers & self._plan.counts.keys()
+        )
+        if self._reloads.starting and fresh and helpers_done:
             self._end_reload(True, f"generation {self._plan.generation} serves")
 
     # Reload
@@ -418,6 +434,8 @@ class Supervisor:
         """No child of the new generation becomes ready: stay with those who serve."""
         serving = [record.generation for record in self._family.children if record.phase is Phase.SERVING]
         self._plan.oldest = min(serving, default=self._plan.oldest)
+        for name in self._plan.counts.keys() - self._programs.keys():
+            del self._plan.counts[name]  # the new code would do without that helper; the old code goes on, and so does it
         rest = "the old code goes on serving" if serving else "and nobody is left who serves"
         self._end_reload(False, f"generation {self._plan.generation} does not start: {reason}; {rest}")
 

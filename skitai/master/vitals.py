@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from skitai.ipc.scoreboard import Row
+from skitai.ipc.scoreboard import Row, State
 from skitai.master.children import Children, Record
 from skitai.master.policy import Rules, Vital
 
@@ -72,6 +72,7 @@ class Vitals:
             cpu_percent=gauge.cpu_percent if gauge else 0,
             cpu_high=gauge.cpu_high if gauge else 0,
             memory_bytes=gauge.memory_bytes if gauge else 0,
+            retiring=row.state is State.RETIRING if row else False,
         )
 
 
