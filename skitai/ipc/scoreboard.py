@@ -75,6 +75,7 @@ class Row:
     :ivar connections: open now.
     :ivar busy_threads: threads that run an app now.
     :ivar queued: requests that wait for a thread.
+    :ivar inbox: the mark of the child while it reads its inbox (see `bus`), else 0.
     :ivar done: of a helper: messages delivered, or runs of jobs that ended well, since it started.
     :ivar failed: of a helper: messages given up, or runs that failed.
     :ivar running: of a helper: deliveries or runs under way.
@@ -92,10 +93,11 @@ class Row:
     connections = _Int(7)
     busy_threads = _Int(8)
     queued = _Int(9)
-    done = _Int(10)
-    failed = _Int(11)
-    running = _Int(12)
-    waiting = _Int(13)
+    inbox = _Int(10)
+    done = _Int(12)
+    failed = _Int(13)
+    running = _Int(14)
+    waiting = _Int(15)
     _state = _Int(2)
 
     def __init__(self, memory: Memory | Row, index: int) -> None:
