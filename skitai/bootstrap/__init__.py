@@ -191,6 +191,8 @@ def _prepare(estate: Estate, config: Config) -> None:
     """What a new program has to set up whether or not the server is new."""
     setproctitle(f"{config.title}: master")
     journal.setup(config.log, estate.places.log or None, console=estate.places.console)
+    for warning in config.warnings:
+        log.warning("%s", warning)
 
 
 def _places(config: Config, var: str, daemon: bool, identity: Identity | None) -> Places:

@@ -32,8 +32,8 @@ def config_lines(config: Config) -> Iterator[str]:
     for job in config.cron.jobs:
         yield _line(job.schedule, job.name, job.source)
     yield "\n[mounts]"
-    for number, mount in enumerate(config.mounts):
-        yield _line(mount.point, _described(mount), config.sources.get(f"mounts[{number}]", ""))
+    for mount in config.mounts:
+        yield _line(mount.point, _described(mount), mount.source)
         switches = [f"{name} {shown(bool(mount.pref[name]))}" for name in SWITCHES if name in mount.pref]
         if switches:
             yield _line("", ", ".join(switches), "")
@@ -44,6 +44,9 @@ def config_lines(config: Config) -> Iterator[str]:
     ):
         if values:
             yield _line(name, ", ".join(values), "")
+    if config.warnings:
+        yield "\n[warnings]"
+        yield from config.warnings
 
 
 def _line(name: str, value: str, source: str) -> str:

@@ -60,18 +60,18 @@ def build(
     :raises ConfigError: with every fault, those of values that a later source overrides included.
     """
     faults: list[str] = []
+    warnings: list[str] = []
     given = gather(draft, flags, environ, file, faults)
     _check_server(given, world, faults)
     production = environ.get("SKITAI_ENV") == "PRODUCTION"
     if not draft.mounts:
         faults.append(f"{draft.script}: nothing is mounted; call skitai.mount() before skitai.run()")
-    mounts = check_mounts(draft.mounts, world.look, production, faults)
+    mounts = check_mounts(draft.mounts, world.look, production, faults, warnings)
     max_ages = _max_ages(draft.max_ages, faults)
     sections = _sections(given.values)
     sections["cron"] = replace(sections["cron"], jobs=check_jobs(draft.jobs, sections["cron"], world.schedule, faults))
     if faults:
         raise ConfigError(faults)
-    sources = given.sources | {f"mounts[{number}]": call.source for number, call in enumerate(draft.mounts)}
     return Config(
         script=draft.script,
         title=draft.title,
@@ -80,7 +80,8 @@ def build(
         max_ages=max_ages,
         log_off=tuple(each.value for each in draft.log_off),
         last_updates=tuple(dict.fromkeys(each.value for each in draft.last_updates)),
-        sources=sources,
+        sources=given.sources,
+        warnings=tuple(warnings),
     )
 
 

@@ -1,8 +1,9 @@
-"""The mounts of a draft, checked: points, hosts, targets, preferences, and that no two claim the same place."""
+"""The mounts of a draft, checked: points, hosts, targets, preferences, and who wins where two claim the same place."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from skitai.config.draft import MountCall
 from skitai.config.pref import AttrDict, Preference
@@ -15,14 +16,16 @@ BODY_SIZES = ("max_post_body_size", "max_multipart_body_size", "max_upload_file_
 _HOST = re.compile(r"\.?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[?[0-9a-f:.]+\]?", re.ASCII)
 
 
-def check_mounts(calls: list[MountCall], look: Look, production: bool, faults: list[str]) -> tuple[Mount, ...]:
+def check_mounts(
+    calls: list[MountCall], look: Look, production: bool, faults: list[str], warnings: list[str]
+) -> tuple[Mount, ...]:
     """Make the mounts of the tree, in the order of the calls.
 
     :param production: debug and use_reloader are off, whatever a preference or an app says.
     :param faults: gets a line for each thing that is wrong.
+    :param warnings: gets a line for each mount that a later one replaces.
     """
     mounts: list[Mount] = []
-    taken: dict[tuple[str, str, bool], str] = {}
     for call in calls:
         target = _target(call, look, faults)
         point = _point(call, faults)
@@ -31,16 +34,28 @@ def check_mounts(calls: list[MountCall], look: Look, production: bool, faults: l
         for folder in call.path:
             if look(folder) is not Seen.FOLDER:
                 faults.append(f"{call.source}: mount {call.point!r}: path: there is no folder {folder}")
-        if target is None or point is None or host is None:
-            continue
-        for name in host.split():
-            place = (name, point, isinstance(target, Folder))
-            if place in taken:
-                kind = "a folder" if place[2] else "an app"
-                faults.append(f"{call.source}: mount {call.point!r}: {kind} is mounted there already ({taken[place]})")
-            taken.setdefault(place, call.source)
-        mounts.append(Mount(point, target, call.app_name, host, pref, call.path))
-    return tuple(mounts)
+        if target is not None and point is not None and host is not None:
+            mounts.append(Mount(point, target, call.app_name, host, pref, call.path, call.source))
+    return tuple(_settled(mounts, warnings))
+
+
+def _settled(mounts: list[Mount], warnings: list[str]) -> list[Mount]:
+    """Give each place - a host's point, once for apps and once for folders - to the last that claims it."""
+    taken: dict[tuple[str, str, bool], Mount] = {}
+    kept: list[Mount] = []
+    for mount in reversed(mounts):
+        names = []
+        for name in mount.host.split():
+            winner = taken.setdefault((name, mount.point, isinstance(mount.target, Folder)), mount)
+            if winner is mount:
+                names.append(name)
+            else:
+                where = mount.point if name == "default" else f"{mount.point} of {name}"
+                warnings.append(f"{winner.source} mounts at {where} in place of what {mount.source} mounts there")
+        if names:
+            kept.append(replace(mount, host=" ".join(names)))
+    warnings.reverse()
+    return kept[::-1]
 
 
 def normal_point(point: str) -> str:

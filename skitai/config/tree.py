@@ -255,6 +255,7 @@ class Mount:
     :param host: names of the virtual host, separated by spaces; a leading dot matches every subdomain and the bare
         domain; "default" serves every host that has no site of its own.
     :param path: folders to put in front of `sys.path`.
+    :param source: the call that asked for it, "service.py:12".
     """
 
     point: str
@@ -263,6 +264,7 @@ class Mount:
     host: str = "default"
     pref: Preference = field(default_factory=Preference)
     path: tuple[str, ...] = ()
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +304,7 @@ class Config:
         configuration file, whether or not there is one.
     :param helper: "smtpda" or "cron" when that runs alone, without listeners and workers.
     :param sources: where each value that is not a default came from, by option name.
+    :param warnings: what is allowed but hardly meant, a line each.
     """
 
     script: str = ""
@@ -324,6 +327,7 @@ class Config:
     log_off: tuple[str, ...] = ()
     last_updates: tuple[str, ...] = ()
     sources: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 SECTIONS: dict[str, type] = {

@@ -116,7 +116,7 @@ class Plan:
 class Site:
     """All routes of a worker.
 
-    :param routes: in the order of their mounting; of two apps on one point the later wins.
+    :param routes: no two apps and no two folders on one point of a host.
     """
 
     def __init__(self, routes: Sequence[Route]) -> None:
@@ -135,10 +135,6 @@ class Site:
 
     @staticmethod
     def _add(routes: list[Route], route: Route) -> None:
-        for other in routes:
-            if other.point == route.point and not other.static and not route.static:
-                routes.remove(other)
-                break
         routes.append(route)
         routes.sort(key=lambda each: (-len(each.point), not each.static))
 

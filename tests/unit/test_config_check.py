@@ -69,7 +69,7 @@ def test_without_a_word_everything_is_default() -> None:
     config = built(draft())
     assert config.server.port == 5000
     assert config.server.address == "127.0.0.1"
-    assert config.sources == {"mounts[0]": "service.py:3"}
+    assert config.sources == {}
 
 
 def test_each_source_beats_those_before_it() -> None:
@@ -193,7 +193,7 @@ def test_a_file_is_as_strict_as_a_call(toml: str, fault: str) -> None:
 
 
 def test_our_own_other_variables_are_no_options() -> None:
-    assert built(draft(), environ={"SKITAI_ENV": "STAGING", "SKITAI_INHERIT": "7"}).sources == {"mounts[0]": "service.py:3"}
+    assert built(draft(), environ={"SKITAI_ENV": "STAGING", "SKITAI_INHERIT": "7"}).sources == {}
 
 
 def test_variables_are_upper_case() -> None:
@@ -284,12 +284,21 @@ def test_a_point_is_a_plain_path(point: str) -> None:
     assert found.startswith(f"service.py:3: mount point {point!r} ")
 
 
-def test_a_folder_and_an_app_share_a_point_but_not_two_of_a_kind() -> None:
+def test_a_folder_and_an_app_share_a_point() -> None:
     made = draft()
     mount(made, "/", "app")
-    assert [type(each.target) for each in built(made).mounts] == [Folder, AppFile]
+    config = built(made)
+    assert [type(each.target) for each in config.mounts] == [Folder, AppFile]
+    assert config.warnings == ()
+
+
+def test_of_two_apps_on_one_point_the_later_wins_and_a_warning_says_so() -> None:
+    made = draft()
+    mount(made, "/", "app")
     mount(made, "/", "shop/app")
-    assert faults(made) == ("service.py:5: mount '/': an app is mounted there already (service.py:4)",)
+    config = built(made)
+    assert [each.source for each in config.mounts] == ["service.py:3", "service.py:5"]
+    assert config.warnings == ("service.py:5 mounts at / in place of what service.py:4 mounts there",)
 
 
 def test_hosts_have_points_of_their_own() -> None:
@@ -298,7 +307,9 @@ def test_hosts_have_points_of_their_own() -> None:
     mount(made, "/", "app", host="c.net")
     assert [each.host for each in built(made).mounts] == ["www.a.com .b.org", "c.net"]
     mount(made, "/", "shop/app", host="d.net .b.org")
-    assert faults(made) == ("service.py:5: mount '/': an app is mounted there already (service.py:3)",)
+    config = built(made)
+    assert [each.host for each in config.mounts] == ["www.a.com", "c.net", "d.net .b.org"]
+    assert config.warnings == ("service.py:5 mounts at / of .b.org in place of what service.py:3 mounts there",)
 
 
 @pytest.mark.parametrize(

@@ -96,19 +96,6 @@ def test_points_compare_with_decoded_paths() -> None:
     assert chosen(site, "GET /%61") is site.routes[0]
 
 
-def test_a_later_app_replaces_the_one_on_its_point() -> None:
-    first, second = app("/a/"), app("/a/")
-    site = Site([first, app("/"), second])
-    assert chosen(site, "GET /a/") is second
-
-
-def test_it_replaces_it_on_its_own_host_only() -> None:
-    first, second = app("/", host="a b"), app("/", host="b")
-    site = Site([first, second])
-    assert chosen(site, host="a") is first
-    assert chosen(site, host="b") is second
-
-
 # Static folders and apps on one point
 
 
