@@ -1,7 +1,6 @@
 """WSGI apps (PEP 3333): the environ from cached parts, the call, and every kind of result.
 
-The request body is complete before the app is called, so a thread never waits for a client. A client that reads slowly parks
-the iterator, not the thread: it goes on in any thread once the client has taken what was written.
+The request body is complete before the app is called, so a thread never waits for a client.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import IO, Any, Protocol
 from skitai.config.tree import Mount
 from skitai.exchange import BodyMode, Context, Exchange, Flow, Head
 from skitai.was.context import current
+from skitai.worker.apps.pump import Pump, as_bytes
 
 log = logging.getLogger("skitai.app")
 
@@ -171,24 +171,23 @@ def environ_fields(head: Head) -> Environ:
     return items
 
 
-class Call:
+class Call(Pump):
     """One call of an app, from its environ to the end of its result."""
 
     __slots__ = (
         "_fields",
         "_input",
-        "_iterator",
         "_overflow",
         "_reason",
         "_result",
         "_started",
         "_status",
         "_wsgi",
-        "exchange",
     )
 
     def __init__(self, wsgi: Wsgi, exchange: Any) -> None:
         self._wsgi = wsgi
+        self._submit = wsgi._submit
         self.exchange = exchange
         self._status = 0
         self._started = False
@@ -278,7 +277,7 @@ class Call:
             if extent is not None and self._status:
                 self._send_file(result, *extent)
                 return
-        self._iterator = iter(result)
+        self._pieces = iter(result)
         self._pump()
 
     def _send_file(self, wrapper: FileWrapper, offset: int, count: int) -> None:
@@ -292,33 +291,20 @@ class Call:
         self._result = None  # closing it is the sender's business now
         self.exchange.send_file(wrapper.file if hasattr(wrapper.file, "fileno") else wrapper, offset, count)
 
-    def _pump(self) -> None:
-        """Send what the iterator yields until it ends or the client is slow."""
+    def _put(self, piece: bytes) -> Flow:
         exchange = self.exchange
-        for data in self._iterator:
-            if type(data) is not bytes:
-                data = as_bytes(data)
-            if not data:
-                continue
-            if self._overflow is not None:
-                self._overflow.write(data)
-                continue
-            if not self._started:
-                if not self._status:
-                    raise AssertionError("the app sent a body before it called start_response")
-                if len(data) == self._declared():
-                    exchange.respond(self._status, self._fields, data, self._reason)
-                    self._end()
-                    return
-                self._begin()
-            flow = exchange.write(data)
-            if flow is Flow.WAIT:
-                exchange.when_writable(lambda: self._wsgi._submit(self._go_on))
-                return
-            if flow is Flow.GONE:
-                self._end()
-                return
-        self._end_of_body()
+        if self._overflow is not None:
+            self._overflow.write(piece)
+            return Flow.ON
+        if not self._started:
+            if not self._status:
+                raise AssertionError("the app sent a body before it called start_response")
+            if len(piece) == self._declared():
+                exchange.respond(self._status, self._fields, piece, self._reason)
+                return Flow.GONE
+            self._begin()
+        flow: Flow = exchange.write(piece)
+        return flow
 
     def _declared(self) -> int:
         for name, value in self._fields:
@@ -326,28 +312,13 @@ class Call:
                 return int(value) if value.isdigit() else -1
         return -1
 
-    def _go_on(self) -> None:
-        """Take a parked iterator up again, in whatever thread is free."""
-        current.set(self.exchange)
-        try:
-            if self.exchange.gone:
-                self._end()
-            else:
-                self._pump()
-        except BaseException as error:  # noqa: BLE001 - as in `run`
-            self._end()
-            self.exchange.fail(error)
-        finally:
-            current.set(None)
-
-    def _end_of_body(self) -> None:
+    def _complete(self) -> None:
         if self._started:
             self._finish()
         elif not self._status:
             raise AssertionError("the app returned before it called start_response")
         else:
             self.exchange.respond(self._status, self._fields, b"", self._reason)
-        self._end()
 
     def _finish(self) -> None:
         if self._overflow is None:
@@ -382,18 +353,6 @@ def parse_status(status: Any) -> tuple[int, str]:
     if not isinstance(status, str) or len(status) < 3 or not status[:3].isdigit() or status[3:4] not in ("", " "):
         raise ValueError(f"{status!r} is not a status like '200 OK'")
     return int(status[:3]), status[4:]
-
-
-def as_bytes(data: Any) -> bytes:
-    """A piece of a body; str is taken as UTF-8, although PEP 3333 wants bytes.
-
-    :raises TypeError: neither.
-    """
-    if isinstance(data, str):
-        return data.encode("utf-8")
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        return bytes(data)
-    raise TypeError(f"the app's body has a {type(data).__name__}; bytes are wanted")
 
 
 def join(pieces: Iterable[Any]) -> bytes:
