@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skitai.config.tree import AppFile, Mount
-from skitai.worker.apps.byteranges import Parts, length, multipart
+from skitai.http.byteranges import Parts, length, multipart
 from skitai.worker.apps.entries import Stamp, Variant
 from skitai.worker.apps.static import Static
 
@@ -57,7 +57,7 @@ def test_it_has_no_descriptor_and_only_positions_from_the_beginning() -> None:
 def test_14_6_the_length_of_a_multipart_body_is_known_before_it_is_read() -> None:
     variant = Variant("/srv/a.bin", Stamp(1, 2, len(CONTENT), 10**18, 10**18))
     variant.describe("application/octet-stream", 0, False, 10**9)
-    fields, pieces = multipart(variant, ((0, 10), (50, 100)))
+    fields, pieces = multipart(variant.fields, variant.size, ((0, 10), (50, 100)))
     body = Parts(io.BytesIO(CONTENT), pieces).readall()
     assert body is not None
     assert dict(fields)["Content-Length"] == str(len(body)) == str(sum(map(length, pieces)))

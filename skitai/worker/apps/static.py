@@ -8,77 +8,19 @@ beside them.
 from __future__ import annotations
 
 from time import time
-from typing import IO, NamedTuple, cast
+from typing import IO, cast
 
 from skitai.config.tree import Config, Folder, Mount
 from skitai.errors import Answerable, NotFound
 from skitai.exchange import BodyMode, Context, Exchange
-from skitai.http import coding, conditional, ranges
-from skitai.http.conditional import Conditions
-from skitai.http.head import Fields
-from skitai.http.ranges import Span
-from skitai.worker.apps.byteranges import Parts, length, multipart, part_fields
+from skitai.http import coding, ranges
+from skitai.http.byteranges import Parts, length, multipart, part_fields
+from skitai.http.selection import Verdict, Wishes, judge, read_wishes
 from skitai.worker.apps.entries import Entry, Variant
 from skitai.worker.apps.folder import Limits, StaticFolder
 
 ALLOW = ("Allow", "GET, HEAD, OPTIONS")
 FORM = "static"
-
-
-class Wishes(NamedTuple):
-    """What the fields of a request ask of a file.
-
-    :ivar plain: nothing: the whole file, whatever its state.
-    """
-
-    plain: bool
-    accept_encoding: str
-    conditions: Conditions
-    range: str | None
-
-
-class Verdict(NamedTuple):
-    """How a request for a file is answered: 200, 206 (with what of it), 304, 412 or 416."""
-
-    status: int
-    spans: tuple[Span, ...] = ()
-
-
-def read_wishes(fields: Fields) -> Wishes:
-    """What a field section asks of a file; made once per section."""
-
-    def value(name: bytes) -> str | None:
-        raw = fields.get(name)
-        return None if raw is None else raw.decode("latin-1")
-
-    conditions = Conditions(
-        value(b"if-match"),
-        value(b"if-unmodified-since"),
-        value(b"if-none-match"),
-        value(b"if-modified-since"),
-        value(b"if-range"),
-    )
-    wanted = value(b"range")
-    plain = wanted is None and all(condition is None for condition in conditions)
-    return Wishes(plain, fields.text("accept-encoding"), conditions, wanted)
-
-
-def judge(method: str, wishes: Wishes, variant: Variant, limit: int, now: float) -> Verdict:
-    """Preconditions first, then the range (RFC 9110, section 13.2.2).
-
-    :param limit: most ranges of one request.
-    """
-    status = conditional.evaluate(method, wishes.conditions, variant.etag, variant.last_modified, now)
-    if status is not None:
-        return Verdict(status)
-    if wishes.range is None or method != "GET":  # section 14.2: Range means something to GET alone
-        return Verdict(200)
-    if not conditional.range_applies(wishes.conditions.if_range, variant.etag, variant.last_modified, now):
-        return Verdict(200)
-    spans = ranges.select(wishes.range, variant.size, limit)
-    if spans is None:
-        return Verdict(200)
-    return Verdict(206, spans) if spans else Verdict(416)
 
 
 class Static:
@@ -175,7 +117,7 @@ class Static:
 
     def _answer(self, exchange: Exchange, entry: Entry, variant: Variant, wishes: Wishes) -> None:
         method, now = exchange.head.method, time()
-        verdict = judge(method, wishes, variant, self._ranges, now)
+        verdict = judge(method, wishes, variant.etag, variant.last_modified, variant.size, self._ranges, now)
         if verdict.status in {200, 206}:
             content = self._folder.content(entry, variant)
             if content is not None:
@@ -185,7 +127,7 @@ class Static:
             if stamp != variant.stamp:  # it changed since it was found: what is open now is what counts
                 variant = Variant(variant.path, stamp, variant.coding)
                 variant.describe(entry.media_type, entry.max_age, bool(entry.offered), int(now))
-                verdict = judge(method, wishes, variant, self._ranges, now)
+                verdict = judge(method, wishes, variant.etag, variant.last_modified, variant.size, self._ranges, now)
             if verdict.status in {200, 206}:
                 send_from_file(exchange, variant, verdict, file)
                 return
@@ -215,9 +157,9 @@ def send_from_memory(exchange: Exchange, variant: Variant, verdict: Verdict, con
         exchange.respond(200, variant.fields, content)
     elif len(verdict.spans) == 1:
         start, stop = verdict.spans[0]
-        exchange.respond(206, part_fields(variant, verdict.spans[0]), content[start:stop])
+        exchange.respond(206, part_fields(variant.fields, variant.size, verdict.spans[0]), content[start:stop])
     else:
-        fields, pieces = multipart(variant, verdict.spans)
+        fields, pieces = multipart(variant.fields, variant.size, verdict.spans)
         body = b"".join(piece if isinstance(piece, bytes) else content[piece[0] : piece[1]] for piece in pieces)
         exchange.respond(206, fields, body)
 
@@ -229,9 +171,9 @@ def send_from_file(exchange: Exchange, variant: Variant, verdict: Verdict, file:
     if len(verdict.spans) == 1:
         offset, stop = verdict.spans[0]
         count = stop - offset
-        fields = part_fields(variant, verdict.spans[0])
+        fields = part_fields(variant.fields, variant.size, verdict.spans[0])
     elif verdict.spans:
-        fields, pieces = multipart(variant, verdict.spans)
+        fields, pieces = multipart(variant.fields, variant.size, verdict.spans)
         source, count = cast("IO[bytes]", Parts(file, pieces)), sum(map(length, pieces))
     if not exchange.start(verdict.status, fields):
         source.close()

@@ -5,38 +5,48 @@ from __future__ import annotations
 import io
 import os
 import secrets
+from collections.abc import Iterable
 from typing import IO, Any
 
 from skitai.http import ranges
 from skitai.http.ranges import Span
-from skitai.worker.apps.entries import Pairs, Variant
+
+Pairs = tuple[tuple[str, str], ...]
 
 
-def part_fields(variant: Variant, span: Span) -> Pairs:
-    """Of a 206 with one part (RFC 9110, section 15.3.7.1)."""
+def part_fields(fields: Iterable[tuple[str, str]], size: int, span: Span) -> Pairs:
+    """Of a 206 with one part (RFC 9110, section 15.3.7.1).
+
+    :param fields: of the 200.
+    :param size: of the whole, in bytes.
+    """
     return (
-        *without(variant.fields, "Content-Length"),
+        *without(fields, "content-length"),
         ("Content-Length", str(span[1] - span[0])),
-        ("Content-Range", ranges.content_range(span, variant.size)),
+        ("Content-Range", ranges.content_range(span, size)),
     )
 
 
-def multipart(variant: Variant, spans: tuple[Span, ...]) -> tuple[Pairs, list[bytes | Span]]:
-    """Fields and body of a 206 with several parts (RFC 9110, section 14.6); spans in the body stand for their bytes."""
+def multipart(fields: Iterable[tuple[str, str]], size: int, spans: tuple[Span, ...]) -> tuple[Pairs, list[bytes | Span]]:
+    """Fields and body of a 206 with several parts (RFC 9110, section 14.6); spans in the body stand for their bytes.
+
+    :param fields: of the 200, Content-Type among them.
+    :param size: of the whole, in bytes.
+    """
+    fields = tuple(fields)
     boundary = secrets.token_hex(16)
-    media_type = dict(variant.fields)["Content-Type"]
+    media_type = next(value for name, value in fields if name.lower() == "content-type")
     pieces: list[bytes | Span] = []
     for span in spans:
-        content_range = ranges.content_range(span, variant.size)
+        content_range = ranges.content_range(span, size)
         lead = f"\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {content_range}\r\n\r\n"
         pieces += [lead.encode("latin-1"), span]
     pieces.append(f"\r\n--{boundary}--\r\n".encode("ascii"))
-    fields = (
+    return (
         ("Content-Type", f"multipart/byteranges; boundary={boundary}"),
-        *without(variant.fields, "Content-Type", "Content-Length"),
+        *without(fields, "content-type", "content-length"),
         ("Content-Length", str(sum(map(length, pieces)))),
-    )
-    return fields, pieces
+    ), pieces
 
 
 def length(piece: bytes | Span) -> int:
@@ -89,5 +99,6 @@ class Parts(io.RawIOBase):
         super().close()
 
 
-def without(fields: Pairs, *names: str) -> Pairs:
-    return tuple(pair for pair in fields if pair[0] not in names)
+def without(fields: Iterable[tuple[str, str]], *names: str) -> Pairs:
+    """The fields that have none of these names, given in lower case."""
+    return tuple(pair for pair in fields if pair[0].lower() not in names)
