@@ -21,6 +21,7 @@ from urllib.parse import unquote
 
 from skitai.config.pref import AttrDict
 from skitai.errors import Answerable
+from skitai.http.parameters import essence
 from skitai.saddle.args import Binder
 from skitai.saddle.rules import TYPES, Parameter, Rule, parse
 
@@ -66,7 +67,7 @@ class Route:
             methods |= {"HEAD"} if "GET" in methods else frozenset()
         self.methods = methods
         types = _words("content_types", options.get("content_types")) or ()
-        self.content_types = frozenset(each.partition(";")[0].strip().lower() for each in types)
+        self.content_types = frozenset(map(essence, types))
         self.binder = Binder(function, self.rule.names)
         self.short = self.rule.shortened() if self.binder.has_default(self.rule.names[-1:]) else None
         self.is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
@@ -123,10 +124,10 @@ class Found:
         self._first = first
         self.values: dict[str, Any] = {}
 
-    def pick(self, method: str, content_type: str = "") -> Route:
+    def pick(self, method: str, content_type: str | None = "") -> Route:
         """The route for a method.
 
-        :param content_type: value of the request's Content-Type field.
+        :param content_type: value of the request's Content-Type field; None when it does not matter.
         :raises NotAllowed: no route takes the method; carries Allow.
         :raises UnsupportedType: one does, but not a body of this type.
         """
@@ -144,12 +145,12 @@ class Found:
             raise UnsupportedType(f"the content type has to be {' or '.join(sorted(wanted))}, and not {seen}")
         raise NotAllowed(f"{method} is not allowed here", fields=[("Allow", ", ".join(self.methods))])
 
-    def _pick(self, match: Match, method: str, content_type: str) -> Route | None:
+    def _pick(self, match: Match, method: str, content_type: str | None) -> Route | None:
         entries, captured = match
         for route, names in entries:
             if method not in (route.methods or METHODS):
                 continue
-            if route.content_types and content_type.partition(";")[0].strip().lower() not in route.content_types:
+            if route.content_types and content_type is not None and essence(content_type) not in route.content_types:
                 continue
             if names:
                 self.values = dict(zip(names, captured, strict=True))
