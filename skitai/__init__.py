@@ -42,6 +42,7 @@ from skitai.version import __version__
 if TYPE_CHECKING:
     from skitai import was
     from skitai.testing import launch
+    from skitai.was.mail import email
 
 __all__ = [
     "__version__",
@@ -49,6 +50,7 @@ __all__ = [
     "addlu",
     "cron",
     "deflu",
+    "email",
     "enable_file_logging",
     "enable_smtpda",
     "get_proc_title",
@@ -78,6 +80,10 @@ def __getattr__(name: str) -> object:
         from skitai.testing import launch
 
         return launch
+    if name == "email":
+        from skitai.was.mail import email
+
+        return email
     if name == "was":
         import skitai.was as module
 

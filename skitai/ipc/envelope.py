@@ -34,7 +34,7 @@ STARTTLS = ("auto", "always", "never")
 SMTP_PORT, SMTPS_PORT = 25, 465
 
 _NAME = re.compile(r"(\d{13})-(\d{2,6})-([0-9a-f]{8})-([0-9a-f]{32})" + re.escape(SUFFIX), re.ASCII)
-_SERVER = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:/\[\]@]+))(?::(?P<port>\d{1,5}))?", re.ASCII)
+_SERVER = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[\w.-]+))(?::(?P<port>[0-9]{1,5}))?")
 
 
 class CorruptMail(SkitaiError):

@@ -48,6 +48,11 @@ def attach(worker: WorkerServices | None) -> None:
     _host.worker = worker
 
 
+def attached() -> WorkerServices | None:
+    """The worker that was attached, None in a process that is no worker."""
+    return _host.worker
+
+
 def worker(name: str) -> WorkerServices:
     """The worker that was attached.
 

@@ -13,12 +13,15 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skitai.exchange import Exchange
 from skitai.log import journal
 from skitai.was import host, report, services
 from skitai.was.context import current
+
+if TYPE_CHECKING:
+    from skitai.was.mail import Email
 
 
 class Was:
@@ -125,6 +128,18 @@ class Was:
     def __repr__(self) -> str:
         exchange = current.get()
         return f"<was {exchange!r}>" if exchange is not None else "<was, no request>"
+
+    # Mail
+
+    def email(self, subject: str, snd: str, rcpt: str | Iterable[str]) -> Email:
+        """A new message, to be written and sent; also outside of requests. See `skitai.was.mail.Email`.
+
+        :param snd: who writes.
+        :param rcpt: to whom: addresses with commas between them, or a list.
+        """
+        from skitai.was import mail  # most apps write none, and what it imports takes a while
+
+        return mail.Email(subject, snd, rcpt)
 
     # The server
 
