@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
@@ -250,6 +251,35 @@ class Http1Exchange:
 
     def send_file(self, file: IO[bytes], offset: int, count: int) -> None:
         files.FileSender(self, self.connection.services, file, offset, count).next()
+
+    def lend_socket(self, count: int) -> int:
+        """A duplicate of the client's socket, for passing the next `count` bytes of the body to it without blocking.
+
+        The borrower closes it before anything else is written, and says with `passed` what it has sent.
+
+        :returns: -1 where bytes have to go through `write`: they are coded or chunked, or others wait for the client.
+        """
+        connection = self.connection
+        with connection.lock:
+            if self.phase != STARTED or connection.exchange is not self or connection.fd < 0:
+                return -1
+            if self._coder is not None or self._framing < count or self.head.method == "HEAD" or without_body(self.status):
+                return -1
+            head, self._pending = self._pending, b""
+            self.sent += len(head)
+            connection.put(head)
+            if connection.spilled or connection.fd < 0:
+                return -1
+            try:
+                return os.dup(connection.fd)
+            except OSError:  # no descriptor left: `write` needs none
+                return -1
+
+    def passed(self, count: int) -> None:
+        """So many bytes of the body went through the lent socket."""
+        with self.connection.lock:
+            self._framing -= count
+            self.sent += count
 
     def inform(self, status: int, fields: Pairs = ()) -> None:
         if self.head.version != "1.1":
