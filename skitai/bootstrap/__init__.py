@@ -19,7 +19,7 @@ from skitai.bootstrap.limits import raise_descriptor_limit
 from skitai.bootstrap.programs import programs
 from skitai.config.tree import Config
 from skitai.errors import StartError
-from skitai.ipc import rundir
+from skitai.ipc import bus, rundir
 from skitai.ipc.control import ControlServer
 from skitai.ipc.lastupdate import Table
 from skitai.ipc.pidfile import PidFile
@@ -50,7 +50,8 @@ def start(config: Config, *, daemon: bool, argv: Sequence[str], inherited_fd: in
     """
     if inherited_fd is not None:
         return _resume(config, inherited_fd)
-    origin = Origin(config.script, tuple(argv), _here(), config.title, not daemon and os.isatty(0), daemon)
+    terminal = not daemon and os.isatty(0)
+    origin = Origin(config.script, tuple(argv), _here(), config.title, terminal, daemon, config.helper)
     if daemon:
         return daemonize(lambda starter: _serve(config, origin, starter))
     return _serve(config, origin, None)
@@ -109,7 +110,7 @@ def _serve(config: Config, origin: Origin, starter: Starter | None) -> int:
             sys.stdout.write(text)
             sys.stdout.flush()
             hooks = Hooks()
-        log.info("%s starts, pid %d, %s", origin.title, os.getpid(), ", ".join(estate.addresses))
+        log.info("%s", ", ".join((f"{origin.title} starts, pid {os.getpid()}", *estate.addresses)))
         supervisor = Supervisor(estate, kept, config, Rules.of(config), hooks, notifier)
     return supervisor.run()
 
@@ -118,16 +119,21 @@ def _serve(config: Config, origin: Origin, starter: Starter | None) -> int:
 def _acquired(config: Config, origin: Origin) -> Iterator[Estate]:
     """Everything a server owns; given back if the start fails."""
     _enter(config)
-    var = rundir.make_var_folder(config.script, config.paths.varpath)
+    if config.helper:
+        var = rundir.make_helper_folder(config.helper, config.paths.varpath)
+    else:
+        var = rundir.make_var_folder(config.script, config.paths.varpath)
     with ExitStack() as undo:
         pidfile = PidFile.acquire(var)
         undo.callback(pidfile.release)
         identity = _identity(config)
-        listeners = open_listeners(config.server)
+        listeners = [] if config.helper else open_listeners(config.server)
         for each in listeners:
             undo.callback(each.remove)
         control = ControlServer.listen(var)
         undo.callback(control.remove)
+        inboxes = bus.Inboxes.create(bus.wanted(config.server.workers))
+        undo.callback(inboxes.close)
         yield Estate(
             origin=origin,
             places=_places(config, var, origin.daemon, identity),
@@ -135,6 +141,7 @@ def _acquired(config: Config, origin: Origin) -> Iterator[Estate]:
             control=control,
             scoreboard=Scoreboard.create(),
             table=Table.create(config.last_updates, time.time()),
+            inboxes=inboxes,
             listeners=listeners,
             identity=identity,
             log_options=config.log,
@@ -171,13 +178,14 @@ def _renewed(estate: Estate, config: Config) -> Estate:
     renewed = replace(estate, origin=origin, identity=identity, places=places, log_options=config.log)
     _prepare(renewed, config)
     renewed.give_logs()
-    renewed.listeners = open_listeners(config.server, estate.listeners)
+    renewed.inboxes.grow(bus.wanted(config.server.workers))
+    renewed.listeners = [] if config.helper else open_listeners(config.server, estate.listeners)
     return renewed
 
 
 def _caretake(reason: str, inheritance: Inheritance, estate: Estate, readable: bool) -> int:
     places = estate.places
-    journal.setup(estate.log_options, places.log or None, console=places.console)
+    journal.setup(estate.log_options, places.log or None, console=places.console, sole=estate.origin.helper)
     if estate.origin.daemon:
         journal.take_streams()
     setproctitle(f"{estate.origin.title}: master")
@@ -190,16 +198,19 @@ def _caretake(reason: str, inheritance: Inheritance, estate: Estate, readable: b
 def _prepare(estate: Estate, config: Config) -> None:
     """What a new program has to set up whether or not the server is new."""
     setproctitle(f"{config.title}: master")
-    journal.setup(config.log, estate.places.log or None, console=estate.places.console)
+    journal.setup(config.log, estate.places.log or None, console=estate.places.console, sole=config.helper)
     for warning in config.warnings:
         log.warning("%s", warning)
 
 
 def _places(config: Config, var: str, daemon: bool, identity: Identity | None) -> Places:
     files = daemon or config.log.file_logging or bool(config.log.logpath)
-    folder = rundir.make_log_folder(config.script, var, config.log.logpath) if files else ""
+    script = "" if config.helper else config.script
+    folder = rundir.make_log_folder(script, var, config.log.logpath) if files else ""
     console = not daemon and (config.log.verbose or not files)
-    home = rundir.var_folder(config.script, user=identity.name or str(identity.uid)) if identity else var
+    home = os.path.dirname(var) if config.helper else var
+    if identity:
+        home = rundir.var_folder(script, user=identity.name or str(identity.uid))
     return Places(var, folder, console, spool=tempfile.gettempdir() if identity else var, home=home)
 
 

@@ -12,6 +12,8 @@ from skitai.version import __version__
 
 def banner(config: Config, estate: Estate) -> str:
     """Addresses, mounts, processes and folders, in a few lines."""
+    if config.helper:
+        return "".join(f"{line}\n" for line in _helper_lines(config, estate))
     threads = f"{config.server.threads} threads each" if config.server.threads else "apps in the event loop"
     lines = [
         f"Skitai {__version__} {estate.origin.title}, pid {os.getpid()}",
@@ -22,6 +24,16 @@ def banner(config: Config, estate: Estate) -> str:
         f"  log        {estate.places.log or 'console'}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _helper_lines(config: Config, estate: Estate) -> Iterator[str]:
+    yield f"Skitai {__version__} {estate.origin.title}, pid {os.getpid()}"
+    if config.helper == "smtpda":
+        yield f"  server     {config.smtpda.server or 'that of each message'}"
+    else:
+        yield f"  jobs       {len(config.cron.jobs)}"
+    yield f"  var        {estate.places.home}"
+    yield f"  log        {estate.places.log or 'console'}"
 
 
 def mount_lines(config: Config, addresses: list[str]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
@@ -68,14 +68,14 @@ def build(
         faults.append(f"{draft.script}: nothing is mounted; call skitai.mount() before skitai.run()")
     mounts = check_mounts(draft.mounts, world.look, production, faults, warnings)
     max_ages = _max_ages(draft.max_ages, faults)
-    sections = _sections(given.values)
-    sections["cron"] = replace(sections["cron"], jobs=check_jobs(draft.jobs, sections["cron"], world.schedule, faults))
+    made = sections(given.values)
+    made["cron"] = replace(made["cron"], jobs=check_jobs(draft.jobs, made["cron"], world.schedule, faults))
     if faults:
         raise ConfigError(faults)
     return Config(
         script=draft.script,
         title=draft.title,
-        **sections,
+        **made,
         mounts=mounts,
         max_ages=max_ages,
         log_off=tuple(each.value for each in draft.log_off),
@@ -98,29 +98,38 @@ def build_without_mounts(
     given = gather(draft, flags, environ, file, faults)
     if faults:
         raise ConfigError(faults)
-    return Config(script=draft.script, title=draft.title, **_sections(given.values), sources=given.sources)
+    return Config(script=draft.script, title=draft.title, **sections(given.values), sources=given.sources)
 
 
 def gather(
     draft: Draft, flags: Mapping[str, Any], environ: Mapping[str, str], file: ConfigFile | None, faults: list[str]
 ) -> Values:
     """The options of all sources, each of its type and within its bounds; relative paths become absolute."""
-    given = Values()
     named = from_file(file, faults) if file else ()
-    for entry in chain(named, from_environment(environ, faults), from_calls(draft, faults), from_flags(flags)):
+    every = chain(named, from_environment(environ, faults), from_calls(draft, faults), from_flags(flags))
+    return merge(every, draft.absolute, faults)
+
+
+def merge(entries: Iterable[Entry], absolute: Callable[[str], str], faults: list[str]) -> Values:
+    """The same for entries of any sources; later ones win.
+
+    :param absolute: makes a path absolute.
+    """
+    given = Values()
+    for entry in entries:
         given.take(entry, faults)
     _follow(given)
     for name in ("logpath", "varpath", "smtpda_ca_file", "smtpda_dkim_key"):
         if given.values.get(name):
-            given.values[name] = draft.absolute(given.values[name])
+            given.values[name] = absolute(given.values[name])
     if "bind" in given.values:
-        given.values["bind"] = tuple(_absolute_address(draft, text) for text in given.values["bind"])
+        given.values["bind"] = tuple(_absolute_address(absolute, text) for text in given.values["bind"])
     return given
 
 
-def _absolute_address(draft: Draft, text: str) -> str:
+def _absolute_address(absolute: Callable[[str], str], text: str) -> str:
     path = text.removeprefix("unix:")
-    return f"unix:{draft.absolute(path)}" if path and path != text else text
+    return f"unix:{absolute(path)}" if path and path != text else text
 
 
 def _follow(given: Values) -> None:
@@ -136,12 +145,13 @@ def _follow(given: Values) -> None:
             given.sources[name] = given.sources[origin]
 
 
-def _sections(values: Mapping[str, Any]) -> dict[str, Any]:
-    sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+def sections(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections of the tree, by name; what is not among the values is as declared."""
+    given: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
     for name, value in values.items():
         option = OPTIONS[name]
-        sections[option.section][option.field] = value
-    return {name: kind(**sections[name]) for name, kind in SECTIONS.items()}
+        given[option.section][option.field] = value
+    return {name: kind(**given[name]) for name, kind in SECTIONS.items()}
 
 
 def _check_server(given: Values, world: World, faults: list[str]) -> None:

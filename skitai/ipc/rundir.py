@@ -22,6 +22,10 @@ LOG_BASE = "/var/log/skitai"
 
 LOG_FILES = ("server.log", "app.log", "request.log", "smtpda.log", "cron.log")
 
+DEFAULT = "default"
+"""What stands for a script's path where there is no script: in the folders of helpers that run alone."""
+
+_HELPERS = ("smtpda", "cron")
 _ELSEWHERE = "elsewhere"
 """A link in the usual var folder to the one that `varpath` named, so that `running` finds it."""
 
@@ -46,7 +50,9 @@ class Places:
 
 
 def identity(script: str) -> str:
-    """16 hexadecimal digits that stand for a script's absolute path."""
+    """16 hexadecimal digits that stand for a script's absolute path; "default" without a script."""
+    if not script:
+        return DEFAULT
     return hashlib.md5(os.path.abspath(script).encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()[:16]
 
 
@@ -158,7 +164,7 @@ def running(base: str = VAR_BASE) -> Iterator[str]:
         names = sorted(os.listdir(users))
     except FileNotFoundError:
         return
-    for name in names:
+    for name in (*names, *(os.path.join(DEFAULT, helper) for helper in _HELPERS)):
         folder = os.path.join(users, name)
         link = os.path.join(folder, _ELSEWHERE)
         if os.path.islink(link):
@@ -172,7 +178,7 @@ def running(base: str = VAR_BASE) -> Iterator[str]:
 
 def default_home(base: str = "") -> str:
     """Where helpers of this user that belong to no server keep their things. Nothing is made."""
-    return os.path.join(base or VAR_BASE, user_name(), "default")
+    return var_folder("", base=base or VAR_BASE)
 
 
 def make_home(home: str, base: str = "") -> None:
@@ -185,6 +191,25 @@ def make_home(home: str, base: str = "") -> None:
         _make_usual(home, base)
     else:
         _make_all(home, 0o700, "var")
+
+
+def helper_folder(helper: str, varpath: str = "", base: str = "") -> str:
+    """The var folder of a helper that runs alone. Nothing is made.
+
+    :param varpath: another place for its home, the folder above.
+    """
+    return os.path.join(os.path.abspath(varpath) if varpath else default_home(base), helper)
+
+
+def make_helper_folder(helper: str, varpath: str = "", base: str = "") -> str:
+    """Make that folder, 0700 and ours.
+
+    :raises StartError: it cannot be made, is a link, or belongs to somebody else.
+    """
+    folder = helper_folder(helper, varpath, base)
+    make_home(os.path.dirname(folder), base)
+    make_own(folder, 0o700)
+    return folder
 
 
 def make_own(folder: str, mode: int) -> None:

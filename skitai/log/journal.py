@@ -18,7 +18,7 @@ from skitai.errors import StartError
 from skitai.log.appendfile import STDERR, AppendFile, complain, write_stderr
 from skitai.log.lines import LEVELS, SPELLINGS, LineFormatter
 from skitai.log.localtime import local
-from skitai.log.rotation import Rotation
+from skitai.log.rotation import PERIODS, Rotation
 
 LOGS = ("server", "app")
 """The logs of every process; `join` adds that of a helper."""
@@ -68,9 +68,13 @@ class _LineHandler(logging.Handler):
 
 
 class _State:
-    """What `setup` made, for `reopen`, `rotate` and `descriptor`."""
+    """What `setup` made, for `reopen`, `rotate` and `descriptor`.
+
+    :ivar sole: the one log that there is; "" for those of a server.
+    """
 
     def __init__(self) -> None:
+        self.sole = ""
         self.files: dict[str, AppendFile] = {}
         self.rotation: Rotation | None = None
         self.streams = False
@@ -79,14 +83,15 @@ class _State:
 _state = _State()
 
 
-def setup(options: Log, folder: str | None, *, console: bool) -> None:
+def setup(options: Log, folder: str | None, *, console: bool, sole: str = "") -> None:
     """Direct both logs; may be called again, with other values.
 
     :param folder: absolute path of an existing folder for the files, None for none.
     :param console: write to stderr too.
+    :param sole: let both, and the helper of this name, write to one file, ``SOLE.log``.
     :raises StartError: a file cannot be opened.
     """
-    files = {name: AppendFile(str(Path(folder, f"{name}.log"))) for name in LOGS} if folder else {}
+    files = {name: AppendFile(str(Path(folder, f"{name}.log"))) for name in ((sole,) if sole else LOGS)} if folder else {}
     try:
         for file in files.values():
             file.open()
@@ -94,10 +99,10 @@ def setup(options: Log, folder: str | None, *, console: bool) -> None:
         for file in files.values():
             file.close()
         raise StartError(f"cannot write logs: {error.filename}: {error.strerror}") from error
-    old, _state.files = _state.files, files
+    old, _state.files, _state.sole = _state.files, files, sole
     for name, logger in _LOGGERS.items():
         _direct(name, logger, console=console, verbose=options.verbose or name == "app")
-    _state.rotation = Rotation(folder, options.log_keep) if folder else None
+    _state.rotation = Rotation(folder, options.log_keep, (sole,) if sole else tuple(PERIODS)) if folder else None
     for file in old.values():
         file.close()
 
@@ -113,6 +118,9 @@ def join(name: str, folder: str | None, *, console: bool, verbose: bool = False)
     :raises StartError: the file cannot be opened.
     """
     logger = _LOGGERS.setdefault(name, _steady(f"skitai.{name}"))
+    if _state.sole == name:
+        _direct(name, logger, console=console, verbose=verbose)
+        return logger
     old = _state.files.pop(name, None)
     if old:
         old.close()
@@ -158,7 +166,7 @@ def rotate(now_s: float) -> bool:
 
 def descriptor() -> int:
     """The descriptor that leads to server.log, or to stderr where there is none. It stays the same for good."""
-    return _state.files["server"].fileno() if _state.files else STDERR
+    return _state.files[_state.sole or "server"].fileno() if _state.files else STDERR
 
 
 def take_streams() -> None:
@@ -169,7 +177,7 @@ def take_streams() -> None:
 
 def _direct(name: str, logger: logging.Logger, *, console: bool, verbose: bool) -> None:
     """Let a logger write to its file, if it has one, and to the console."""
-    file = _state.files.get(name)
+    file = _state.files.get(_state.sole or name)
     logger.propagate = False
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.handlers[:] = [_LineHandler(file.write)] if file else []

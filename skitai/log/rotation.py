@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
 
@@ -19,11 +20,13 @@ class Rotation:
     Only one process may rotate a folder: the master.
 
     :param keep: rotated files kept of each log.
+    :param names: of the logs that are rotated here.
     """
 
-    def __init__(self, folder: str, keep: int) -> None:
+    def __init__(self, folder: str, keep: int, names: Iterable[str] = tuple(PERIODS)) -> None:
         self._folder = Path(folder)
         self._keep = keep
+        self._periods = {name: PERIODS[name] for name in names}
         self._filled: dict[str, date] = {}
 
     def rotate(self, now: datetime) -> list[str]:
@@ -34,7 +37,7 @@ class Rotation:
         :raises OSError: a file cannot be renamed or deleted.
         """
         rotated = []
-        for name, period in PERIODS.items():
+        for name, period in self._periods.items():
             file = self._folder / f"{name}.log"
             filled = self._filled.get(name) or self._last_day(file, now)
             self._filled[name] = now.date()

@@ -33,6 +33,7 @@ class Origin:
     :param title: "skitai(dir/script)".
     :param terminal: standard input was a terminal.
     :param daemon: in the background; standard streams go to the log.
+    :param helper: "smtpda" or "cron" when that runs alone; the script then is its configuration file.
     """
 
     script: str
@@ -41,6 +42,7 @@ class Origin:
     title: str
     terminal: bool = False
     daemon: bool = False
+    helper: str = ""
 
 
 @dataclass(slots=True)
@@ -72,7 +74,7 @@ class Estate:
         """Let everything survive the next exec, and describe it in JSON types for `adopt`."""
         origin, places, options = self.origin, self.places, self.log_options
         return {
-            "origin": [origin.script, list(origin.arguments), origin.folder, origin.title, origin.terminal, origin.daemon],
+            "origin": [*astuple(origin)],
             "places": [places.var, places.log, places.console, places.spool, places.home],
             "identity": astuple(self.identity) if self.identity else None,
             "log": [options.verbose, options.log_keep],

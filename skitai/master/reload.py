@@ -150,7 +150,8 @@ def command(origin: Origin, role: str) -> list[str]:
     `sys.executable` is not resolved: where it leads through a link that was swapped meanwhile, that counts.
     """
     safe = [] if "-P" in (options := interpreter_options(sys.orig_argv)) else ["-P"]
-    return [sys.executable, *options, *safe, "-m", "skitai", role, origin.script, *origin.arguments]
+    what = (f"{role}_{origin.helper}",) if origin.helper else (role, origin.script)
+    return [sys.executable, *options, *safe, "-m", "skitai", *what, *origin.arguments]
 
 
 def interpreter_options(arguments: Sequence[str]) -> list[str]:
