@@ -117,16 +117,17 @@ class RouteFacet:
 
         :raises ValueError: it does not begin with "/".
         """
-        if prefix and not prefix.startswith("/"):
-            raise ValueError(f"set_mount_point({prefix!r}): it does not begin with '/'")
-        self._routes.scope = self._routes.scope._replace(mount=prefix.rstrip("/"))
+        self._routes.scope = self._routes.scope._replace(mount=_prefix(prefix))
 
     @contextmanager
     def route_scope(self, mount: str = "", ns: str = "", **options: Any) -> Iterator[None]:
-        """For the routes that are defined inside: a prefix of their rules, a namespace, and options."""
+        """For the routes that are defined inside: a prefix of their rules, a namespace, and options.
+
+        :raises ValueError: the prefix does not begin with "/".
+        """
         outer = self._routes.scope
         inner = ".".join(filter(None, (outer.ns, ns)))
-        self._routes.scope = Scope(outer.mount + mount.rstrip("/"), inner, {**outer.options, **options})
+        self._routes.scope = Scope(outer.mount + _prefix(mount), inner, {**outer.options, **options})
         try:
             yield
         finally:
@@ -148,3 +149,9 @@ class RouteFacet:
     def base_url(self, target: str | Function) -> str:
         """The path of a route up to its first parameter."""
         return urls.join(self.basepath, self._routes.named(target).rule.base)
+
+
+def _prefix(mount: str) -> str:
+    if mount and not mount.startswith("/"):
+        raise ValueError(f"the mount point {mount!r} does not begin with '/'")
+    return mount.rstrip("/")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, unquote, unquote_plus
 
@@ -180,8 +181,7 @@ def _write_float(value: Any) -> str:
     number = float(value)
     if not math.isfinite(number) or math.copysign(1, number) < 0:
         raise ValueError(f"{value!r} is not a number of digits and a point")
-    text = repr(number)
-    return f"{number:f}" if "e" in text else text
+    return f"{Decimal(repr(number)):f}"
 
 
 def _write_string(value: Any) -> str:

@@ -68,7 +68,7 @@ def query(values: Mapping[str, Any]) -> str:
         for each in (value if isinstance(value, (list, tuple, set, frozenset)) else (value,))
         if each is not None
     ]
-    return "?" + urlencode(pairs) if pairs else ""
+    return "?" + urlencode(pairs, quote_via=quote, safe="") if pairs else ""
 
 
 def text(value: Any) -> str:
