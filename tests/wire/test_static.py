@@ -238,6 +238,30 @@ def test_an_old_client_gets_the_file_too(either: Wire) -> None:
     assert client.read().partition(b"\r\n\r\n")[2] == BIG
 
 
+def test_a_file_larger_than_any_buffer_arrives_whole_at_a_slow_client_and_the_next_request_is_served(root: Path) -> None:
+    content = bytes(range(251)) * 100_000
+    put(root / "huge.bin", content)
+    with wire(mounted("/", str(root))) as server:
+        client = server.connect()
+        client.send(b"GET /huge.bin HTTP/1.1\r\nHost: example\r\n\r\n")
+        time.sleep(0.1)  # the sockets fill up
+        status, fields, body = client.response()
+        assert (status, fields["content-length"]) == (200, str(len(content)))
+        assert body == content
+        assert client.ask(b"GET /a.txt HTTP/1.1\r\nHost: example\r\n\r\n")[2] == b"0123456789"
+
+
+def test_a_file_that_becomes_shorter_while_it_is_sent_ends_the_connection_not_the_worker(root: Path) -> None:
+    path = put(root / "huge.bin", b"x" * 20_000_000)
+    with wire(mounted("/", str(root))) as server:
+        client = server.connect()
+        client.send(b"GET /huge.bin HTTP/1.1\r\nHost: example\r\n\r\n")
+        client.until(b"\r\n\r\n")
+        os.truncate(path, 10)
+        assert len(client.read()) < 20_000_000
+        assert server.get("/a.txt")[0] == 200
+
+
 def test_a_client_that_leaves_in_the_middle_leaves_no_file_open(root: Path) -> None:
     put(root / "huge.bin", b"x" * 20_000_000)
     with wire(mounted("/", str(root))) as server:
