@@ -40,6 +40,7 @@ class Request:
     :ivar exchange: what carries it through the worker.
     :ivar method: in upper case.
     :ivar route: what the app found for it; None where it found nothing.
+    :ivar values: of the parameters in the route's URL.
     :ivar user: who signed in by the app's `authenticate`, or None.
     :ivar token: the bearer token that was accepted, or None.
     :ivar claim: what that token says, when it is a JWT, or None.
@@ -63,12 +64,14 @@ class Request:
         "route",
         "token",
         "user",
+        "values",
     )
 
-    def __init__(self, exchange: Exchange, app: Any, route: Any = None) -> None:
+    def __init__(self, exchange: Exchange, app: Any, route: Any = None, values: Mapping[str, Any] = _NO_VALUES) -> None:
         self.exchange = exchange
         self.app = app
         self.route = route
+        self.values = values
         self.head: Head = exchange.head
         self.method = self.head.method
         self.user: Any = None
@@ -392,8 +395,11 @@ class Request:
     def args(self) -> AttrDict:
         """URL parameters, query, body and the handler's defaults, merged; its keys are attributes too."""
         if self._args is None:
-            self._args = AttrDict(self.query)
-            self._args.update(self.mapping() or {})
+            if self.route is not None:
+                self._args = self.route.binder.merge(self.values, self.query, self.mapping())
+            else:
+                self._args = AttrDict(self.query)
+                self._args.update(self.mapping() or {})
         return self._args
 
     @args.setter

@@ -350,6 +350,21 @@ def xml(value: Any) -> str:
     return dumps((value,), methodresponse=True, allow_none=True)
 
 
+def from_xml(text: str | bytes) -> Any:
+    """The value of an XML-RPC response, or the parameters of a call.
+
+    :raises ValueError: it is none, or a fault.
+    """
+    from xml.parsers.expat import ExpatError
+    from xmlrpc.client import Error, loads  # as in `xml`
+
+    try:
+        params, method = loads(text, use_builtin_types=True)
+    except (Error, ExpatError) as error:
+        raise ValueError(f"not XML-RPC: {error}") from None
+    return params[0] if method is None and len(params) == 1 else params
+
+
 def attachment(filename: str) -> str:
     """Content-Disposition of a file to be saved (RFC 6266, and RFC 8187 for names that are not ASCII)."""
     plain = "".join(char if char.isascii() and char.isprintable() and char not in '"\\' else "_" for char in filename)
