@@ -17,7 +17,7 @@ class Failure(NamedTuple):
     :ivar reason: a reason phrase of the app's own, or "".
     :ivar message: what to tell the client; "" leaves it at the reason phrase.
     :ivar fields: extra response fields.
-    :ivar shown: tracebacks for the page; "" where the app is not under debug.
+    :ivar shown: tracebacks for the page; "" where the app is not under debug and the error does not bring its own.
     """
 
     status: int
@@ -41,6 +41,7 @@ def describe(exchange: Any, error: BaseException) -> Failure:
     if isinstance(error, Answerable):
         if error.status >= 500:
             log.error("%s %s: %s", *where, error.message, extra={"txn": exchange.txn})
+        shown = getattr(error, "shown", "") or shown
         return Failure(error.status, getattr(error, "reason", ""), error.message, tuple(error.fields), shown)
     log.error("%s %s", *where, exc_info=error, extra={"txn": exchange.txn})
     if debug:

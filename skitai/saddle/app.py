@@ -9,12 +9,14 @@ from typing import Any, ClassVar
 from skitai.config.mounts import BODY_SIZES
 from skitai.config.preset import limits
 from skitai.config.values import size
+from skitai.saddle.cors import CorsFacet
 from skitai.saddle.errors import ErrorFacet
 from skitai.saddle.hooks import HookFacet
 from skitai.saddle.routes import RouteFacet
+from skitai.saddle.templates import TemplateFacet
 
 
-class Saddle(RouteFacet, HookFacet, ErrorFacet):
+class Saddle(RouteFacet, CorsFacet, HookFacet, ErrorFacet, TemplateFacet):
     """An app.
 
     It is composed of facets, one for each subject; each brings the decorators and attributes of its subject.
@@ -24,6 +26,8 @@ class Saddle(RouteFacet, HookFacet, ErrorFacet):
     :ivar config: settings of the app's own, and the size limits of requests in bytes; keys are attributes too.
     :ivar debug: show tracebacks to clients.
     :ivar use_reloader: load the app anew when its files change.
+    :ivar securekey: the secret of sessions and tokens; the same for all apps of a host. A list: the first seals, all open.
+    :ivar session_timeout: seconds; None for 1200.
     :ivar basepath: where it is mounted, with its slash at the end; "/" before it is.
     """
 
@@ -36,9 +40,13 @@ class Saddle(RouteFacet, HookFacet, ErrorFacet):
         self.debug = False
         self.use_reloader = False
         self.basepath = "/"
+        self.securekey: Any = None
+        self.session_timeout: float | None = None
         RouteFacet.__init__(self)
+        CorsFacet.__init__(self)
         HookFacet.__init__(self)
         ErrorFacet.__init__(self)
+        TemplateFacet.__init__(self)
 
     @property
     def max_client_body_size(self) -> int:

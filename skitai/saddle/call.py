@@ -8,51 +8,47 @@ So nothing here knows of threads and loops, and a request may go from one to the
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
-from skitai.errors import Answerable, Unanswerable
+from skitai.errors import Answerable, BadRequest, Unanswerable
 from skitai.http import pages
 from skitai.log.failures import Failure, describe
-from skitai.saddle import errors
+from skitai.saddle import cors, errors
+from skitai.saddle.args import Bound
 from skitai.saddle.context import Was
-from skitai.saddle.hooks import Function, Hook
-
-NOTHING: dict[str, Any] = {}
-
-
-class Step(NamedTuple):
-    """A function of the app that is to be called now."""
-
-    is_async: bool
-    function: Function
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any] = NOTHING
+from skitai.saddle.hooks import Hook, Step, Steps
+from skitai.saddle.results import Outcome, outcome
+from skitai.saddle.routing import Route, UnsupportedType
 
 
-Flow = Generator[Step, Any, Any]
-
-
-def answer(was: Was, values: Mapping[str, Any], error: Answerable | None = None) -> Flow:
+def answer(was: Was, error: Answerable | None = None) -> Steps:
     """Answer a request. Errors of the app become outcomes.
 
-    :param values: of the route's URL parameters.
     :param error: why there is no route.
     :returns: the outcome.
     :raises Unanswerable: nobody waits for it.
     """
+    extra: list[tuple[str, str]] = []
     try:
+        extra = cors.fields(was.app, was.route, was.running("request").head, was.request.scheme)
         if error is not None:
             raise error
-        content = yield from _handled(was, values)
-        return _outcome(was, content)
+        content = yield from _handled(was)
+        if isinstance(content, Answerable):
+            made = yield from _failure(was, content)
+        else:
+            made = outcome(content, was.response, was.request)
+        extra = was.committed(extra)
     except Unanswerable:
         raise
     except Exception as failed:  # noqa: BLE001 - the app's own, whatever it is
-        return (yield from _failure(was, failed))
+        was.response.clear()
+        made = yield from _failure(was, failed)
+    return made._replace(fields=(*made.fields, *extra)) if extra else made
 
 
-def _handled(was: Was, values: Mapping[str, Any]) -> Flow:
+def _handled(was: Was) -> Steps:
     """Call the hooks and the handler; what the response is to be made of."""
     hooks = was.app._hooks
     try:
@@ -62,7 +58,8 @@ def _handled(was: Was, values: Mapping[str, Any]) -> Flow:
                 if content is not None:
                     return content
             route = was.route
-            bound = route.binder.bind(values, {}, None)
+            assert route is not None  # else there was an error
+            bound = yield Step(False, bind, (was, route))
             content = yield Step(route.is_async, route.function, (was, *bound.args), bound.kwargs)
             if content is None:
                 raise TypeError(f"{route.name}() returned None; return '' for an empty response")
@@ -81,15 +78,44 @@ def _handled(was: Was, values: Mapping[str, Any]) -> Flow:
     return content
 
 
-def _failure(was: Was, error: Exception) -> Flow:
+def bind(was: Was, route: Route) -> Bound:
+    """Find the arguments of the route's function.
+
+    :raises BadArgument: they do not fit.
+    :raises BadRequest: the body should hold some, and is malformed.
+    :raises UnsupportedType: it should hold some, and is of a type that cannot.
+    """
+    binder = route.binder
+    request = was.request
+    body: Mapping[str, Any] | None = None
+    fault: Answerable | None = None
+    if request.head.length and binder.reads_body:
+        body = request.mapping()
+        if body is None and request.get_content_length():
+            fault = _unfit(request)
+    return binder.bind(was.values, request.query, body, fault)
+
+
+def _unfit(request: Any) -> Answerable:
+    """Why a body has no names and values."""
+    if request.is_json:
+        return BadRequest(f"the body is a JSON {type(request.json()).__name__}; an object is wanted")
+    kind = request.get_content_type() or "unknown type"
+    return UnsupportedType(f"a body of {kind} holds no arguments; a form or a JSON object is wanted")
+
+
+def _failure(was: Was, error: Exception) -> Steps:
     """The outcome of an error: the app's own page for it, or the server's."""
     exchange = was.running("response")
     failure = describe(exchange, error)
     handler = was.app._errors.find(failure.status)
     if handler is not None:
+        response = was.response
+        response.status_code, response.reason = failure.status, failure.reason
         try:
             content = yield _step(handler, was, errors.shown(failure, exchange.head))
-            return _outcome(was, content)._replace(status=failure.status)
+            made = outcome(content, response, was.request)
+            return made._replace(fields=(*made.fields, *failure.fields))
         except Unanswerable:
             raise
         except Exception as broken:  # noqa: BLE001 - as in `answer`
@@ -97,29 +123,13 @@ def _failure(was: Was, error: Exception) -> Flow:
     return _page(was, failure)
 
 
-def _step(hook: Hook, *args: Any) -> Step:
-    return Step(hook.is_async, hook.function, args)
-
-
-class Outcome(NamedTuple):
-    """A response as it will be sent."""
-
-    status: int
-    fields: list[tuple[str, str]]
-    body: bytes
-    reason: str = ""
-
-
-def _outcome(was: Was, content: Any) -> Outcome:
-    if not isinstance(content, str | bytes):
-        raise TypeError(f"{was.route.name}() returned a {type(content).__name__}; text or bytes are wanted")
-    body = content.encode() if isinstance(content, str) else content
-    return Outcome(200, [("Content-Type", "text/html; charset=utf-8")], body)
-
-
 def _page(was: Was, failure: Failure) -> Outcome:
     """The server's own page for an error."""
     accept = was.running("response").head.fields.text("accept")
     content_type, body = pages.render(failure.status, failure.message, accept, failure.shown or None)
-    fields = [("Content-Type", content_type), ("Cache-Control", "no-store"), *failure.fields]
-    return Outcome(failure.status, fields, body, failure.reason)
+    fields = [("Content-Type", content_type), ("Cache-Control", "no-store"), *(was.response.fields or ()), *failure.fields]
+    return Outcome(failure.status, failure.reason, fields, body)
+
+
+def _step(hook: Hook, *args: Any) -> Step:
+    return Step(hook.is_async, hook.function, args)

@@ -6,16 +6,28 @@ outside of requests get the same class without a request: its members then raise
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from skitai.saddle.answers import AnswerFacet
+from skitai.saddle.cookie import Cookie
+from skitai.saddle.mbox import Mbox
+from skitai.saddle.request import Request
+from skitai.saddle.response import Response
+from skitai.saddle.seal import keys_of
+from skitai.saddle.session import Session
+from skitai.saddle.shelf import Shelf
+from skitai.saddle.templates import RenderFacet
+from skitai.saddle.urls import UrlFacet
 from skitai.was import services
 from skitai.was import was as general
 
 if TYPE_CHECKING:
     from skitai.exchange import Exchange
     from skitai.saddle.app import Saddle
+    from skitai.saddle.routing import Route
 
 
 class Globals(SimpleNamespace):
@@ -34,21 +46,85 @@ class Context:
     :ivar app: the app that answers.
     :ivar exchange: the request and its response; None outside of requests.
     :ivar route: of the request; None outside of requests and where no route was found.
+    :ivar values: of the parameters in the route's URL.
     """
 
     app: Saddle
     exchange: Exchange | None
-    route: Any
+    route: Route | None
+    values: Mapping[str, Any]
 
-    def __init__(self, app: Saddle, exchange: Exchange | None = None, route: Any = None) -> None:
+    def __init__(
+        self,
+        app: Saddle,
+        exchange: Exchange | None = None,
+        route: Route | None = None,
+        values: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         self.app = app
         self.exchange = exchange
         self.route = route
+        self.values = values
 
     @cached_property
     def g(self) -> Globals:
         """An empty object for the app's own things, kept for this request."""
         return Globals()
+
+    @cached_property
+    def request(self) -> Request:
+        """What the client asks."""
+        return Request(self.running("request"), self.app, self.route, self.values)
+
+    @cached_property
+    def response(self) -> Response:
+        """The answer as the app sets it."""
+        self.request.response = response = Response(self.request)
+        return response
+
+    @cached_property
+    def cookie(self) -> Cookie:
+        """The client's cookies. What is set leaves with the response, if the request succeeds."""
+        return Cookie(self.running("cookie").head.fields.text("cookie"), self.app.basepath)
+
+    @cached_property
+    def session(self) -> Session:
+        """What the app remembers of the client."""
+        return Session(self._shelf, self.app.session_timeout)
+
+    @cached_property
+    def mbox(self) -> Mbox:
+        """Messages to the user."""
+        return Mbox(self._shelf)
+
+    @cached_property
+    def _shelf(self) -> Shelf:
+        request = self.request
+        return Shelf(self.cookie, lambda: keys_of(self.app.securekey), request.get_remote_addr, request.scheme == "https")
+
+    @property
+    def user(self) -> Any:
+        """Who signed in by the app's `authenticate`, or None."""
+        return self.request.user
+
+    def committed(self, fields: Sequence[tuple[str, str]] = ()) -> list[tuple[str, str]]:
+        """These response fields, and those that have the client keep what the app wants to find again.
+
+        :raises ValueError: that is too large for a cookie.
+        """
+        made = self.__dict__
+        if "cookie" not in made:
+            return list(fields)
+        if "session" in made:
+            self.session.commit()
+        if "mbox" in made:
+            self.mbox.commit()
+        return [*fields, *self.cookie.fields()]
+
+    def close(self) -> None:
+        """The request is over: let go of what it holds."""
+        if "request" in self.__dict__:
+            self.request.close()
 
     def running(self, name: str) -> Exchange:
         """The exchange.
@@ -74,5 +150,5 @@ class Context:
         return f"<was {self.exchange!r}>" if self.exchange is not None else "<was, no request>"
 
 
-class Was(Context):
+class Was(Context, AnswerFacet, RenderFacet, UrlFacet):
     """What handlers, hooks and templates get as `was`."""

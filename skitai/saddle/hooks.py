@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 log = logging.getLogger("skitai.app")
@@ -23,6 +23,22 @@ class Hook(NamedTuple):
     @classmethod
     def of(cls, function: Function) -> Hook:
         return cls(function, is_async(function))
+
+
+NOTHING: dict[str, Any] = {}
+
+
+class Step(NamedTuple):
+    """A function that is to be called now."""
+
+    is_async: bool
+    function: Function
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any] = NOTHING
+
+
+Steps = Generator[Step, Any, Any]
+"""What happens to a request, or a part of it, step by step (`saddle.call`)."""
 
 
 class Hooks:

@@ -7,23 +7,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 from skitai.config.tree import Mount
 from skitai.errors import Answerable, NotFound, Unavailable
-from skitai.exchange import BodyMode, Context, Head
+from skitai.exchange import BodyMode, Context, Flow, Head
 from skitai.loading.app import Loaded
+from skitai.saddle import cors
 from skitai.saddle.app import Saddle
-from skitai.saddle.call import Flow, Step, answer
+from skitai.saddle.call import answer
+from skitai.saddle.contents import FileBody
 from skitai.saddle.context import Was
+from skitai.saddle.hooks import Step, Steps
+from skitai.saddle.results import Outcome
 from skitai.saddle.routing import Redirect, Route, below
 from skitai.was.context import current
+from skitai.worker.apps.pump import Pump
 
 log = logging.getLogger("skitai.app")
 
 Target = tuple[Route | None, dict[str, Any], Answerable | None]
 """Who answers a head: a route with the values of its URL, or an error."""
+
+
+class Ready(NamedTuple):
+    """A response without a body that no function of the app has a part in."""
+
+    status: int
+    fields: list[tuple[str, str]]
 
 
 class SaddleApp:
@@ -54,12 +67,13 @@ class SaddleApp:
 
     def handle(self, exchange: Any) -> None:
         head = exchange.head
-        try:
-            target = head.forms[self]
-        except KeyError:
-            target = head.forms[self] = self._target(head)
-        if type(target) is str:
-            exchange.respond(Redirect.status(head.method), [("Location", target)])
+        target = head.forms.get(self)
+        if target is None:
+            target = self._target(head, exchange.peer.scheme)
+            if head.method != "OPTIONS":  # whose answer depends on more
+                head.forms[self] = target
+        if type(target) is Ready:
+            exchange.respond(target.status, target.fields)
             return
         route = target[0]
         call = Call(self, exchange, target)
@@ -68,70 +82,84 @@ class SaddleApp:
         else:
             self.submit(call.begin)
 
-    def _target(self, head: Head) -> Target | str:
-        """Who answers a head; the address, percent-encoded, where that is another."""
+    def _target(self, head: Head, scheme: str) -> Target | Ready:
+        """Who answers a head."""
         path = below(head.raw_path, self._mount.point)
         found = self.app._routes.find(path)
-        if isinstance(found, Redirect):
-            location = head.raw_path.removesuffix(path) + found.path
-            return location + ("?" + head.query if head.query else "")
         if found is None:
             return None, {}, NotFound()
+        if isinstance(found, Redirect):
+            location = head.raw_path.removesuffix(path) + found.path + ("?" + head.query if head.query else "")
+            return Ready(found.status(head.method), [("Location", location)])
         try:
-            route = found.pick(head.method, head.fields.text("content-type"))
+            if head.method == "OPTIONS":
+                answered = cors.options(self.app, found, head, scheme)
+                if answered is not None:
+                    return Ready(*answered)
+            return found.pick(head.method, head.fields.text("content-type")), found.values, None
         except Answerable as error:
             return None, {}, error
-        return route, found.values, None
 
 
-class Call:
+class Call(Pump):
     """One request, from its first step to the end of its response."""
 
-    __slots__ = ("_driver", "_flow", "_target", "exchange")
+    __slots__ = ("_driver", "_outcome", "_started", "_steps", "_target", "_was")
 
     def __init__(self, driver: SaddleApp, exchange: Any, target: Target) -> None:
         self._driver = driver
+        self._submit = driver.submit
         self._target = target
         self.exchange = exchange
-        self._flow: Flow
+        self._started = False
+        self._outcome: Outcome | None = None
+        self._was: Was
+        self._steps: Steps
 
     def begin(self) -> None:
         """Work on the request in this thread. Errors become answers; nothing is raised."""
         if self.exchange.take():
             self._open()
-            self._advance(next, self._flow)
+            self._advance(next, self._steps)
 
     def begin_in_loop(self) -> None:
         """Work on the request in the loop."""
         if self.exchange.take():
             self._open()
-            self._task(self._advance_in_loop(next, self._flow))
+            self._task(self._advance_in_loop(next, self._steps))
 
     def _open(self) -> None:
         route, values, error = self._target
-        self.exchange.context = was = Was(self._driver.app, self.exchange, route)
-        self._flow = answer(was, values, error)
+        self.exchange.context = self._was = was = Was(self._driver.app, self.exchange, route, values)
+        self._steps = answer(was, error)
+
+    # Taking steps
 
     def _advance(self, resume: Callable[..., Step], *args: Any) -> None:
         """Take the steps that may be taken in a thread, beginning with what `resume` gives."""
-        token = current.set(self.exchange)
-        flow = self._flow
+        current.set(self.exchange)
+        steps = self._steps
         try:
-            step = resume(*args)
-            while not step.is_async:
-                try:
-                    result = step.function(*step.args, **step.kwargs)
-                except BaseException as error:  # noqa: BLE001 - the flow decides what becomes of it
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(result)
-            self._driver.on_loop(self._go_on_in_loop, step)
-        except StopIteration as end:
-            self._send(end.value)
+            try:
+                step = resume(*args)
+                while not step.is_async:
+                    try:
+                        result = step.function(*step.args, **step.kwargs)
+                    except BaseException as error:  # noqa: BLE001 - the steps decide what becomes of it
+                        step = steps.throw(error)
+                    else:
+                        step = steps.send(result)
+            except StopIteration as end:
+                outcome = end.value
+            else:
+                self._driver.on_loop(self._go_on_in_loop, step)
+                return
+            if self._send(outcome):
+                self._pump()
         except BaseException as error:  # noqa: BLE001 - sys.exit() too: no thread ends with a request
             self._fail(error)
         finally:
-            current.reset(token)
+            current.set(None)
 
     def _go_on_in_loop(self, step: Step) -> None:
         self._task(self._advance_in_loop(lambda: step))
@@ -139,21 +167,26 @@ class Call:
     async def _advance_in_loop(self, resume: Callable[..., Step], *args: Any) -> None:
         """The same in the loop; plain functions go to a thread if there are any."""
         current.set(self.exchange)  # in this task's own context
-        flow = self._flow
+        steps = self._steps
         try:
-            step = resume(*args)
-            while step.is_async or not self._driver.threads:
-                try:
-                    result = step.function(*step.args, **step.kwargs)
-                    if step.is_async:
-                        result = await result
-                except BaseException as error:  # noqa: BLE001 - as in `_advance`
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(result)
-            self._driver.submit(self._advance, _given, step)
-        except StopIteration as end:
-            self._send(end.value)
+            try:
+                step = resume(*args)
+                while step.is_async or not self._driver.threads:
+                    try:
+                        result = step.function(*step.args, **step.kwargs)
+                        if step.is_async:
+                            result = await result
+                    except BaseException as error:  # noqa: BLE001 - as in `_advance`
+                        step = steps.throw(error)
+                    else:
+                        step = steps.send(result)
+            except StopIteration as end:
+                outcome = end.value
+            else:
+                self._submit(partial(self._advance, given, step))
+                return
+            if self._send(outcome):
+                self._resume()
         except asyncio.CancelledError:
             self._fail(Unavailable("the request was cancelled"))
         except BaseException as error:  # noqa: BLE001 - as in `_advance`
@@ -164,9 +197,75 @@ class Call:
         self._driver.tasks.add(task)
         task.add_done_callback(self._driver.tasks.discard)
 
-    def _send(self, outcome: Any) -> None:
-        self.exchange.respond(outcome.status, outcome.fields, outcome.body, outcome.reason)
-        self._end()
+    # Sending
+
+    def _send(self, outcome: Outcome) -> bool:
+        """Send the outcome, or begin to.
+
+        :returns: whether there are pieces left that a thread has to send.
+        """
+        body = outcome.body
+        exchange = self.exchange
+        if isinstance(body, bytes):
+            exchange.respond(outcome.status, outcome.fields, body, outcome.reason)
+            self._end()
+            return False
+        self._outcome = outcome
+        if exchange.head.method == "HEAD":
+            if exchange.start(outcome.status, outcome.fields, outcome.reason):
+                exchange.finish()
+            self._end()
+        elif isinstance(body, FileBody):
+            if exchange.start(outcome.status, outcome.fields, outcome.reason):
+                self._outcome = None  # closing the file is the sender's business now
+                exchange.send_file(body.file, body.offset, body.count)
+            self._end()
+        elif isinstance(body, AsyncIterator):
+            self._driver.on_loop(self._stream, body)
+        else:
+            self._pieces = body
+            return True
+        return False
+
+    def _put(self, piece: bytes) -> Flow:
+        if not self._started:
+            outcome = self._outcome
+            assert outcome is not None
+            self._started = True
+            if not self.exchange.start(outcome.status, outcome.fields, outcome.reason):
+                return Flow.GONE
+        flow: Flow = self.exchange.write(piece)
+        return flow
+
+    def _complete(self) -> None:
+        if not self._started:
+            self._put(b"")
+        self.exchange.finish()
+
+    def _stream(self, pieces: AsyncIterator[bytes]) -> None:
+        self._task(self._pump_in_loop(pieces))
+
+    async def _pump_in_loop(self, pieces: AsyncIterator[bytes]) -> None:
+        """Send what an asynchronous iterator yields, at the client's pace."""
+        exchange = self.exchange
+        current.set(exchange)
+        try:
+            async for piece in pieces:
+                flow = self._put(piece) if piece else Flow.ON
+                if flow is Flow.GONE:
+                    break
+                if flow is Flow.WAIT:
+                    taken = asyncio.Event()
+                    exchange.when_writable(taken.set)
+                    await taken.wait()
+            else:
+                self._complete()
+        except asyncio.CancelledError:
+            exchange.fail(Unavailable("the request was cancelled"))
+        except BaseException as error:  # noqa: BLE001 - as in `_advance`
+            exchange.fail(error)
+        finally:
+            self._end()
 
     def _fail(self, error: BaseException) -> None:
         self._end()
@@ -175,7 +274,17 @@ class Call:
     def _end(self) -> None:
         """Let go of what belongs to the request."""
         self.exchange.context = None
+        outcome, self._outcome = self._outcome, None
+        if outcome is not None:
+            close = getattr(outcome.body, "close", None)
+            if close is not None:
+                try:
+                    close()
+                except BaseException:  # noqa: BLE001 - whatever it is, the response is what it is
+                    log.exception("close() of the response's body failed", extra={"txn": self.exchange.txn})
+        self._was.close()
 
 
-def _given(step: Step) -> Step:
+def given(step: Step) -> Step:
+    """The step with which one goes on where another stopped."""
     return step
