@@ -23,6 +23,10 @@ class InvalidToken(SkitaiError):
     """A token that is none, was not signed with this key, or is no longer (or not yet) valid; the message says which."""
 
 
+class ExpiredToken(InvalidToken):
+    """A token of ours whose time is over."""
+
+
 def gen_token(secret_key: str | bytes, claim: Mapping[str, Any], algorithm: str = "HS256") -> str:
     """A signed token.
 
@@ -56,11 +60,11 @@ def read_token(secret_key: str | bytes, token: str, algorithms: Sequence[str] = 
         claims: dict[str, Any] = jwt.decode(token, secret_key, list(algorithms), options=_OPTIONS)  # type: ignore[arg-type]
         expires = float(claims.get("expires") or 0)
     except jwt.ExpiredSignatureError:
-        raise InvalidToken("token expired") from None
+        raise ExpiredToken("token expired") from None
     except jwt.InvalidKeyError as error:
         raise ValueError(f"no token can be read with this key: {error}") from None
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
         raise InvalidToken("invalid token") from None
     if expires and expires < time.time():
-        raise InvalidToken("token expired")
+        raise ExpiredToken("token expired")
     return claims

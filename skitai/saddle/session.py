@@ -138,6 +138,12 @@ class Session(MutableMapping[str, Any]):
         """Prolong it by the timeout."""
         self._store.touch(self._shelf.clock())
 
+    def prolong(self, timeout: float) -> None:
+        """Let it live for `timeout` seconds at least."""
+        store = self._store
+        store.expiry = max(store.expiry, self._shelf.clock() + float(timeout))
+        store.changed = True
+
     def set_expiry(self, timeout: float) -> None:
         """Let it end in `timeout` seconds. Later changes prolong it only where their timeout reaches further."""
         store = self._store
