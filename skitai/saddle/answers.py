@@ -24,7 +24,8 @@ URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"
 class AnswerFacet:
     """Redirects, and values as the text of a response. All of it is what a handler returns."""
 
-    response: Response
+    response: Any
+    """A `Response`."""
 
     def redirect(
         self, url: str, status: str | int = "302 Object Moved", body: Any = None, headers: Given | None = None
@@ -41,7 +42,7 @@ class AnswerFacet:
         if body is None:
             link = html.escape(location)
             body = f'<!doctype html><title>Moved</title><p>This is now at <a href="{link}">{link}</a>.</p>'
-        response = self.response
+        response: Response = self.response
         body = response(status, body, headers)
         response.set_header("Location", location)
         response.set_header("Cache-Control", "max-age=0")
@@ -72,7 +73,8 @@ class AnswerFacet:
 
     def fstream(self, path: str | os.PathLike[str], mimetype: str = "application/octet-stream") -> File:
         """A file, as `Response.file`."""
-        return self.response.file(path, mimetype)
+        found: File = self.response.file(path, mimetype)
+        return found
 
     @staticmethod
     def tojson(obj: Any) -> str:

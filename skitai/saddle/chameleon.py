@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skitai.saddle.context import Was
     from skitai.saddle.templates import Templates
 
 
@@ -25,7 +24,7 @@ class Chameleon:
         self._templates = templates
         self._known: dict[str, Any] = {}
 
-    def render(self, was: Was, name: str, values: Mapping[str, Any]) -> str:
+    def render(self, was: Any, name: str, values: Mapping[str, Any]) -> str:
         functions = {key: functools.partial(each, was) for key, each in self._templates.functions.items()}
         text: str = self._find(name).render(**{**functions, "was": was, **values})
         return text

@@ -12,7 +12,6 @@ from jinja2.ext import Extension
 from skitai.was.context import current
 
 if TYPE_CHECKING:
-    from skitai.saddle.context import Was
     from skitai.saddle.templates import Templates
 
 ESCAPED = ("html", "htm", "xhtml", "xml", "svg", "jinja", "j2")
@@ -75,7 +74,7 @@ class Jinja:
         for name, function in self._templates.functions.items():
             self.env.globals[name] = _with_was(function)
 
-    def render(self, was: Was, name: str, values: Mapping[str, Any]) -> str:
+    def render(self, was: Any, name: str, values: Mapping[str, Any]) -> str:
         return self.env.get_template(name).render({"was": was, **values})
 
 

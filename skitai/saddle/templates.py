@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     import jinja2
 
     from skitai.saddle.app import Saddle
-    from skitai.saddle.context import Was
 
 Function = Callable[..., Any]
 F = TypeVar("F", bound=Function)
@@ -47,7 +46,7 @@ DELIMITERS = (
 class Renderer(Protocol):
     """A kind of templates."""
 
-    def render(self, was: Was, name: str, values: Mapping[str, Any]) -> str: ...
+    def render(self, was: Any, name: str, values: Mapping[str, Any]) -> str: ...
 
 
 class Templates:
@@ -184,7 +183,7 @@ class TemplateFacet:
         """A Jinja2 template."""
         return self.jinja_env.get_template(name)
 
-    def render(self, was: Was, template: str, values: Mapping[str, Any] | None = None, /, **more: Any) -> str:
+    def render(self, was: Any, template: str, values: Mapping[str, Any] | None = None, /, **more: Any) -> str:
         """The text of a template with these values.
 
         :param template: path below a folder of templates.
