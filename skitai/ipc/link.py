@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from skitai.config.tree import Config
 from skitai.ipc import messages
+from skitai.ipc.bus import Bus
 from skitai.ipc.lastupdate import Table
 from skitai.ipc.messages import Failed, Message, Ready, Restart, Shutdown
 from skitai.ipc.rundir import Places
@@ -105,6 +106,7 @@ class Child:
     :ivar row: where the child reports its state and heartbeats.
     :ivar table: the last-update table.
     :ivar places: the var folder, the log folder, and whether logs go to the console.
+    :ivar bus: the way to the other children; nothing comes before the child opens it.
     :ivar strict: somebody else is serving, so an app that cannot be loaded is a reason for `failed`. Otherwise the child
         had better serve the other apps.
     :ivar master_lost: called in a thread of its own when the master has died. By default the child sends itself SIGTERM.
@@ -120,6 +122,7 @@ class Child:
         table: Table,
         link: Link,
         places: Places,
+        bus: Bus,
         strict: bool = False,
     ) -> None:
         self.config = config
@@ -129,6 +132,7 @@ class Child:
         self.row = row
         self.table = table
         self.places = places
+        self.bus = bus
         self.strict = strict
         self.master_lost: Callable[[], object] = _terminate
         self._link = link

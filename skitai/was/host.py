@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from skitai.config.tree import Config
+from skitai.ipc.bus import Bus
 from skitai.ipc.lastupdate import Table
 from skitai.ipc.rundir import Places
 from skitai.ipc.scoreboard import Row
@@ -17,6 +18,7 @@ class WorkerServices(Protocol):
     :ivar row: its row of the scoreboard.
     :ivar table: the last-update table.
     :ivar places: the server's own folders.
+    :ivar bus: the way to the other workers.
     """
 
     config: Config
@@ -25,6 +27,7 @@ class WorkerServices(Protocol):
     row: Row
     table: Table
     places: Places
+    bus: Bus
 
     def restart(self) -> None:
         """Ask for new code: of the whole server when this is its only worker, else of this worker."""

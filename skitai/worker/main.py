@@ -86,6 +86,7 @@ class Worker:
         services.request_log.open()
         self._take_signals()
         was.attach(child)
+        child.bus.open()  # before the apps are loaded: what they learn then is not older than what they will be told
         child.watch(lambda: services.on_loop(self._master_lost))
         services.pool.start()
         try:
@@ -100,6 +101,7 @@ class Worker:
         gc.freeze()
         gc.set_threshold(*FROZEN_THRESHOLDS)
         await self.server.start()
+        child.bus.attach(self.loop)
         child.ready()
         ticking = self.loop.create_task(self._tick())
         await self.leaving.wait()
@@ -109,6 +111,7 @@ class Worker:
             self._renewing.cancel()
         services.pool.stop()
         await self.mounts.shutdown()
+        child.bus.close()
         services.request_log.close()
         return 0
 
@@ -181,6 +184,7 @@ class Worker:
             now = monotonic()
             services.clock.tick()
             self.server.tick(now)
+            self.child.bus.tick()
             row.loop_beat_s = now
             row.requests = services.served
             row.connections = len(services.connections)

@@ -17,6 +17,7 @@ import pytest
 from skitai.config.tree import Config, Timeouts
 from skitai.errors import StartError
 from skitai.ipc import link as links
+from skitai.ipc.bus import Bus, Inboxes
 from skitai.ipc.control import ControlServer, NotRunning, Outcome, ask, call
 from skitai.ipc.lastupdate import Table
 from skitai.ipc.link import LOST_CODE, Child, Link
@@ -189,7 +190,7 @@ def test_a_folder_that_cannot_hold_a_socket(tmp_path: Path) -> None:
 def child(link: Link, grace_s: float = 0) -> Child:
     config = Config(timeouts=Timeouts(grace_s=grace_s))
     row = Scoreboard.create().row(0)
-    return Child(config, [], 3, 1, row, Table.create([], 0), link, Places("/nowhere"))
+    return Child(config, [], 3, 1, row, Table.create([], 0), link, Places("/nowhere"), Bus(Inboxes([]), row))
 
 
 def test_a_child_speaks_and_the_master_hears() -> None:

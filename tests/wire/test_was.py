@@ -14,6 +14,7 @@ import pytest
 import skitai.was as was_module
 from skitai import was
 from skitai.config.tree import Log
+from skitai.ipc.bus import Bus, Inboxes
 from skitai.ipc.lastupdate import Table
 from skitai.ipc.link import Child, Link
 from skitai.ipc.messages import Restart, Shutdown
@@ -34,7 +35,7 @@ class Host:
         row.pid, row.requests, other.pid = os.getpid(), 17, 4711
         self.table = Table.create(["users", "photos"], started_s=100.0)
         config = make_config(title="skitai(site/app)", script="/srv/site/app.py", mounts=(mounted("/<x>", "/srv/files"),))
-        self.child = Child(config, [], 7, 2, row, self.table, theirs, Places(str(folder)))
+        self.child = Child(config, [], 7, 2, row, self.table, theirs, Places(str(folder)), Bus(Inboxes([]), row))
         self._theirs = theirs
 
     def messages(self) -> list[Any]:
