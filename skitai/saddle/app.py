@@ -9,14 +9,16 @@ from typing import Any, ClassVar
 from skitai.config.mounts import BODY_SIZES
 from skitai.config.preset import limits
 from skitai.config.values import size
+from skitai.saddle.auth import AuthFacet
 from skitai.saddle.cors import CorsFacet
 from skitai.saddle.errors import ErrorFacet
 from skitai.saddle.hooks import HookFacet
+from skitai.saddle.login import LoginFacet
 from skitai.saddle.routes import RouteFacet
 from skitai.saddle.templates import TemplateFacet
 
 
-class Saddle(RouteFacet, CorsFacet, HookFacet, ErrorFacet, TemplateFacet):
+class Saddle(RouteFacet, CorsFacet, AuthFacet, LoginFacet, HookFacet, ErrorFacet, TemplateFacet):
     """An app.
 
     It is composed of facets, one for each subject; each brings the decorators and attributes of its subject.
@@ -44,6 +46,8 @@ class Saddle(RouteFacet, CorsFacet, HookFacet, ErrorFacet, TemplateFacet):
         self.session_timeout: float | None = None
         RouteFacet.__init__(self)
         CorsFacet.__init__(self)
+        AuthFacet.__init__(self)
+        LoginFacet.__init__(self)
         HookFacet.__init__(self)
         ErrorFacet.__init__(self)
         TemplateFacet.__init__(self)

@@ -187,15 +187,14 @@ class AuthFacet:
         return _checked(wanted, self.authorization) if wanted else None
 
 
-def authorized(was: Was) -> Steps:
-    """See that the client may do what it wants: know who asks, if the route or the app wants to know.
+def authorized(was: Was, scheme: str) -> Steps:
+    """See that the client may do what it wants: know who asks.
 
+    :param scheme: what `AuthFacet._scheme` gave.
     :raises Unauthorized: the client has not said, or said wrong, who it is.
     """
-    scheme = was.app._scheme(was.route)
-    if scheme is not None:
-        given, rest = http.split(was.request.head.fields.text("authorization"))
-        yield from _CHECKS[scheme](was, was.app.realm or DEFAULT_REALM, rest if given == scheme else "")
+    given, rest = http.split(was.request.head.fields.text("authorization"))
+    yield from _CHECKS[scheme](was, was.app.realm or DEFAULT_REALM, rest if given == scheme else "")
 
 
 Check = Generator[Step, Any, None]

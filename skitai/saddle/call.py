@@ -16,6 +16,7 @@ from skitai.http import pages
 from skitai.log.failures import Failure, describe
 from skitai.saddle import cors, errors
 from skitai.saddle.args import Bound
+from skitai.saddle.auth import authorized
 from skitai.saddle.context import Was
 from skitai.saddle.hooks import Hook, Step, Steps
 from skitai.saddle.results import Outcome, outcome
@@ -32,6 +33,9 @@ def answer(was: Was, error: Answerable | None = None) -> Steps:
     extra: list[tuple[str, str]] = []
     try:
         extra = cors.fields(was.app, was.route, was.running("request").head, was.request.scheme)
+        scheme = was.app._scheme(was.route)
+        if scheme is not None:
+            yield from authorized(was, scheme)
         if error is not None:
             raise error
         content = yield from _handled(was)

@@ -20,6 +20,7 @@ from skitai.saddle.seal import keys_of
 from skitai.saddle.session import Session
 from skitai.saddle.shelf import Shelf
 from skitai.saddle.templates import RenderFacet
+from skitai.saddle.tokens import TokenFacet
 from skitai.saddle.urls import UrlFacet
 from skitai.was import services
 from skitai.was import was as general
@@ -150,5 +151,5 @@ class Context:
         return f"<was {self.exchange!r}>" if self.exchange is not None else "<was, no request>"
 
 
-class Was(Context, AnswerFacet, RenderFacet, UrlFacet):
+class Was(Context, AnswerFacet, RenderFacet, TokenFacet, UrlFacet):
     """What handlers, hooks and templates get as `was`."""
