@@ -29,7 +29,10 @@ def act(line: Line, config: Config) -> int:
     :param config: as much of it as says where the server's files are.
     :return: the exit code.
     """
-    folder = rundir.find_var_folder(config.script, config.paths.varpath)
+    if config.helper:
+        folder = rundir.helper_folder(config.helper, config.paths.varpath)
+    else:
+        folder = rundir.find_var_folder(config.script, config.paths.varpath)
     try:
         match line.verb:
             case "stop":
@@ -111,7 +114,8 @@ def _log_folders(folder: str, config: Config) -> list[str]:
     """Where the logs of a server may be, the likeliest place first."""
     if config.log.logpath:
         return [config.log.logpath]
-    usual = os.path.join(rundir.LOG_BASE, rundir.user_name(), rundir.identity(config.script))
+    identity = rundir.identity("" if config.helper else config.script)
+    usual = os.path.join(rundir.LOG_BASE, rundir.user_name(), identity)
     try:
         told = str(ask(folder, "status", timeout_s=_ANSWER_S).data["log"] or "")
     except NotRunning:

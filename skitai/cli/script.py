@@ -10,14 +10,13 @@ from skitai.cli.line import ASKING_VERBS, Line, parse
 from skitai.cli.manual import print_help, print_version
 from skitai.cli.role import Purpose, role
 from skitai.cli.said import said
-from skitai.config.check import World, build, build_without_mounts
-from skitai.config.disk import look
+from skitai.cli.world import WORLD
+from skitai.config.check import build, build_without_mounts
 from skitai.config.draft import Draft
 from skitai.config.sources import ConfigFile
 from skitai.config.tree import Config
 from skitai.errors import StartError
 from skitai.ipc import rundir
-from skitai.net.address import parse as parse_address
 
 
 def script_main(draft: Draft, words: list[str]) -> int:
@@ -43,7 +42,7 @@ def effective(draft: Draft, line: Line) -> Config:
 
     :raises ConfigError: with all faults.
     """
-    return build(draft, line.flags, os.environ, config_file(line), World(look, parse_address))
+    return build(draft, line.flags, os.environ, config_file(line), WORLD)
 
 
 def config_file(line: Line) -> ConfigFile | None:

@@ -19,7 +19,7 @@ def print_config(config: Config) -> int:
 
 def config_lines(config: Config) -> Iterator[str]:
     yield f"{config.title}: {config.script}"
-    for section in SECTIONS:
+    for section in (config.helper, "log", "paths") if config.helper else SECTIONS:
         yield f"\n[{section}]"
         for option in options():
             if option.section == section:
@@ -31,7 +31,8 @@ def config_lines(config: Config) -> Iterator[str]:
         yield "\n[jobs]"
     for job in config.cron.jobs:
         yield _line(job.schedule, job.name, job.source)
-    yield "\n[mounts]"
+    if config.mounts:
+        yield "\n[mounts]"
     for mount in config.mounts:
         yield _line(mount.point, _described(mount), mount.source)
         switches = [f"{name} {shown(bool(mount.pref[name]))}" for name in SWITCHES if name in mount.pref]

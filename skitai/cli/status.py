@@ -5,21 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_COLUMNS = ("", "pid", "state", "up", "requests", "connections", "busy", "queued", "CPU", "memory")
+_WORKERS = ("", "pid", "state", "up", "requests", "connections", "busy", "queued", "CPU", "memory")
+_HELPERS = ("", "pid", "state", "up", "done", "failed", "running", "waiting", "CPU", "memory")
+_COUNTS = {
+    False: ("requests", "connections", "busy_threads", "queued"),
+    True: ("done", "failed", "running", "waiting"),
+}
 
 
 def lines(data: Mapping[str, Any], state: str) -> Iterator[str]:
-    """The lines of one server: who and where, then a row for each child.
+    """The lines of one server: who and where, then a row for each child, helpers below a heading of their own.
 
     :param data: what the master answers to ``status``.
     :param state: what it is doing, for instance "running".
     """
-    yield f"{data['title']}: {state}, pid {data['pid']}, up {span(data['uptime_s'])}, {data['requests']} requests"
+    helpers = [child for child in data["children"] if child.get("helper")]
+    workers = [child for child in data["children"] if not child.get("helper")]
+    requests = f", {data['requests']} requests" if workers or not helpers else ""
+    yield f"{data['title']}: {state}, pid {data['pid']}, up {span(data['uptime_s'])}{requests}"
     yield f"  {data['script']}, generation {data['generation']}, Skitai {data['version']}"
     for address in data["addresses"]:
         yield f"  listening on {address}"
-    rows = [_COLUMNS, *(_row(child) for child in data["children"])]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+    rows = []
+    for heading, children in ((_WORKERS, workers), (_HELPERS, helpers)):
+        if children or (heading is _WORKERS and not helpers):
+            rows += [heading, *(_row(child) for child in children)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_WORKERS))]
     for name, *cells in rows:
         yield f"  {name:<{widths[0]}}  " + "  ".join(
             f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)
@@ -45,10 +56,7 @@ def _row(child: Mapping[str, Any]) -> tuple[str, ...]:
         str(child["pid"]),
         child["state"],
         span(child["uptime_s"]),
-        str(child["requests"]),
-        str(child["connections"]),
-        str(child["busy_threads"]),
-        str(child["queued"]),
+        *(str(child[name]) for name in _COUNTS[bool(child.get("helper"))]),
         f"{child['cpu_percent']:.1f} %",
         f"{child['memory_bytes'] / (1 << 20):.1f} MiB",
     )

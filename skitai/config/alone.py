@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from skitai.config.check import World, merge, sections
+from skitai.config.check import World, check_smtpda, merge, sections
 from skitai.config.conf import ConfFile, entries, entries_of_flags, jobs
 from skitai.config.jobs import check_jobs
 from skitai.config.sources import from_environment
@@ -31,6 +31,7 @@ def build_alone(
     written = entries(file, helper, faults) if file else ()
     every = chain(written, from_environment(environ, faults), entries_of_flags(helper, flags))
     given = merge(every, lambda each: os.path.normpath(os.path.join(os.path.dirname(path), each)), faults)
+    check_smtpda(given, world, faults)
     made = sections(given.values)
     calls = jobs(file, faults) if file and helper == "cron" else []
     made["smtpda"] = replace(made["smtpda"], enabled=helper == "smtpda")

@@ -11,7 +11,7 @@ from skitai.config.draft import Draft, Given
 from skitai.config.jobs import CheckSchedule, check_jobs
 from skitai.config.mounts import check_mounts, normal_point
 from skitai.config.sources import OPTIONS, ConfigFile, Entry, from_calls, from_environment, from_file, from_flags
-from skitai.config.targets import Look
+from skitai.config.targets import Look, Seen
 from skitai.config.tree import SECTIONS, Config, Timeouts
 from skitai.config.values import convert
 from skitai.errors import ConfigError, StartError
@@ -25,11 +25,13 @@ class World:
     :param look: what stands at an absolute path.
     :param address: reads an entry of the option `bind`; raises StartError when it cannot.
     :param schedule: reads a schedule in a time zone; raises ValueError when it cannot.
+    :param mail_server: reads the option `smtpda_server`; raises ValueError when it cannot.
     """
 
     look: Look
     address: Callable[[str], object]
     schedule: CheckSchedule = lambda schedule, time_zone: None
+    mail_server: Callable[[str], object] = lambda text: None
 
 
 @dataclass(slots=True)
@@ -63,6 +65,7 @@ def build(
     warnings: list[str] = []
     given = gather(draft, flags, environ, file, faults)
     _check_server(given, world, faults)
+    check_smtpda(given, world, faults)
     production = environ.get("SKITAI_ENV") == "PRODUCTION"
     if not draft.mounts:
         faults.append(f"{draft.script}: nothing is mounted; call skitai.mount() before skitai.run()")
@@ -174,6 +177,21 @@ def _check_server(given: Values, world: World, faults: list[str]) -> None:
             faults.append(f"{given.labels[name]}: is empty")
     if given.values.get("group") and not given.values.get("user"):
         faults.append(f"{given.labels['group']}: goes with the option user, which is not set")
+
+
+def check_smtpda(given: Values, world: World, faults: list[str]) -> None:
+    """What is wrong with the options of the mail agent."""
+    values, labels = given.values, given.labels
+    if values.get("smtpda_server"):
+        try:
+            world.mail_server(values["smtpda_server"])
+        except ValueError as error:
+            faults.append(f"{labels['smtpda_server']}: {error}")
+    for name in ("smtpda_ca_file", "smtpda_dkim_key"):
+        if values.get(name) and world.look(values[name]) is not Seen.FILE:
+            faults.append(f"{labels[name]}: there is no readable file {values[name]}")
+    if values.get("smtpda_dkim_key") and not values.get("smtpda_dkim_selector"):
+        faults.append(f"{labels['smtpda_dkim_key']}: goes with the option smtpda_dkim_selector, which is not set")
 
 
 def _is_file_mode(text: str) -> bool:

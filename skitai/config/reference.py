@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from skitai.config.sources import environment_name, flag
 from skitai.config.tree import SECTIONS, Option, options
@@ -72,20 +72,23 @@ def _meaning(option: Option) -> str:
 def _help_lines(width: int) -> Iterator[str]:
     for section, kind in SECTIONS.items():
         yield f"{section}: {kind.__doc__}"
-        for option in options():
-            if option.section != section or option.secret:
-                continue
-            spelling = f"  {'-' + option.short + ', ' if option.short else '    '}{_flag_form(option)}"
-            default = "" if option.default in {"", (), False} else f" [{_default(option)}]"
-            lines = textwrap.wrap(option.help + default, width - 36)
-            yield f"{spelling:<35} {lines[0]}" if len(spelling) < 36 else spelling
-            for line in lines if len(spelling) >= 36 else lines[1:]:
-                yield f"{'':36}{line}"
+        yield from flags_of([(each.name, each) for each in options() if each.section == section and not each.secret], width)
         yield ""
 
 
-def _flag_form(option: Option) -> str:
+def flags_of(named: Iterable[tuple[str, Option]], width: int) -> Iterator[str]:
+    """Options as a command line takes them, each under the name that it has there."""
+    for name, option in named:
+        spelling = f"  {'-' + option.short + ', ' if option.short else '    '}{_flag_form(name, option)}"
+        default = "" if option.default in {"", (), False} else f" [{_default(option)}]"
+        lines = textwrap.wrap(option.help + default, width - 36)
+        yield f"{spelling:<35} {lines[0]}" if len(spelling) < 36 else spelling
+        for line in lines if len(spelling) >= 36 else lines[1:]:
+            yield f"{'':36}{line}"
+
+
+def _flag_form(name: str, option: Option) -> str:
     if option.type == "bool":
-        return f"--[no-]{flag(option.name)[2:]}"
+        return f"--[no-]{flag(name)[2:]}"
     kind = {"tuple[str, ...]": "TEXT", "str": "TEXT", "int": "N", "float": "N"}[option.type]
-    return f"{flag(option.name)} {'SIZE' if option.unit == 'bytes' else kind}"
+    return f"{flag(name)} {'SIZE' if option.unit == 'bytes' else kind}"

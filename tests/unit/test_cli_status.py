@@ -54,3 +54,29 @@ def test_a_server_and_its_workers() -> None:
         "  worker #9     1  serving  1 min 1 s        12            3     1       0  2.2 %  38.0 MiB",
         "  worker #10   22  serving  1 min 1 s      3456            3     1       0  2.2 %  38.0 MiB",
     ]
+
+
+def test_helpers_stand_below_a_heading_of_their_own_with_their_counts() -> None:
+    child = {"state": "serving", "uptime_s": 5, "cpu_percent": 0, "memory_bytes": 8 << 20}
+    worker = child | {"label": "worker #0", "pid": 7, "requests": 12, "connections": 3, "busy_threads": 1, "queued": 0}
+    smtpda = child | {"label": "smtpda", "pid": 8, "helper": True, "done": 40, "failed": 2, "running": 1, "waiting": 13}
+    data = {
+        "title": "skitai(site/app)",
+        "pid": 6,
+        "uptime_s": 5,
+        "requests": 12,
+        "script": "/srv/site/app.py",
+        "generation": 1,
+        "version": "1.0",
+        "addresses": [],
+        "children": [smtpda, worker],
+    }
+    assert list(lines(data, "serving"))[2:] == [
+        "             pid    state   up  requests  connections     busy   queued    CPU   memory",
+        "  worker #0    7  serving  5 s        12            3        1        0  0.0 %  8.0 MiB",
+        "             pid    state   up      done       failed  running  waiting    CPU   memory",
+        "  smtpda       8  serving  5 s        40            2        1       13  0.0 %  8.0 MiB",
+    ]
+    alone = list(lines(data | {"title": "skitai-smtpda", "children": [smtpda]}, "serving"))
+    assert alone[0] == "skitai-smtpda: serving, pid 6, up 5 s"
+    assert [line.split()[0] for line in alone[2:]] == ["pid", "smtpda"]

@@ -95,16 +95,19 @@ def test_a_later_call_beats_an_earlier_one() -> None:
 @pytest.mark.parametrize("name", sorted(OPTIONS))
 def test_every_option_can_come_from_every_source(name: str) -> None:
     option = OPTIONS[name]
-    value = {"user": "nobody", "group": "users", "bind": ("fd:3",), "unix_mode": "0600"}.get(name, option.default)
+    special = {"user": "nobody", "group": "users", "bind": ("fd:3",), "unix_mode": "0600"}
+    special |= {"smtpda_ca_file": "/srv/site/notes.txt", "smtpda_dkim_key": "/srv/site/notes.txt"}
+    value = special.get(name, option.default)
     if option.type == "bool":
         value = not value
     elif option.type == "str" and not value:
         value = "/srv/other"
     elif isinstance(value, int | float):
         value = value - 1 if value == option.maximum else value + 1
-    needed = {"user": "nobody"} if name == "group" else {}
+    needed = {"group": {"user": "nobody"}, "smtpda_dkim_key": {"smtpda_dkim_selector": "mail"}}.get(name, {})
     text = ",".join(value) if isinstance(value, tuple) else str(value)
-    toml = f"[{option.section}]\n{option.field} = {_toml(value)}\n" + ("user = 'nobody'" if needed else "")
+    toml = f"[{option.section}]\n{option.field} = {_toml(value)}\n"
+    toml += "".join(f"{OPTIONS[other].field} = {each!r}\n" for other, each in needed.items())
     for config in (
         built(draft(**needed, **{name: value})),
         built(draft(**needed), environ={environment_name(name): text}),
