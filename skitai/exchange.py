@@ -153,7 +153,11 @@ class Exchange(Protocol):
 
 
 class App(Protocol):
-    """What a mount point leads to."""
+    """What a mount point leads to.
+
+    One that wants to know its predecessor when it is reloaded has ``succeed(old, context)``, too, which then is called in
+    place of `startup`.
+    """
 
     body_mode: BodyMode
 

@@ -22,8 +22,9 @@ from skitai.saddle.shelf import Shelf
 from skitai.saddle.templates import RenderFacet
 from skitai.saddle.tokens import TokenFacet
 from skitai.saddle.urls import UrlFacet
-from skitai.was import services
+from skitai.was import environ, services
 from skitai.was import was as general
+from skitai.was.environ import Environ
 
 if TYPE_CHECKING:
     from skitai.exchange import Exchange
@@ -82,6 +83,14 @@ class Context:
         """The answer as the app sets it."""
         self.request.response = response = Response(self.request)
         return response
+
+    @cached_property
+    def env(self) -> Environ:
+        """The request as a WSGI environ, without its body."""
+        exchange = self.running("env")
+        script_name = self.app.basepath.rstrip("/").encode("utf-8").decode("latin-1")
+        made = environ.of_peer(exchange.peer) | environ.of_head(exchange.head, script_name)
+        return {"SCRIPT_NAME": script_name, **made}
 
     @cached_property
     def cookie(self) -> Cookie:

@@ -144,7 +144,10 @@ class Mounts:
             work = (load, place.mount) if place.loaded is None else (reload, place.loaded)
             loaded: Loaded = await asyncio.get_running_loop().run_in_executor(self._services.disk, *work)
             app = make_app(loaded, place.mount)
-            await app.startup(self._services)
+            if isinstance(old, type(app)) and hasattr(app, "succeed"):
+                await app.succeed(old, self._services)
+            else:
+                await app.startup(self._services)
         except LoadError as error:
             self._keep_old(place, error)
             return

@@ -11,6 +11,7 @@ from skitai.config.tree import AppObject, Config, Folder, Mount
 from skitai.exchange import BodyMode
 from skitai.loading.app import Loaded
 from skitai.protocols.http1.request import HeadParser
+from skitai.was import environ
 from skitai.worker.apps.wsgi import Wsgi
 from skitai.worker.site import Answer, Plan, Route, Site
 
@@ -258,4 +259,4 @@ def test_script_name_and_path_info_divide_the_path(point: str, target: str, scri
     mount = Mount(point, AppObject("", "", None))
     wsgi = Wsgi(Loaded(None, "wsgi", "", mount), mount)
     assert wsgi.script_name == script_name
-    assert wsgi._head_part(head(f"GET {target}"))["PATH_INFO"] == path_info
+    assert environ.of_head(head(f"GET {target}"), wsgi.script_name)["PATH_INFO"] == path_info

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from time import monotonic
 from typing import Any, NamedTuple
 
-from skitai.config.tree import Mount
-from skitai.errors import Answerable, NotFound, Unavailable
+from skitai.config import preset
+from skitai.config.mounts import BODY_SIZES
+from skitai.config.tree import AppFile, AppObject, Bodies, Mount
+from skitai.config.values import size
+from skitai.errors import Answerable, LoadError, NotFound, Unavailable
 from skitai.exchange import BodyMode, Context, Flow, Head
 from skitai.loading.app import Loaded
-from skitai.saddle import cors
+from skitai.saddle import apps, cors
 from skitai.saddle.app import Saddle
 from skitai.saddle.call import answer
 from skitai.saddle.contents import FileBody
@@ -32,6 +37,13 @@ Target = tuple[Route | None, dict[str, Any], Answerable | None]
 """Who answers a head: a route with the values of its URL, or an error."""
 
 
+LOOK_S = 0.02
+"""How often a shutdown looks whether the requests are over."""
+
+CANCEL_S = 0.2
+"""What cancelled requests may take; the master waits for a second."""
+
+
 class Ready(NamedTuple):
     """A response without a body that no function of the app has a part in."""
 
@@ -42,7 +54,8 @@ class Ready(NamedTuple):
 class SaddleApp:
     """Serves a Saddle app at a mount point.
 
-    :ivar tasks: requests that are in the loop's hands.
+    :ivar running: the requests that are not over.
+    :ivar tasks: what works for them in the loop.
     """
 
     body_mode = BodyMode.WHOLE
@@ -51,19 +64,47 @@ class SaddleApp:
     def __init__(self, loaded: Loaded, mount: Mount) -> None:
         self.app: Saddle = loaded.app
         self.debug = loaded.debug
-        self.limits = self.app.config
+        self.limits: dict[str, Any] = {}
+        self.running: set[Call] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self._mount = mount
         self._context: Context
 
     async def startup(self, context: Context) -> None:
+        """Get ready for requests.
+
+        :raises LoadError: a size limit in the app's config is none.
+        """
+        self._prepare(context)
+        apps.register(self._mount.host, file_name(self._mount), self.app)
+
+    async def succeed(self, old: SaddleApp, context: Context) -> None:
+        """Get ready to take the place of an older app, which still has its requests.
+
+        :raises LoadError: as `startup`; the older app then goes on.
+        """
+        self._prepare(context)
+        apps.replace(self._mount.host, old.app, self.app)
+
+    def _prepare(self, context: Context) -> None:
         self._context = context
         self.app.basepath = self._mount.point
         self.submit = context.run_in_thread
         self.on_loop = context.on_loop
         self.threads = context.config.server.threads
+        self.limits = settle_limits(self.app, self._mount, context.config.bodies)
 
-    async def shutdown(self) -> None: ...
+    async def shutdown(self) -> None:
+        """Let the requests end, then cancel what the loop still does for them."""
+        ends = monotonic() + self._context.config.timeouts.grace_s
+        while self.running and monotonic() < min(ends, self._context.leave_by):
+            await asyncio.sleep(LOOK_S)
+        if self.tasks:
+            log.warning("%d requests of the app at %s were cancelled", len(self.tasks), self._mount.point)
+            for task in self.tasks:
+                task.cancel()
+            await asyncio.wait(self.tasks, timeout=CANCEL_S)
+        apps.unregister(self._mount.host, self.app)
 
     def handle(self, exchange: Any) -> None:
         head = exchange.head
@@ -77,6 +118,7 @@ class SaddleApp:
             return
         route = target[0]
         call = Call(self, exchange, target)
+        self.running.add(call)
         if route is not None and route.is_async:
             call.begin_in_loop()
         else:
@@ -118,20 +160,22 @@ class Call(Pump):
 
     def begin(self) -> None:
         """Work on the request in this thread. Errors become answers; nothing is raised."""
-        if self.exchange.take():
-            self._open()
+        if self._open():
             self._advance(next, self._steps)
 
     def begin_in_loop(self) -> None:
         """Work on the request in the loop."""
-        if self.exchange.take():
-            self._open()
+        if self._open():
             self._task(self._advance_in_loop(next, self._steps))
 
-    def _open(self) -> None:
+    def _open(self) -> bool:
+        if not self.exchange.take():
+            self._driver.running.discard(self)
+            return False
         route, values, error = self._target
         self.exchange.context = self._was = was = Was(self._driver.app, self.exchange, route, values)
         self._steps = answer(was, error)
+        return True
 
     # Taking steps
 
@@ -283,6 +327,31 @@ class Call(Pump):
                 except BaseException:  # noqa: BLE001 - whatever it is, the response is what it is
                     log.exception("close() of the response's body failed", extra={"txn": self.exchange.txn})
         self._was.close()
+        self._driver.running.discard(self)
+
+
+def settle_limits(app: Saddle, mount: Mount, bodies: Bodies) -> dict[str, int]:
+    """The limits of an app's requests: the server's, where the app and its preferences leave the defaults.
+
+    :raises LoadError: one is no size in bytes.
+    """
+    defaults, servers = preset.limits(), preset.limits(bodies)
+    for name in BODY_SIZES:
+        value = app.config.get(name, defaults[name])
+        if value == defaults[name] and name not in mount.pref.config:
+            value = servers[name]
+        try:
+            app.config[name] = size(value)
+        except ValueError as error:
+            raise LoadError(f"the app at {mount.point}: config.{name}: {error}") from error
+    return {name: app.config[name] for name in BODY_SIZES}
+
+
+def file_name(mount: Mount) -> str:
+    """By what name other apps find an app: that of its file, without folder and ``.py``."""
+    target = mount.target
+    path = target.path if isinstance(target, AppFile) else target.script if isinstance(target, AppObject) else ""
+    return os.path.splitext(os.path.basename(path))[0]
 
 
 def given(step: Step) -> Step:

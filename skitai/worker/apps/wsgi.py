@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, Protocol
 
 from skitai.config.tree import Mount
-from skitai.exchange import BodyMode, Context, Exchange, Flow, Head
+from skitai.exchange import BodyMode, Context, Exchange, Flow
+from skitai.was import environ
 from skitai.was.context import current
+from skitai.was.environ import Environ
 from skitai.worker.apps.pump import Pump, as_bytes
 
 log = logging.getLogger("skitai.app")
-
-Environ = dict[str, Any]
 
 SPOOL_BYTES = 262144
 
@@ -118,57 +118,19 @@ class Wsgi:
         if last is None or last[0] is not head or last[1] is not self:
             last = forms["environ"] = (head, self, self._template(exchange))
         template: Environ = last[2]
-        environ = template.copy()
-        environ["wsgi.input"] = exchange.body.open()
+        made = template.copy()
+        made["wsgi.input"] = exchange.body.open()
         if head.length < 0:
-            environ["CONTENT_LENGTH"] = str(getattr(exchange.body, "size", 0))
-        return environ
+            made["CONTENT_LENGTH"] = str(getattr(exchange.body, "size", 0))
+        return made
 
     def _template(self, exchange: Exchange) -> Environ:
         """What peer and head say; a client that keeps its connection usually asks with the same head again."""
         head = exchange.head
         part: Environ | None = head.forms.get(self)
         if part is None:
-            part = head.forms[self] = self._head_part(head)
-        return self._base | self._peer_part(exchange) | part
-
-    @staticmethod
-    def _peer_part(exchange: Exchange) -> Environ:
-        peer = exchange.peer
-        return {
-            "REMOTE_ADDR": peer.client,
-            "REMOTE_PORT": str(peer.client_port),
-            "SERVER_NAME": peer.server or "localhost",
-            "SERVER_PORT": str(peer.server_port or (443 if peer.scheme == "https" else 80)),
-            "wsgi.url_scheme": peer.scheme,
-        }
-
-    def _head_part(self, head: Head) -> Environ:
-        part: Environ = {
-            "REQUEST_METHOD": head.method,
-            "PATH_INFO": head.path[len(self.script_name) :],
-            "QUERY_STRING": head.query,
-            "REQUEST_URI": head.target,
-            "RAW_URI": head.target,
-            "SERVER_PROTOCOL": f"HTTP/{head.version}",
-        }
-        fields = head.fields.forms.get("environ")
-        if fields is None:
-            fields = head.fields.forms["environ"] = environ_fields(head)
-        return part | fields
-
-
-def environ_fields(head: Head) -> Environ:
-    """The fields as environ items. Names with underscores are left out, for they would pass for others (X_Forwarded_For)."""
-    items: Environ = {}
-    for name, _ in head.fields.pairs:
-        if b"_" in name:
-            continue
-        key = name.decode("latin-1").upper().replace("-", "_")
-        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-            key = "HTTP_" + key
-        items[key] = (head.fields.get(name) or b"").decode("latin-1")
-    return items
+            part = head.forms[self] = environ.of_head(head, self.script_name)
+        return self._base | environ.of_peer(exchange.peer) | part
 
 
 class Call(Pump):
@@ -203,10 +165,10 @@ class Call(Pump):
         current.set(exchange)
         try:
             wsgi = self._wsgi
-            environ = exchange.environ = wsgi.environ(exchange)
+            given = exchange.environ = wsgi.environ(exchange)
             if exchange.received:
-                self._input = environ["wsgi.input"]
-            result = self._result = wsgi.app(environ, self.start_response)
+                self._input = given["wsgi.input"]
+            result = self._result = wsgi.app(given, self.start_response)
             kind = type(result)
             if kind is list or kind is tuple:
                 self._send_whole(result[0] if len(result) == 1 else join(result))
