@@ -71,6 +71,10 @@ class Spool:
         self._memory += size
         return True
 
+    def freed(self, size: int) -> None:
+        """So many bytes are no longer in memory."""
+        self._memory -= size
+
     def discard(self) -> None:
         """Remove what was not saved."""
         for file in self._files:
@@ -123,8 +127,9 @@ class UploadedFile:
         self._file, self.path = create(temporary_folder())
         self._temporary = True
         if self._buffer is not None:
-            self._file.write(self._buffer.getbuffer())
+            self._file.write(self._buffer.getvalue())
             self._buffer = None
+            self._spool.freed(self.size)
 
     def _discard(self) -> None:
         self.end()
