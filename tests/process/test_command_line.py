@@ -5,53 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
 
+from tests.support.place import SCRIPT, Place
+
 pytestmark = pytest.mark.process
-
-SCRIPT = """\
-import sys
-import skitai
-
-def app(environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [b"hello"]
-
-if __name__ == "__main__":
-    skitai.mount("/", app)
-    skitai.run(port=0)
-"""
-
-
-class Place:
-    """A folder with scripts, and what is run there."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def write(self, name: str, code: str) -> Path:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(textwrap.dedent(code))
-        return path
-
-    def python(self, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, *words], cwd=cwd or self.folder, capture_output=True, text=True, timeout=60, check=False
-        )
-
-    def skitai(self, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        return self.python("-m", "skitai", *words, cwd=cwd)
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    made = Place(tmp_path)
-    made.write("app.py", SCRIPT)
-    return made
 
 
 def mounts(done: subprocess.CompletedProcess[str]) -> list[str]:
@@ -66,7 +26,7 @@ def mounts(done: subprocess.CompletedProcess[str]) -> list[str]:
 @pytest.mark.parametrize("words", [["check"], ["app.py", "check"], ["check", "app"], ["check", "./app.py"]])
 def test_the_command_runs_a_script_as_python_does(place: Place, words: list[str]) -> None:
     direct = place.python("app.py", "check", cwd=None)
-    assert mounts(place.skitai(*words)) == mounts(direct) == [f"/ {place.folder}/app.py:app app.py:9"]
+    assert mounts(place.skitai(*words)) == mounts(direct) == [f"/ {place.folder}/app.py:app app.py:8"]
 
 
 def test_a_script_sees_the_arguments_and_the_path_that_python_gives(place: Place) -> None:

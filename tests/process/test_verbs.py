@@ -8,110 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
-import textwrap
-import time
-from collections.abc import Callable, Iterator
-from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
+from tests.support.dialogue import eventually
+from tests.support.place import SCRIPT, Place, alive
+
 pytestmark = pytest.mark.process
-
-SCRIPT = """\
-import skitai
-
-def app(environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [b"hello"]
-
-if __name__ == "__main__":
-    skitai.mount("/", app)
-    skitai.run(port=0)
-"""
-
-
-class Place:
-    """A folder with a script, and the servers that are started there."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        places = {"SKITAI_VARPATH": str(folder / "var"), "SKITAI_LOGPATH": str(folder / "logs")}
-        self.environ = os.environ | places | {"SKITAI_GRACE_S": "5"}
-        self.title = f"skitai({folder.name}/app)"
-        self.write("app.py", SCRIPT)
-
-    def write(self, name: str, code: str) -> Path:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(textwrap.dedent(code))
-        return path
-
-    def python(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, *words],
-            cwd=self.folder,
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    def skitai(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return self.python("-m", "skitai", *words)
-
-    def start(self, *words: str) -> None:
-        done = self.skitai("start", *words)
-        assert done.returncode == 0, done.stderr
-
-    def status(self, app: str = "app.py") -> str:
-        done = self.skitai("status", app)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def pid(self) -> int:
-        return int((self.folder / "var" / ".pid").read_text())
-
-    def get(self, path: str = "/", app: str = "app.py") -> str:
-        address = re.search(r"listening on .*127\.0\.0\.1:(\d+)", self.status(app))
-        assert address
-        return get(int(address[1]), path)
-
-
-def get(port: int, path: str = "/") -> str:
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request("GET", path)
-    answer = connection.getresponse()
-    text = answer.read().decode()
-    connection.close()
-    assert answer.status == 200, text
-    return text
-
-
-def until(true: Callable[[], object], what: str, seconds: float = 15) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    made = Place(tmp_path)
-    yield made
-    for script in tmp_path.glob("*.py"):
-        made.skitai("stop", str(script))
-    made.skitai("stop", "app.py")
 
 
 def test_a_day_in_the_life_of_a_daemon(place: Place) -> None:
@@ -223,7 +127,7 @@ def test_a_killed_server_leaves_a_stale_pid_file_that_bothers_nobody(place: Plac
     place.start("app.py")
     pid = place.pid()
     os.kill(pid, signal.SIGKILL)
-    until(lambda: not alive(pid), "the master has gone")
+    eventually(lambda: not alive(pid), "the master has gone")
     assert place.pid() == pid
     assert place.skitai("status", "app.py").returncode == 3
     place.start("app.py")
@@ -253,7 +157,7 @@ def test_without_a_verb_it_serves_in_the_foreground_until_it_is_stopped(place: P
         stderr=subprocess.STDOUT,
     ) as process:
         try:
-            until(lambda: " serving " in place.skitai("status", "app.py").stdout, "it serves")
+            eventually(lambda: " serving " in place.skitai("status", "app.py").stdout, "it serves")
             assert place.pid() == process.pid
             assert place.get() == "hello"
             process.send_signal(how)
@@ -284,7 +188,7 @@ def test_logs_prints_the_ends_of_the_files(place: Place) -> None:
     logs = place.folder / "logs of app"
     place.start("app.py", "--logpath", str(logs))
     place.get("/seen")
-    until(lambda: "/seen" in place.skitai("logs").stdout, "the request is in the log")
+    eventually(lambda: "/seen" in place.skitai("logs").stdout, "the request is in the log")
     done = place.skitai("logs", "app.py")
     assert f"==> {logs}/server.log" in done.stdout
     assert place.skitai("stop").returncode == 0
