@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 
-from skitai.config.tree import Config
+from skitai.config.sources import environment_name
+from skitai.config.tree import Config, options
 from skitai.ipc.link import Child
 from skitai.master.program import Program
 from skitai.worker import engines
@@ -32,7 +34,7 @@ def _workers(config: Config) -> Program:
 
 
 def _helper(name: str, config: Config) -> Program:
-    return Program(name, partial(_foreign, _HELPERS[name]), 1, config.title, numbered=False, helper=True)
+    return Program(name, partial(_run_helper, _HELPERS[name]), 1, config.title, numbered=False, helper=True)
 
 
 def _worker(child: Child) -> int:
@@ -41,8 +43,16 @@ def _worker(child: Child) -> int:
     return serve(child)
 
 
+def _run_helper(name: str, child: Child) -> int:
+    """A helper, without what the environment may hold of secrets: it has them in its configuration, jobs need not see them."""
+    for option in options():
+        if option.secret:
+            os.environ.pop(environment_name(option.name), None)
+    return _foreign(name, child)
+
+
 def _foreign(name: str, child: Child) -> int:
-    """What a name leads to - a helper, or a worker that somebody else wrote - called with the same `Child`."""
+    """What a name leads to, a worker that somebody else wrote for instance, called with the same `Child`."""
     from skitai.loading.importer import load_object
 
     code = load_object(name)(child)

@@ -32,10 +32,11 @@ def read(path: str, *, must_exist: bool) -> ConfFile | None:
         return None
     except OSError as error:
         raise StartError(f"{path}: {error.strerror}") from error
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(fd)
+        raise StartError(f"{path}: is not a file")
     with open(fd, "rb") as stream:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            raise StartError(f"{path}: is not a file")
         if found.st_uid not in (0, os.geteuid()):
             raise StartError(f"{path}: belongs to another user, who could have anything run as you")
         if found.st_mode & stat.S_IWOTH:
