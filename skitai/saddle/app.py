@@ -15,10 +15,11 @@ from skitai.saddle.errors import ErrorFacet
 from skitai.saddle.hooks import HookFacet
 from skitai.saddle.login import LoginFacet
 from skitai.saddle.routes import RouteFacet
+from skitai.saddle.rpc import RpcFacet
 from skitai.saddle.templates import TemplateFacet
 
 
-class Saddle(RouteFacet, CorsFacet, AuthFacet, LoginFacet, HookFacet, ErrorFacet, TemplateFacet):
+class Saddle(RouteFacet, RpcFacet, CorsFacet, AuthFacet, LoginFacet, HookFacet, ErrorFacet, TemplateFacet):
     """An app.
 
     It is composed of facets, one for each subject; each brings the decorators and attributes of its subject.
@@ -45,6 +46,7 @@ class Saddle(RouteFacet, CorsFacet, AuthFacet, LoginFacet, HookFacet, ErrorFacet
         self.securekey: Any = None
         self.session_timeout: float | None = None
         RouteFacet.__init__(self)
+        RpcFacet.__init__(self)
         CorsFacet.__init__(self)
         AuthFacet.__init__(self)
         LoginFacet.__init__(self)

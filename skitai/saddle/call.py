@@ -21,6 +21,7 @@ from skitai.saddle.context import Was
 from skitai.saddle.hooks import Hook, Step, Steps
 from skitai.saddle.results import Outcome, outcome
 from skitai.saddle.routing import Route, UnsupportedType
+from skitai.saddle.rpc import Service
 
 
 def answer(was: Was, error: Answerable | None = None) -> Steps:
@@ -63,10 +64,7 @@ def _handled(was: Was) -> Steps:
                     return content
             route = was.route
             assert route is not None  # else there was an error
-            bound = yield Step(False, bind, (was, route))
-            content = yield Step(route.is_async, route.function, (was, *bound.args), bound.kwargs)
-            if content is None:
-                raise TypeError(f"{route.name}() returned None; return '' for an empty response")
+            content = yield from (route.answer(was, _called) if isinstance(route, Service) else _called(was, route))
         except Exception:
             if hooks.failed is None:
                 raise
@@ -79,6 +77,15 @@ def _handled(was: Was) -> Steps:
     finally:
         if hooks.teardown is not None:
             yield _step(hooks.teardown, was)
+    return content
+
+
+def _called(was: Was, route: Route) -> Steps:
+    """Call the route's function with its arguments."""
+    bound = yield Step(False, bind, (was, route))
+    content = yield Step(route.is_async, route.function, (was, *bound.args), bound.kwargs)
+    if content is None:
+        raise TypeError(f"{route.name}() returned None; return '' for an empty response")
     return content
 
 

@@ -128,6 +128,9 @@ class SaddleApp:
         """Who answers a head."""
         path = below(head.raw_path, self._mount.point)
         found = self.app._routes.find(path)
+        service = self.app._service_for(head, found)
+        if service is not None:
+            return service, {}, None
         if found is None:
             return None, {}, NotFound()
         if isinstance(found, Redirect):
