@@ -44,7 +44,7 @@ def _worker(child: Child) -> int:
 
 
 def _run_helper(name: str, child: Child) -> int:
-    """A helper, without what the environment may hold of secrets: it has them in its configuration, jobs need not see them."""
+    """A helper, its environment cleared of secrets: it has them in its configuration, and jobs need not see them."""
     for option in options():
         if option.secret:
             os.environ.pop(environment_name(option.name), None)
