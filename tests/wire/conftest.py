@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from skitai.config.pref import Preference
 from tests.support.memory import Wire, mounted, wire
 
 
@@ -33,3 +35,15 @@ def server(engine: str, threads: int) -> Iterator[Wire]:
     """An echo at "/", on every engine, with threads and without."""
     with wire(mounted("/", echo), engine=engine, threads=threads) as running:
         yield running
+
+
+@pytest.fixture
+def saddle(engine: str, threads: int) -> Iterator[Callable[..., Wire]]:
+    """Serves a Saddle app, at "/" unless told otherwise, on every engine, with threads and without."""
+    with contextlib.ExitStack() as running:
+
+        def serve(app: Any, point: str = "/", pref: Preference | None = None, **values: Any) -> Wire:
+            mount = mounted(point, app, pref=pref or Preference())
+            return running.enter_context(wire(mount, kind="saddle", engine=engine, threads=threads, **values))
+
+        yield serve
