@@ -50,18 +50,33 @@ def parse_call(data: bytes) -> Call:
 
     :raises Malformed: it is none.
     """
+    params, method = _parse(data, "call")
+    if not method:
+        raise Malformed("not an XML-RPC call: it names no method")
+    return Call(method, params)
+
+
+def parse_response(data: bytes) -> Any:
+    """The result that a response holds.
+
+    :raises Malformed: it is none, or a fault.
+    """
+    params, method = _parse(data, "response")
+    if method or len(params) != 1:
+        raise Malformed("not an XML-RPC response: it holds no single result")
+    return params[0]
+
+
+def _parse(data: bytes, kind: str) -> tuple[tuple[Any, ...], str | None]:
     from xml.parsers.expat import ExpatError
     from xmlrpc.client import Error, loads  # when a client first calls: it brings an HTTP client along
 
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data or b"<\x00!\x00" in data or b"\x00<\x00!" in data:
         raise Malformed("a document type declaration is not accepted")
     try:
-        params, method = loads(data, use_builtin_types=True)
+        return loads(data, use_builtin_types=True)
     except (Error, ExpatError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
-        raise Malformed(f"not an XML-RPC call: {error}") from None
-    if not method:
-        raise Malformed("not an XML-RPC call: it names no method")
-    return Call(method, params)
+        raise Malformed(f"not an XML-RPC {kind}: {error}") from None
 
 
 def calls_of(multicall: Call, most: int) -> list[Call | Fault]:

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from skitai.http import jsontext
 from skitai.http.dates import format_http_date
+from skitai.protocols import xmlrpc
 from skitai.saddle import response as responses
-from skitai.saddle import results
 
 if TYPE_CHECKING:
     from skitai.saddle.contents import File
@@ -92,12 +92,12 @@ class AnswerFacet:
     @staticmethod
     def toxml(obj: Any) -> str:
         """A value as the text of an XML-RPC response."""
-        return results.xml(obj)
+        return xmlrpc.dump_response(obj).decode("utf-8")
 
     @staticmethod
     def fromxml(text: str | bytes) -> Any:
-        """The value of an XML-RPC response, or the parameters of a call.
+        """The value of an XML-RPC response.
 
-        :raises ValueError: it is none.
+        :raises ValueError: it is none, or a fault.
         """
-        return results.from_xml(text)
+        return xmlrpc.parse_response(text.encode("utf-8") if isinstance(text, str) else text)

@@ -21,6 +21,7 @@ from skitai.http.byteranges import Parts, length, multipart, part_fields
 from skitai.http.dates import format_http_date
 from skitai.http.selection import judge, read_wishes
 from skitai.lib import producers
+from skitai.protocols import xmlrpc
 from skitai.saddle.contents import Api, File, FileBody
 from skitai.saddle.request import Request
 from skitai.saddle.response import Response, read_status
@@ -104,7 +105,7 @@ def _of_value(result: Any, response: Response, _request: Request) -> Outcome:
 
 def _of_api(result: Any, response: Response, request: Request) -> Outcome:
     if request.headers.get("accept", "").lstrip().lower().startswith("text/xml"):
-        return _made(response, XML, xml(result).encode("utf-8"))
+        return _made(response, XML, xmlrpc.dump_response(result))
     return _made(response, JSON, jsontext.dumps(result))
 
 
@@ -341,28 +342,6 @@ def as_bytes(piece: Any) -> bytes:
     if isinstance(piece, (bytes, bytearray, memoryview)):
         return bytes(piece)
     raise TypeError(f"a piece of the body is a {type(piece).__name__}; str or bytes are wanted: {piece!r:.200}")
-
-
-def xml(value: Any) -> str:
-    """A value as an XML-RPC response."""
-    from xmlrpc.client import dumps  # when a client first asks for it: it brings an HTTP client along
-
-    return dumps((value,), methodresponse=True, allow_none=True)
-
-
-def from_xml(text: str | bytes) -> Any:
-    """The value of an XML-RPC response, or the parameters of a call.
-
-    :raises ValueError: it is none, or a fault.
-    """
-    from xml.parsers.expat import ExpatError
-    from xmlrpc.client import Error, loads  # as in `xml`
-
-    try:
-        params, method = loads(text, use_builtin_types=True)
-    except (Error, ExpatError) as error:
-        raise ValueError(f"not XML-RPC: {error}") from None
-    return params[0] if method is None and len(params) == 1 else params
 
 
 def attachment(filename: str) -> str:
