@@ -129,18 +129,18 @@ def test_head_is_answered_wherever_get_is_without_a_body(saddle: Serve, app: Sad
     async def async_pieces() -> AsyncIterator[str]:
         yield "never"
 
+    file = tmp_path / "file"
+    file.write_text("12345")
+    contents = {"text": lambda: "12345", "pieces": pieces, "async pieces": async_pieces, "file": lambda: file.open("rb")}
+
     @app.route("/", methods=["GET"])
     def index(was: Was) -> Any:
-        path = tmp_path / "file"
-        path.write_text("12345")
-        return {"text": "12345", "pieces": pieces(), "async pieces": async_pieces(), "file": path.open("rb")}[kind]
+        return contents[kind]()
 
     @app.teardown_request
     def teardown(was: Was) -> None:
         closed.append(was.request.method)
 
-    if kind != "file":
-        app.route("/files")(index)
     client = saddle(app).connect()
     for _ in range(2):
         status, fields, body = client.ask(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
