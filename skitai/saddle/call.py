@@ -123,6 +123,7 @@ def _failure(was: Was, error: Exception) -> Steps:
     if handler is not None:
         response = was.response
         response.status_code, response.reason = failure.status, failure.reason
+        response.fields = response.beside_content()
         try:
             content = yield _step(handler, was, errors.shown(failure, exchange.head))
             made = outcome(content, response, was.request)
@@ -138,7 +139,7 @@ def _page(was: Was, failure: Failure) -> Outcome:
     """The server's own page for an error."""
     accept = was.running("response").head.fields.text("accept")
     content_type, body = pages.render(failure.status, failure.message, accept, failure.shown or None)
-    fields = [("Content-Type", content_type), ("Cache-Control", "no-store"), *(was.response.fields or ()), *failure.fields]
+    fields = [("Content-Type", content_type), ("Cache-Control", "no-store"), *was.response.beside_content(), *failure.fields]
     return Outcome(failure.status, failure.reason, fields, body)
 
 

@@ -29,6 +29,13 @@ SINGLE = frozenset(
 )
 """Fields that a response has once: the last one given counts."""
 
+OF_CONTENT = frozenset(
+    (
+        *("accept-ranges", "cache-control", "content-disposition", "content-encoding", "content-language", "content-length"),
+        *("content-location", "content-range", "content-type", "etag", "expires", "last-modified"),
+    )
+)
+
 MOST_STATUSES = 256
 
 _statuses: dict[Any, tuple[int, str]] = {"200 OK": (200, ""), 200: (200, "")}
@@ -101,6 +108,10 @@ class Response:
     def clear(self) -> None:
         """Begin anew: 200 and no fields."""
         self.status_code, self.reason, self.fields = 200, "", None
+
+    def beside_content(self) -> list[Pair]:
+        """The fields that do not describe the content, for another content than the app had in mind."""
+        return [pair for pair in self.fields or () if pair[0].lower() not in OF_CONTENT]
 
     # Status
 

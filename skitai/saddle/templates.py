@@ -196,9 +196,9 @@ class TemplateFacet:
         emit = getattr(self, "emit", None)
         if emit is None:
             return self._templates.renderer(template).render(was, template, params)
-        emit(RENDERING, was, template, params)
+        emit(RENDERING, template, params)
         text = self._templates.renderer(template).render(was, template, params)
-        emit(RENDERED, was, text)
+        emit(RENDERED, text)
         return text
 
 
