@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from skitai import bootstrap
-from skitai.cli import conffile, control, listing, probe, show
+from skitai.cli import conffile, control, install, listing, probe, show
 from skitai.cli.line import SHORT_VERBS, Grammar, Line, understand
-from skitai.cli.manual import print_version
+from skitai.cli.manual import INSTALL_NOTES, print_version
 from skitai.cli.said import lines, said
 from skitai.cli.world import WORLD
 from skitai.config.alone import build_alone
@@ -32,6 +32,7 @@ _VERBS = {
     "status": "print what it does",
     "check": "print the effective configuration, or all its faults",
     "logs": "print the end of its log",
+    "install": "write a unit for systemd, so that it starts with the machine",
 }
 _OWN_VERBS = {
     "smtpda": {"queue": "print the messages that wait, and those that were given up"},
@@ -118,6 +119,9 @@ def _act(helper: str, line: Line, words: list[str]) -> int:
         return print_version()
     if line.verb in {"stop", "reload", "status", "logs", "queue"}:
         return _ask(helper, line)
+    if line.verb == "install":
+        path = conffile.path_of(line.config)
+        return install.install_helper(helper, build_alone(helper, path, None, line.flags, os.environ, WORLD), line)
     config = effective(helper, line)
     match line.verb:
         case "check":
@@ -161,7 +165,8 @@ def _print_help(helper: str) -> int:
     print("  -h, --help         print this")
     print("      --version      print the version")
     print("      --config FILE  read another configuration file")
-    print("  -f, --follow       with logs: go on printing what is added\n")
+    print("  -f, --follow       with logs: go on printing what is added")
+    print(INSTALL_NOTES)
     width = min(max(80, shutil.get_terminal_size().columns), 120)
     print("\n".join(flags_of([(key, option) for key, option in own_options(helper) if not option.secret], width)))
     return 0

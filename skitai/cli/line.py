@@ -35,9 +35,9 @@ _SWITCHES = {
     "--socket": "socket",
     "--force": "force",
 }
-_TEXTS = {"--config": "config", "--name": "name", "--to": "to"}
-_ONLY_WITH = {"follow": "logs", "socket": "install", "force": "install", "name": "install", "to": "install"}
-_SPELLED = {"follow": "-f"}
+_TEXTS = {"--config": "config", "--as": "become", "--name": "name", "--to": "to"}
+_ONLY_WITH = {"follow": "logs"} | dict.fromkeys(("socket", "force", "become", "name", "to"), "install")
+_SPELLED = {"follow": "-f", "become": "--as"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,7 @@ class Line:
     :ivar config: path of a configuration file, or empty.
     :ivar socket: a unit for the listening socket, too.
     :ivar force: write over what is there.
+    :ivar become: whom systemd starts it as.
     :ivar name: of the units; empty for one made from the app's.
     :ivar to: folder for the units; empty for systemd's own.
     :ivar words: all words but `app`: what the app's own script gets to see.
@@ -105,6 +106,7 @@ class Line:
     version: bool = False
     socket: bool = False
     force: bool = False
+    become: str = ""
     name: str = ""
     to: str = ""
     words: tuple[str, ...] = ()

@@ -13,6 +13,13 @@ APP is a script that calls skitai.run(), module:variable, or a folder to serve. 
 this folder; `status` then prints all servers of this user.
 """
 
+INSTALL_NOTES = """\
+      --as USER      with install: whom systemd starts it as
+      --name NAME    with install: of the unit
+      --to FOLDER    with install: where to write, in place of /etc/systemd/system
+      --force        with install: write over what is there
+"""
+
 _NOTES = """\
 What follows -- is left to the app. Later ones win: --config FILE, environment (SKITAI_PORT and so on), the script, options.
 """
@@ -28,7 +35,9 @@ def print_help(program: str, *, takes_app: bool) -> int:
     print("  -h, --help         print this")
     print("      --version      print the version")
     print("      --config FILE  read options from a TOML file")
-    print("  -f, --follow       with logs: go on printing what is added\n")
+    print("  -f, --follow       with logs: go on printing what is added")
+    print("      --socket       with install: let systemd open the listening sockets")
+    print(INSTALL_NOTES)
     print(flags_help(min(max(80, shutil.get_terminal_size().columns), 120)), end="")
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from skitai import bootstrap
-from skitai.cli import control, probe, show
+from skitai.cli import control, install, probe, show
 from skitai.cli.line import ASKING_VERBS, Line, parse
 from skitai.cli.manual import print_help, print_version
 from skitai.cli.role import Purpose, role
@@ -72,6 +72,8 @@ def _act(draft: Draft, line: Line, words: list[str]) -> int:
     match line.verb:
         case "check":
             return show.print_config(config)
+        case "install":
+            return install.install_app(config, line)
         case "restart":
             code = control.stop(rundir.find_var_folder(draft.script, config.paths.varpath), draft.title)
             if code:
