@@ -216,8 +216,10 @@ class Lease:
     def note(self, attempt: Attempt) -> None:
         """Record what came of an attempt. Synced when somebody has got the message by it: that must not be done again.
 
-        :raises OSError: it cannot be written; the record is as before.
+        :raises OSError: it cannot be written; the file is as before, `mail` knows it, and the same call may be made again.
         """
+        if self.mail.attempts[-1:] != (attempt,):
+            self.mail = replace(self.mail, attempts=(*self.mail.attempts, attempt))
         line = encode_attempt(attempt)
         try:
             os.ftruncate(self._fd, self._end)  # what a crash or a full disk has left of a line
@@ -230,7 +232,6 @@ class Lease:
                 os.ftruncate(self._fd, self._end)
             raise
         self._end += len(line)
-        self.mail = replace(self.mail, attempts=(*self.mail.attempts, attempt))
 
     def defer(self, due_s: float) -> Name:
         """Leave it in the spool, to be tried again.
@@ -254,7 +255,8 @@ class Lease:
 
     def remove(self) -> None:
         """It has been delivered."""
-        os.unlink(self._path(self.name))
+        with suppress(FileNotFoundError):
+            os.unlink(self._path(self.name))
         self.release()
 
     def release(self) -> None:

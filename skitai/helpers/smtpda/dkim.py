@@ -1,0 +1,62 @@
+"""Signing messages (DKIM, RFC 6376) with dkimpy, which comes with the extra ``dkim``."""
+
+from __future__ import annotations
+
+from email import message_from_bytes
+from email.policy import default
+from importlib import import_module
+from typing import Any
+
+from skitai.config.tree import Smtpda
+from skitai.errors import StartError
+
+
+class Signer:
+    """Signs with one key.
+
+    :param domain: that signs; "" for that of the From address.
+    """
+
+    def __init__(self, dkim: Any, key: bytes, selector: str, domain: str) -> None:
+        self._dkim = dkim
+        self._key = key
+        self._selector = selector.encode()
+        self._domain = domain
+
+    @classmethod
+    def of(cls, options: Smtpda) -> Signer | None:
+        """The signer that is configured; None when none is.
+
+        :raises StartError: it cannot sign: no selector, no dkimpy, or no key that can be read.
+        """
+        if not options.dkim_key:
+            return None
+        if not options.dkim_selector:
+            raise StartError("smtpda_dkim_key needs smtpda_dkim_selector: where the public key is published")
+        try:
+            dkim = import_module("dkim")
+        except ImportError as error:
+            raise StartError("signing mail needs the package dkimpy: pip install 'skitai[dkim]'") from error
+        try:
+            with open(options.dkim_key, "rb") as file:
+                key = file.read()
+            signer = cls(dkim, key, options.dkim_selector, options.dkim_domain)
+            signer.sign(b"From: a@example.com\r\n\r\n")
+        except OSError as error:
+            raise StartError(f"cannot read the DKIM key {options.dkim_key}: {error.strerror}") from error
+        except (dkim.DKIMException, ValueError) as error:
+            raise StartError(f"cannot sign with the DKIM key {options.dkim_key}: {error}") from error
+        return signer
+
+    def sign(self, message: bytes) -> bytes:
+        """The message with its signature in front."""
+        domain = self._domain or _domain_of(message)
+        signature: bytes = self._dkim.sign(message, self._selector, domain.encode("idna"), self._key)
+        return signature + message
+
+
+def _domain_of(message: bytes) -> str:
+    """The domain of the From address; of a message without one, a name that stands for none (RFC 2606)."""
+    end = message.find(b"\r\n\r\n")
+    sender = message_from_bytes(message[: end + 4], policy=default)["From"]
+    return sender.addresses[0].domain if sender is not None and sender.addresses else "invalid"
