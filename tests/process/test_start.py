@@ -11,7 +11,6 @@ import socket
 import stat
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import pytest
 
 from skitai.ipc import pidfile
 from tests.support.dialogue import Served, are_gone, eventually
+from tests.support.user import FOR_EVERYBODY, python_for_everybody
 
 pytestmark = pytest.mark.process
 
@@ -173,22 +173,6 @@ def test_logs_of_an_earlier_day_are_put_away_at_the_start(served: Any) -> None:
     [kept] = (server.folder / "logs").glob("app-2001090*.log")
     assert kept.read_text().endswith("old\n")
     assert old.read_text() == ""
-
-
-FOR_EVERYBODY = f"{Path(__file__).parents[2]}:{sysconfig.get_path('purelib')}"
-
-
-def python_for_everybody() -> str:
-    """An interpreter of this version that users other than root can run, too."""
-    for python in (sys.executable, f"/usr/bin/python3.{sys.version_info[1]}"):
-        if os.path.exists(python):
-            places = subprocess.run(
-                [python, "-c", "import os; print(os.__file__)"], capture_output=True, text=True, check=True
-            )
-            folders = Path(places.stdout.strip()).resolve().parents
-            if all(folder.stat().st_mode & 0o005 == 0o005 for folder in folders):
-                return python
-    pytest.skip("no Python here that another user can run")
 
 
 @as_root
