@@ -11,6 +11,7 @@ from skitai.config.preset import limits
 from skitai.config.values import size
 from skitai.saddle.auth import AuthFacet
 from skitai.saddle.cors import CorsFacet
+from skitai.saddle.docs import DocsFacet
 from skitai.saddle.errors import ErrorFacet
 from skitai.saddle.hooks import HookFacet
 from skitai.saddle.login import LoginFacet
@@ -19,7 +20,7 @@ from skitai.saddle.rpc import RpcFacet
 from skitai.saddle.templates import TemplateFacet
 
 
-class Saddle(RouteFacet, RpcFacet, CorsFacet, AuthFacet, LoginFacet, HookFacet, ErrorFacet, TemplateFacet):
+class Saddle(RouteFacet, RpcFacet, DocsFacet, CorsFacet, AuthFacet, LoginFacet, HookFacet, ErrorFacet, TemplateFacet):
     """An app.
 
     It is composed of facets, one for each subject; each brings the decorators and attributes of its subject.
