@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
@@ -34,6 +34,7 @@ class Loaded:
     :ivar kind: "wsgi", "asgi" or "static".
     :ivar home: its folder; what lies below is its own code.
     :ivar files: its Python files, as far as they are imported by now.
+    :ivar modules: all modules of its folder, by name, as its file sees them; None when that is not known.
     :ivar debug: show tracebacks in error pages.
     :ivar use_reloader: look for changed files.
     :ivar needs_restart: new code needs a new process (Django).
@@ -49,6 +50,7 @@ class Loaded:
     use_reloader: bool = False
     needs_restart: bool = False
     reloadable: bool = True
+    modules: Mapping[str, ModuleType] | None = None
 
 
 _imported: dict[str, set[str]] = {}
@@ -93,13 +95,17 @@ def _load(mount: Mount, *, renew: bool) -> Loaded:
         return Loaded(None, "static", target.path, mount)
     home = home_of(mount)
     with _searching(mount, home):
-        app, files, reloadable = _find(mount, home, renew=renew)
+        app, found, reloadable = _find(mount, home, renew=renew)
     if not reloadable:
         journal.server.warning("the app at %s is no variable of the start script: it cannot be reloaded", mount.point)
     kind = kind_of(app)
     switches = _apply(mount.pref, app, mount.point)
     needs_restart = _is_django_project(mount) or is_django(app)
-    return Loaded(app, kind, home, mount, files, needs_restart=needs_restart, reloadable=reloadable, **switches)
+    files = found.files if found else ()
+    modules = found.modules if found else None
+    return Loaded(
+        app, kind, home, mount, files, needs_restart=needs_restart, reloadable=reloadable, modules=modules, **switches
+    )
 
 
 def _is_django_project(mount: Mount) -> bool:
@@ -126,19 +132,28 @@ def _searching(mount: Mount, home: str) -> Iterator[None]:
         sys.path[:0] = [folder for folder in first if folder not in sys.path]
 
 
-def _find(mount: Mount, home: str, *, renew: bool) -> tuple[Any, tuple[str, ...], bool]:
-    """The app, its files, and whether it can be loaded anew."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The module of an app's file, with what `Loaded` says of its files and modules."""
+
+    module: ModuleType
+    files: tuple[str, ...]
+    modules: Mapping[str, ModuleType]
+
+
+def _find(mount: Mount, home: str, *, renew: bool) -> tuple[Any, _Found | None, bool]:
+    """The app, its module if it has one, and whether it can be loaded anew."""
     if isinstance(mount.target, AppFile):
-        module, files = _import(mount.target.path, mount.target.package, home, renew=renew)
-        return _variable(module, mount.app_name), files, True
+        found = _import(mount.target.path, mount.target.package, home, renew=renew)
+        return _variable(found.module, mount.app_name), found, True
     assert isinstance(mount.target, AppObject)
     script, variable, held = mount.target.script, mount.target.variable, mount.target.app
     if not variable:
-        return held, (), False
-    module, files = _import(script, "", home, renew=renew)
-    if hasattr(module, variable):
-        return getattr(module, variable), files, True
-    return held, (), False  # made below `if __name__ == "__main__"`
+        return held, None, False
+    found = _import(script, "", home, renew=renew)
+    if hasattr(found.module, variable):
+        return getattr(found.module, variable), found, True
+    return held, None, False  # made below `if __name__ == "__main__"`
 
 
 def _variable(module: ModuleType, name: str) -> Any:
@@ -150,12 +165,12 @@ def _variable(module: ModuleType, name: str) -> Any:
         raise LoadError(f"{module.__file__} has no {name!r}{hint}") from error
 
 
-def _import(path: str, package: str, home: str, *, renew: bool) -> tuple[ModuleType, tuple[str, ...]]:
-    """Import an app's file; its module, and all files of the app that are imported then."""
+def _import(path: str, package: str, home: str, *, renew: bool) -> _Found:
+    """Import an app's file; its module, and what of the app is imported then."""
     others = {name for owner, names in _imported.items() if owner != path for name in names}
     hidden = {name: sys.modules[name] for name in shadowed(home, others)}
     old = {name: each for name, each in own_modules(home).items() if renew and name not in others}
-    forget_bytecode(source_of(each) for each in old.values())
+    forget_bytecode(filter(None, map(source_of, old.values())))
     aside = hidden.keys() | old.keys()
     before = sys.modules.keys() - aside
     try:
@@ -163,10 +178,11 @@ def _import(path: str, package: str, home: str, *, renew: bool) -> tuple[ModuleT
             module = _module(path, package, hidden)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - an app may raise anything while it is imported
         raise LoadError(f"{path}: {reason(error)}") from without_importing(error)
-    own = {name: each for name, each in own_modules(home).items() if name not in before or name not in others}
+    modules = own_modules(home)
+    own = {name: each for name, each in modules.items() if name not in before or name not in others}
     _imported[path] = set(own) - set(hidden)
     put_back(hidden)
-    return module, tuple(sorted({source_of(each) for each in own.values()}))
+    return _Found(module, tuple(sorted(filter(None, {source_of(each) for each in own.values()}))), modules)
 
 
 def _module(path: str, package: str, hidden: Container[str]) -> ModuleType:

@@ -25,8 +25,16 @@ def source_of(module: ModuleType) -> str:
     return file if isinstance(file, str) and file.endswith(".py") else ""
 
 
+def place_of(module: ModuleType) -> str:
+    """The Python file of a module, the folder of a package without ``__init__.py``; "" when it has neither."""
+    if getattr(module, "__file__", None) is not None:
+        return source_of(module)
+    folders = {each for each in getattr(module, "__path__", ()) if isinstance(each, str)}
+    return folders.pop() if len(folders) == 1 else ""
+
+
 def is_own(name: str, file: str, home: str) -> bool:
-    """Whether the module `name` with its `file` belongs to an app in the folder `home`."""
+    """Whether the module `name` with its `file` (`place_of`) belongs to an app in the folder `home`."""
     if not file.startswith(home.rstrip(os.sep) + os.sep) or name.partition(".")[0] in NEVER:
         return False
     return not any(part in FOREIGN for part in file[len(home) :].split(os.sep))
@@ -34,7 +42,7 @@ def is_own(name: str, file: str, home: str) -> bool:
 
 def own_modules(home: str) -> dict[str, ModuleType]:
     """Those imported by now that lie in `home`."""
-    return {name: module for name, module in list(sys.modules.items()) if is_own(name, source_of(module), home)}
+    return {name: module for name, module in list(sys.modules.items()) if is_own(name, place_of(module), home)}
 
 
 def shadowed(home: str, kept: Iterable[str]) -> set[str]:
@@ -44,7 +52,7 @@ def shadowed(home: str, kept: Iterable[str]) -> set[str]:
         top = name.partition(".")[0]
         module = sys.modules.get(name)
         beside = os.path.exists(os.path.join(home, f"{top}.py")) or os.path.isdir(os.path.join(home, top))
-        if module is not None and beside and not is_own(name, source_of(module), home):
+        if module is not None and beside and not is_own(name, place_of(module), home):
             names.add(name)
     return names
 

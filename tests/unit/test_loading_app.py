@@ -485,3 +485,17 @@ def test_an_object_by_its_name() -> None:
 def test_a_name_that_leads_nowhere_is_said(name: str, reason: str) -> None:
     with pytest.raises(LoadError, match=reason):
         load_object(name)
+
+
+def test_modules_in_a_folder_without_an_init_file_are_reloaded(write: Write) -> None:
+    write("parts/words.py", "WORD = b'old'")
+    path = write("app.py", "from parts import words\ndef app(e, s): return [words.WORD]")
+    old = mounted(path)
+    write("parts/words.py", "WORD = b'newer'")
+    new = reload(old)
+    assert (ask(old), ask(new)) == (b"old", b"newer")
+    write("parts/words.py", "WORD = =")
+    with pytest.raises(LoadError, match="SyntaxError"):
+        reload(new)
+    write("parts/words.py", "WORD = b'newest'")
+    assert (ask(new), ask(reload(new))) == (b"newer", b"newest")
