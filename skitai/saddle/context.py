@@ -81,8 +81,7 @@ class Context:
     @cached_property
     def response(self) -> Response:
         """The answer as the app sets it."""
-        self.request.response = response = Response(self.request)
-        return response
+        return self.request.response
 
     @cached_property
     def env(self) -> Environ:

@@ -14,6 +14,7 @@ from skitai.http import forms, forwarded, jsontext, parameters
 from skitai.http.forms import MULTIPART, URLENCODED
 from skitai.http.forwarded import Trusted
 from skitai.http.headers import Headers
+from skitai.saddle.response import Response
 from skitai.saddle.uploads import Spool
 from skitai.was import host
 
@@ -44,7 +45,6 @@ class Request:
     :ivar user: who signed in by the app's `authenticate`, or None.
     :ivar token: the bearer token that was accepted, or None.
     :ivar claim: what that token says, when it is a JWT, or None.
-    :ivar response: the response to it.
     """
 
     __slots__ = (
@@ -54,13 +54,13 @@ class Request:
         "_form",
         "_headers",
         "_json",
+        "_response",
         "_spool",
         "app",
         "claim",
         "exchange",
         "head",
         "method",
-        "response",
         "route",
         "token",
         "user",
@@ -77,7 +77,7 @@ class Request:
         self.user: Any = None
         self.token: str | None = None
         self.claim: Any = None
-        self.response: Any = None
+        self._response: Response | None = None
         self._args: AttrDict | None = None
         self._headers: Headers | None = None
         self._file: IO[bytes] | None = None
@@ -88,6 +88,13 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.uri}>"
+
+    @property
+    def response(self) -> Response:
+        """The response to it."""
+        if self._response is None:
+            self._response = Response(self)
+        return self._response
 
     def close(self) -> None:
         """The request is over: nothing of its body stays, in memory or on disk."""

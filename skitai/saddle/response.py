@@ -343,7 +343,7 @@ def read_status(status: Any) -> tuple[int, str]:
     if isinstance(status, int) and not isinstance(status, bool):
         code, reason = int(status), ""
     elif isinstance(status, str) and status[:3].isascii() and status[:3].isdigit() and status[3:4] in ("", " "):
-        code, reason = int(status[:3]), status[4:].strip()
+        code, reason = int(status[:3]), status[4:].strip(" ")
     else:
         raise ValueError(f"{status!r} is no status like '404 Not Found' or 404")
     if not 200 <= code <= 999:

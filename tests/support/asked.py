@@ -9,7 +9,6 @@ from skitai.config.preset import limits
 from skitai.exchange import Peer
 from skitai.http.head import Fields, Head
 from skitai.saddle.request import Request
-from skitai.saddle.response import Response
 
 
 class App:
@@ -71,9 +70,7 @@ def ask(
         length=len(body),
     )
     exchange: Any = Asking(head, body, client, scheme)
-    request = Request(exchange, App(**(config or {})))
-    request.response = Response(request)
-    return request
+    return Request(exchange, App(**(config or {})))
 
 
 def multipart_body(*parts: tuple[str, bytes], boundary: str = "limit") -> bytes:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from contextlib import aclosing
 from functools import partial
 from time import monotonic
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from skitai.saddle.call import answer
 from skitai.saddle.contents import FileBody
 from skitai.saddle.context import Was
 from skitai.saddle.hooks import Step, Steps
+from skitai.saddle.pieces import AsyncPieces
 from skitai.saddle.results import Outcome
 from skitai.saddle.routing import Redirect, Route, below
 from skitai.was.context import current
@@ -267,7 +269,7 @@ class Call(Pump):
                 self._outcome = None  # closing the file is the sender's business now
                 exchange.send_file(body.file, body.offset, body.count)
             self._end()
-        elif isinstance(body, AsyncIterator):
+        elif isinstance(body, AsyncPieces):
             self._driver.on_loop(self._stream, body)
         else:
             self._pieces = body
@@ -289,24 +291,25 @@ class Call(Pump):
             self._put(b"")
         self.exchange.finish()
 
-    def _stream(self, pieces: AsyncIterator[bytes]) -> None:
+    def _stream(self, pieces: AsyncPieces) -> None:
         self._task(self._pump_in_loop(pieces))
 
-    async def _pump_in_loop(self, pieces: AsyncIterator[bytes]) -> None:
+    async def _pump_in_loop(self, pieces: AsyncPieces) -> None:
         """Send what an asynchronous iterator yields, at the client's pace."""
         exchange = self.exchange
         current.set(exchange)
         try:
-            async for piece in pieces:
-                flow = self._put(piece) if piece else Flow.ON
-                if flow is Flow.GONE:
-                    break
-                if flow is Flow.WAIT:
-                    taken = asyncio.Event()
-                    exchange.when_writable(taken.set)
-                    await taken.wait()
-            else:
-                self._complete()
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    flow = self._put(piece) if piece else Flow.ON
+                    if flow is Flow.GONE:
+                        break
+                    if flow is Flow.WAIT:
+                        taken = asyncio.Event()
+                        exchange.when_writable(taken.set)
+                        await taken.wait()
+                else:
+                    self._complete()
         except asyncio.CancelledError:
             exchange.fail(Unavailable("the request was cancelled"))
         except BaseException as error:  # noqa: BLE001 - as in `_advance`
