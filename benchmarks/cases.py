@@ -17,6 +17,7 @@ from benchmarks.load import Load
 PLAIN = "benchmarks.apps.plain"
 FLASK = "benchmarks.apps.flask_app:app"
 FASTAPI = "benchmarks.apps.fastapi_app:app"
+ROUTES = "benchmarks.apps.routes"
 STATIC = Path(gettempdir()) / "skitai-bench-static"
 FILE_BYTES, POST_BYTES = 10240, 65536
 
@@ -115,6 +116,18 @@ CASES: tuple[Case, ...] = (
             c.gunicorn(FASTAPI, "--worker-class", "asgi", threads=0, name="gunicorn asgi"),
         ),
         reference="granian",
+    ),
+    Case(
+        "routes",
+        "An app of 1,000 routes, the path another with each request",
+        (
+            c.skitai("routes.py:saddle", "--threads", "4", name="skitai saddle"),
+            c.uvicorn(f"{ROUTES}:starlette", name="uvicorn starlette"),
+            c.granian("wsgi", f"{ROUTES}:flask", "--blocking-threads", "4", name="granian flask"),
+        ),
+        Load(path="/thing{n}/5/part/screw", paths=250, answer=b"5 screw"),
+        reference="uvicorn starlette",
+        ratio=0.6,
     ),
     Case(
         "sleep",

@@ -1,6 +1,6 @@
 """A load generator for machines without `wrk`: one process, one epoll, keep-alive connections, no pipelining.
 
-`python -m benchmarks.client PORT PATH CONNECTIONS SECONDS BODY_BYTES` prints one line of JSON (see `load.Result`).
+`python -m benchmarks.client PORT PATH CONNECTIONS SECONDS BODY_BYTES PATHS` prints one line of JSON (see `load.Result`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import socket
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import cycle
 
 REPLY_S = 2.0
 
@@ -19,9 +21,9 @@ REPLY_S = 2.0
 class Client:
     """One connection: sends, reads until the answer is whole, sends again."""
 
-    def __init__(self, port: int, request: bytes) -> None:
+    def __init__(self, port: int, requests: Iterator[bytes]) -> None:
         self.port = port
-        self.request = request
+        self.requests = requests
         self.open()
 
     def open(self) -> None:
@@ -37,7 +39,7 @@ class Client:
         self.began = now
         self.received = b""
         self.missing = -1
-        self.unsent = memoryview(self.request)
+        self.unsent = memoryview(next(self.requests))
         self.push()
 
     def push(self) -> None:
@@ -83,9 +85,10 @@ def percentile(histogram: Counter[int], part: float) -> int:
     return 0
 
 
-def run(port: int, path: str, connections: int, seconds: float, body_bytes: int) -> dict[str, float]:
+def run(port: int, path: str, connections: int, seconds: float, body_bytes: int, paths: int = 1) -> dict[str, float]:
     method, length = ("POST", f"Content-Length: {body_bytes}\r\n") if body_bytes else ("GET", "")
-    request = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{length}\r\n".encode("ascii") + b"x" * body_bytes
+    rest = f"HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{length}\r\n".encode("ascii") + b"x" * body_bytes
+    requests = cycle([f"{method} {path.replace('{n}', str(n))} ".encode("ascii") + rest for n in range(paths)])
     poll = select.epoll()
     clients: dict[int, Client] = {}
     histogram: Counter[int] = Counter()
@@ -98,7 +101,7 @@ def run(port: int, path: str, connections: int, seconds: float, body_bytes: int)
         client.begin(clock())
 
     for _ in range(connections):
-        enter(Client(port, request))
+        enter(Client(port, requests))
     began = clock()
     end = began + seconds
     while (now := clock()) < end:
@@ -133,5 +136,5 @@ def run(port: int, path: str, connections: int, seconds: float, body_bytes: int)
 
 
 if __name__ == "__main__":
-    _, port, path, connections, seconds, body_bytes = sys.argv
-    print(json.dumps(run(int(port), path, int(connections), float(seconds), int(body_bytes))))
+    _, port, path, connections, seconds, body_bytes, paths = sys.argv
+    print(json.dumps(run(int(port), path, int(connections), float(seconds), int(body_bytes), int(paths))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import shutil
 import subprocess
@@ -16,15 +17,24 @@ from benchmarks.processes import LOAD_CORE, ROOT, pinned
 class Load:
     """What the clients do.
 
+    :ivar path: "{n}" in it is a number, which each request counts up to `paths` and begins anew.
     :ivar connections: kept alive, one request at a time on each.
     :ivar body_bytes: of a POST; 0 for a GET.
+    :ivar cookie_from: a path that sets a cookie, which all requests then bring; "" for none.
     :ivar answer: what every answer's body must be (checked once before the load), or its length.
     """
 
     path: str = "/"
+    paths: int = 1
     connections: int = 32
     body_bytes: int = 0
+    cookie_from: str = ""
     answer: bytes | int = b"Hello, World!"
+
+    @property
+    def first(self) -> str:
+        """The path of the first request."""
+        return self.path.replace("{n}", "0")
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,13 @@ class Result:
 LUA = """\
 wrk.method = "{method}"
 {body}
+local n = 0
+if {paths} > 1 then
+  request = function()
+    n = (n + 1) % {paths}
+    return wrk.format(nil, (string.gsub("{path}", "#", n)))
+  end
+end
 done = function(summary, latency, requests)
   local e = summary.errors
   io.write(string.format(
@@ -58,21 +75,38 @@ def generator() -> str:
     return "wrk" if shutil.which("wrk") else "benchmarks.client"
 
 
+def cookie(port: int, load: Load) -> str:
+    """The value of the Cookie field that the requests of a load bring; "" for none."""
+    if not load.cookie_from:
+        return ""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", load.cookie_from)
+        response = connection.getresponse()
+        response.read()
+    finally:
+        connection.close()
+    return (response.headers["Set-Cookie"] or "").partition(";")[0]
+
+
 def apply(load: Load, port: int, seconds: float, folder: Path) -> Result:
     """Put `load` on a port of 127.0.0.1 for about `seconds`.
 
     :param folder: for the generator's own files.
     :raises RuntimeError: the generator failed.
     """
-    url = f"http://127.0.0.1:{port}{load.path}"
+    brought = cookie(port, load)
+    url = f"http://127.0.0.1:{port}{load.first}"
     if generator() == "wrk":
         script = folder / "load.lua"
         body = f'wrk.body = string.rep("x", {load.body_bytes})' if load.body_bytes else ""
-        script.write_text(LUA.format(method="POST" if load.body_bytes else "GET", body=body), "ascii")
-        command = ["wrk", "-t1", f"-c{load.connections}", f"-d{max(1, round(seconds))}s", "-s", str(script), url]
+        method, path = "POST" if load.body_bytes else "GET", load.path.replace("{n}", "#")
+        script.write_text(LUA.format(method=method, body=body, paths=load.paths, path=path), "ascii")
+        command = ["wrk", "-t1", f"-c{load.connections}", f"-d{max(1, round(seconds))}s", "-s", str(script)]
+        command += ["-H", f"Cookie: {brought}", url] if brought else [url]
     else:
         command = [sys.executable, "-m", "benchmarks.client", str(port), load.path]
-        command += [str(load.connections), str(seconds), str(load.body_bytes)]
+        command += [str(load.connections), str(seconds), str(load.body_bytes), str(load.paths)]
     done = subprocess.run(
         pinned(LOAD_CORE, command),
         capture_output=True,
