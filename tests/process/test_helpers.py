@@ -97,7 +97,7 @@ def test_a_helper_that_dies_again_and_again_waits_longer_and_longer(place: Place
     began_s = time.monotonic()
     for deaths in range(1, 4):
         child(place, "smtpda").kill()
-        eventually(lambda deaths=deaths: log(place).count("was killed by SIGKILL") == deaths, "its death")
+        eventually(lambda deaths=deaths: log(place).count("was killed by SIGKILL") >= deaths, "its death")
     assert time.monotonic() - began_s > 2.5  # 1 s and 2 s have passed
     eventually(lambda: "crash loop: 3 times in a row a smtpda left" in log(place), "what the log says")
     assert child(place, "worker").pid == worker.pid
