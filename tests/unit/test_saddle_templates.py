@@ -185,7 +185,8 @@ def test_a_delimiter_that_begins_and_ends_alike_is_doubled_for_itself(write: Wri
 
 def test_page_templates(write: Write) -> None:
     app = write(
-        index_ptal='<a tal:repeat="each items" tal:attributes="href was.g.base + each" tal:content="each"/>${ twice(2) }${ less }',
+        index_ptal='<a tal:repeat="each items" tal:attributes="href was.g.base + each" tal:content="each"/>'
+        "${ twice(2) }${ less }",
         index_pt="<p>${ x }</p>",
     )
 
