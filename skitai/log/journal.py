@@ -193,6 +193,14 @@ def _point_streams() -> None:
             os.dup2(descriptor(), stream)
 
 
+def find(name: str) -> logging.Logger:
+    """The logger of a log.
+
+    :raises ValueError: there is none of this name.
+    """
+    return _logger(name)
+
+
 def log(name: str, kind: str, text: str, txn: str = "") -> None:
     """Write a line.
 

@@ -13,6 +13,25 @@ from skitai.log.localtime import local
 PERIODS = {"server": "%Y%m", "app": "%Y%m%d", "request": "%Y%m%d", "smtpda": "%G%V", "cron": "%G%V"}
 """What has changed when a log's period is over: the month, the week, or the day."""
 
+FREQUENCIES = {"daily": "%Y%m%d", "weekly": "%G%V", "monthly": "%Y%m"}
+"""The same for logs of apps, which say so by an empty file ``.NAME.FREQUENCY`` (`mark`)."""
+
+_MARK = re.compile(rf"\.(.+)\.({'|'.join(FREQUENCIES)})")
+
+
+def mark(folder: str, name: str, frequency: str) -> None:
+    """Have an app's log rotated.
+
+    :param frequency: one of `FREQUENCIES`; another that was said before does not count any more.
+    :raises OSError: the folder is not ours to write to.
+    """
+    for each in FREQUENCIES:
+        path = Path(folder, f".{name}.{each}")
+        if each == frequency:
+            path.touch()
+        else:
+            path.unlink(missing_ok=True)
+
 
 class Rotation:
     """The logs of one folder and the day up to which each is filled.
@@ -37,7 +56,7 @@ class Rotation:
         :raises OSError: a file cannot be renamed or deleted.
         """
         rotated = []
-        for name, period in self._periods.items():
+        for name, period in (self._marked() | self._periods).items():
             file = self._folder / f"{name}.log"
             filled = self._filled.get(name) or self._last_day(file, now)
             self._filled[name] = now.date()
@@ -46,6 +65,15 @@ class Rotation:
                 self._prune(name)
                 rotated.append(name)
         return rotated
+
+    def _marked(self) -> dict[str, str]:
+        """The periods of the apps' logs."""
+        try:
+            names = os.listdir(self._folder)
+        except FileNotFoundError:
+            return {}
+        found = filter(None, map(_MARK.fullmatch, names))
+        return {each[1]: FREQUENCIES[each[2]] for each in found}
 
     @staticmethod
     def _last_day(file: Path, now: datetime) -> date:

@@ -14,5 +14,36 @@
 
 from skitai.saddle.app import Saddle
 from skitai.saddle.context import Was
+from skitai.saddle.events import (
+    app_mounted,
+    app_restarted,
+    app_restarting,
+    app_started,
+    app_starting,
+    app_unmounting,
+    request_failed,
+    request_finished,
+    request_starting,
+    request_success,
+    request_tearing_down,
+    template_rendered,
+    template_rendering,
+)
 
-__all__ = ["Saddle", "Was"]
+__all__ = [
+    "Saddle",
+    "Was",
+    "app_mounted",
+    "app_restarted",
+    "app_restarting",
+    "app_started",
+    "app_starting",
+    "app_unmounting",
+    "request_failed",
+    "request_finished",
+    "request_starting",
+    "request_success",
+    "request_tearing_down",
+    "template_rendered",
+    "template_rendering",
+]

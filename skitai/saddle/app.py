@@ -10,17 +10,37 @@ from skitai.config.mounts import BODY_SIZES
 from skitai.config.preset import limits
 from skitai.config.values import size
 from skitai.saddle.auth import AuthFacet
+from skitai.saddle.conditions import ConditionFacet
 from skitai.saddle.cors import CorsFacet
+from skitai.saddle.decorative import DecorateFacet
 from skitai.saddle.docs import DocsFacet
 from skitai.saddle.errors import ErrorFacet
+from skitai.saddle.events import EventFacet
 from skitai.saddle.hooks import HookFacet
+from skitai.saddle.lifecycle import LifecycleFacet
 from skitai.saddle.login import LoginFacet
 from skitai.saddle.routes import RouteFacet
 from skitai.saddle.rpc import RpcFacet
+from skitai.saddle.storage import StorageFacet
 from skitai.saddle.templates import TemplateFacet
 
 
-class Saddle(RouteFacet, RpcFacet, DocsFacet, CorsFacet, AuthFacet, LoginFacet, HookFacet, ErrorFacet, TemplateFacet):
+class Saddle(
+    RouteFacet,
+    RpcFacet,
+    DocsFacet,
+    CorsFacet,
+    AuthFacet,
+    LoginFacet,
+    HookFacet,
+    EventFacet,
+    LifecycleFacet,
+    ConditionFacet,
+    DecorateFacet,
+    StorageFacet,
+    ErrorFacet,
+    TemplateFacet,
+):
     """An app.
 
     It is composed of facets, one for each subject; each brings the decorators and attributes of its subject.
@@ -52,6 +72,10 @@ class Saddle(RouteFacet, RpcFacet, DocsFacet, CorsFacet, AuthFacet, LoginFacet, 
         AuthFacet.__init__(self)
         LoginFacet.__init__(self)
         HookFacet.__init__(self)
+        EventFacet.__init__(self)
+        LifecycleFacet.__init__(self)
+        DecorateFacet.__init__(self)
+        StorageFacet.__init__(self)
         ErrorFacet.__init__(self)
         TemplateFacet.__init__(self)
 

@@ -14,10 +14,11 @@ from typing import Any
 from skitai.errors import Answerable, BadRequest, Unanswerable
 from skitai.http import pages
 from skitai.log.failures import Failure, describe
-from skitai.saddle import cors, errors
+from skitai.saddle import cors, errors, events
 from skitai.saddle.args import Bound
 from skitai.saddle.auth import authorized
 from skitai.saddle.context import Was
+from skitai.saddle.events import emitted
 from skitai.saddle.hooks import Hook, Step, Steps
 from skitai.saddle.results import Outcome, outcome
 from skitai.saddle.routing import Route, UnsupportedType
@@ -56,6 +57,9 @@ def answer(was: Was, error: Answerable | None = None) -> Steps:
 def _handled(was: Was) -> Steps:
     """Call the hooks and the handler; what the response is to be made of."""
     hooks = was.app._hooks
+    heard = was.app._events.own
+    if heard:
+        yield from emitted(was, events.request_starting)
     try:
         try:
             if hooks.before is not None:
@@ -66,17 +70,27 @@ def _handled(was: Was) -> Steps:
             assert route is not None  # else there was an error
             content = yield from (route.answer(was, _called) if isinstance(route, Service) else _called(was, route))
         except Exception:
+            if heard:
+                yield from emitted(was, events.request_failed, sys.exc_info())
             if hooks.failed is None:
                 raise
             content = yield _step(hooks.failed, was, sys.exc_info())
             if content is None:
                 raise
         else:
+            if heard:
+                yield from emitted(was, events.request_success)
             if hooks.finish is not None:
                 yield _step(hooks.finish, was)
     finally:
-        if hooks.teardown is not None:
-            yield _step(hooks.teardown, was)
+        try:
+            if heard:
+                yield from emitted(was, events.request_tearing_down)
+            if hooks.teardown is not None:
+                yield _step(hooks.teardown, was)
+        finally:
+            if heard:
+                yield from emitted(was, events.request_finished)
     return content
 
 

@@ -12,6 +12,7 @@ from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from skitai.saddle.answers import AnswerFacet
+from skitai.saddle.broadcasts import BroadcastFacet
 from skitai.saddle.cookie import Cookie
 from skitai.saddle.mbox import Mbox
 from skitai.saddle.request import Request
@@ -148,6 +149,8 @@ class Context:
     def __getattr__(self, name: str) -> Any:
         if hasattr(type(general), name):
             return getattr(general, name)
+        if name in services.shared:
+            return services.shared[name]
         factory = services.factory(name)
         if factory is None:
             raise AttributeError(f"was has no {name!r}")
@@ -159,5 +162,5 @@ class Context:
         return f"<was {self.exchange!r}>" if self.exchange is not None else "<was, no request>"
 
 
-class Was(Context, AnswerFacet, RenderFacet, TokenFacet, UrlFacet):
+class Was(Context, AnswerFacet, RenderFacet, TokenFacet, UrlFacet, BroadcastFacet):
     """What handlers, hooks and templates get as `was`."""

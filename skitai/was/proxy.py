@@ -19,6 +19,7 @@ from skitai.exchange import Exchange
 from skitai.log import journal
 from skitai.was import host, report, services
 from skitai.was.context import current
+from skitai.was.folders import private_folder
 
 if TYPE_CHECKING:
     from skitai.was.mail import Email
@@ -84,6 +85,8 @@ class Was:
         return environ
 
     def __getattr__(self, name: str) -> Any:
+        if name in services.shared:
+            return services.shared[name]
         exchange = current.get()
         if exchange is not None:
             if exchange.context is not None:
@@ -222,15 +225,10 @@ def _later(job: Callable[[], None], delay_s: float) -> None:
 
 def _temporary_folder() -> str:
     try:
-        folder = os.path.join(host.worker("gentemp()").places.var, "temp")
+        base, name = host.worker("gentemp()").places.var, "temp"
     except RuntimeError:
-        folder = os.path.join(tempfile.gettempdir(), f"skitai-{os.geteuid()}")
-    with suppress(FileExistsError):
-        os.mkdir(folder, 0o700)
-    found = os.lstat(folder)
-    if not os.path.isdir(folder) or os.path.islink(folder) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        return tempfile.mkdtemp(prefix="skitai-")  # somebody else made it: never put anything there
-    return folder
+        base, name = tempfile.gettempdir(), f"skitai-{os.geteuid()}"
+    return private_folder(base, name)
 
 
 was = Was()

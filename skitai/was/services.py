@@ -1,4 +1,5 @@
-"""What other rooms hang on `was`: ``was.NAME`` is made by a factory when a request first asks for it."""
+"""What other rooms hang on `was`: objects that are the same for all requests of the process, and those that a factory makes
+when a request first asks for ``was.NAME``."""
 
 from __future__ import annotations
 
@@ -13,6 +14,9 @@ Listener = Callable[..., None]
 _factories: dict[str, Factory] = {}
 _listeners: list[Listener] = []
 
+shared: dict[str, Any] = {}
+"""Objects that ``was.NAME`` is, with or without a request."""
+
 
 def register(name: str, factory: Factory) -> None:
     """Offer ``was.NAME``.
@@ -20,8 +24,7 @@ def register(name: str, factory: Factory) -> None:
     :param factory: called once for each request that asks, with its exchange.
     :raises ValueError: the name is taken.
     """
-    if name in _factories or name.startswith("_"):
-        raise ValueError(f"was.{name} is taken" if name in _factories else f"was.{name} cannot be offered: it is private")
+    _check(name)
     _factories[name] = factory
 
 
@@ -35,9 +38,30 @@ def factory(name: str) -> Factory | None:
     return _factories.get(name)
 
 
+def share(name: str, value: Any) -> None:
+    """Let ``was.NAME`` be an object.
+
+    :raises ValueError: the name is taken.
+    """
+    _check(name)
+    shared[name] = value
+
+
+def unshare(name: str) -> None:
+    """Take an object back."""
+    shared.pop(name, None)
+
+
 def names() -> list[str]:
     """All names on offer."""
-    return sorted(_factories)
+    return sorted(_factories.keys() | shared.keys())
+
+
+def _check(name: str) -> None:
+    if name in _factories or name in shared:
+        raise ValueError(f"was.{name} is taken")
+    if name.startswith("_") or not name.isidentifier():
+        raise ValueError(f"was.{name} cannot be offered: it is private, or no name")
 
 
 def on_update(listener: Listener) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from skitai.log.rotation import Rotation
+from skitai.log.rotation import Rotation, mark
 from tests.support.user import ordinary_user
 
 
@@ -100,3 +100,17 @@ def test_a_folder_that_may_not_be_changed_is_an_error() -> None:
         with pytest.raises(PermissionError), ordinary_user():
             Rotation(name, keep=2).rotate(datetime(2026, 11, 22))
         assert names(folder) == ["app.log"]
+
+
+def test_logs_of_apps_are_rotated_as_often_as_they_say(tmp_path: Path) -> None:
+    rotation = Rotation(str(tmp_path), keep=30)
+    tuesday = datetime(2026, 11, 24, 12)
+    for name, frequency in (("login", "daily"), ("sales", "monthly"), ("sales", "weekly")):
+        mark(str(tmp_path), name, frequency)
+        write(tmp_path, f"{name}.log", "x\n", tuesday)
+    assert rotation.rotate(tuesday) == []
+
+    assert rotation.rotate(datetime(2026, 11, 25, 0, 0, 1)) == ["login"]
+    assert rotation.rotate(datetime(2026, 11, 29, 23, 59, 59)) == []
+    assert rotation.rotate(datetime(2026, 11, 30, 0, 0, 1)) == ["sales"]
+    assert {"login-20261124.log", "sales-20261129.log"} <= set(names(tmp_path))

@@ -27,6 +27,7 @@ from skitai.saddle.call import answer
 from skitai.saddle.contents import FileBody
 from skitai.saddle.context import Was
 from skitai.saddle.hooks import Step, Steps
+from skitai.saddle.lifecycle import Stay
 from skitai.saddle.pieces import AsyncPieces
 from skitai.saddle.results import Outcome
 from skitai.saddle.routing import Redirect, Route, below
@@ -70,14 +71,17 @@ class SaddleApp:
         self.running: set[Call] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self._mount = mount
+        self._modules = loaded.modules
         self._context: Context
+        self._stay: Stay
 
     async def startup(self, context: Context) -> None:
         """Get ready for requests.
 
-        :raises LoadError: a size limit in the app's config is none.
+        :raises LoadError: a size limit in the app's config is none, or one of its modules cannot decorate it.
         """
         self._prepare(context)
+        await self._stay.begin()
         apps.register(self._mount.host, file_name(self._mount), self.app)
 
     async def succeed(self, old: SaddleApp, context: Context) -> None:
@@ -86,6 +90,7 @@ class SaddleApp:
         :raises LoadError: as `startup`; the older app then goes on.
         """
         self._prepare(context)
+        await self._stay.begin(old._stay)
         apps.replace(self._mount.host, old.app, self.app)
 
     def _prepare(self, context: Context) -> None:
@@ -95,6 +100,8 @@ class SaddleApp:
         self.on_loop = context.on_loop
         self.threads = context.config.server.threads
         self.limits = settle_limits(self.app, self._mount, context.config.bodies)
+        self.app._templates.prepare()
+        self._stay = Stay(self.app, context, self._modules)
 
     async def shutdown(self) -> None:
         """Let the requests end, then cancel what the loop still does for them."""
@@ -106,6 +113,7 @@ class SaddleApp:
             for task in self.tasks:
                 task.cancel()
             await asyncio.wait(self.tasks, timeout=CANCEL_S)
+        await self._stay.end()
         apps.unregister(self._mount.host, self.app)
 
     def handle(self, exchange: Any) -> None:
