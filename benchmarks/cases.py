@@ -18,6 +18,7 @@ PLAIN = "benchmarks.apps.plain"
 FLASK = "benchmarks.apps.flask_app:app"
 FASTAPI = "benchmarks.apps.fastapi_app:app"
 ROUTES = "benchmarks.apps.routes"
+STARLETTE = "benchmarks.apps.starlette_app"
 STATIC = Path(gettempdir()) / "skitai-bench-static"
 FILE_BYTES, POST_BYTES = 10240, 65536
 
@@ -116,6 +117,48 @@ CASES: tuple[Case, ...] = (
             c.gunicorn(FASTAPI, "--worker-class", "asgi", threads=0, name="gunicorn asgi"),
         ),
         reference="granian",
+    ),
+    Case(
+        "saddle",
+        "Saddle hello, 4 threads",
+        (
+            c.skitai("saddle_app.py:app", "--threads", "4"),
+            c.uvicorn(f"{STARLETTE}:app", name="uvicorn starlette"),
+            c.granian("wsgi", FLASK, "--blocking-threads", "4", name="granian flask"),
+            c.granian("asgi", f"{STARLETTE}:app", name="granian starlette"),
+            c.skitai("starlette_app.py:app", name="skitai starlette"),
+        ),
+        reference="uvicorn starlette",
+        ratio=0.6,
+    ),
+    Case(
+        "saddle-async",
+        "The same with a coroutine function",
+        (c.skitai("saddle_app.py:app"), c.uvicorn(f"{STARLETTE}:app", name="uvicorn starlette")),
+        Load(path="/coroutine"),
+        reference="uvicorn starlette",
+    ),
+    Case(
+        "saddle-args",
+        "Arguments from path and query, two of them converted, 4 threads",
+        (
+            c.skitai("saddle_app.py:app", "--threads", "4"),
+            c.uvicorn(f"{STARLETTE}:app", name="uvicorn starlette"),
+            c.granian("wsgi", FLASK, "--blocking-threads", "4", name="granian flask"),
+        ),
+        Load(path="/args/12?name=somebody&page=3", answer=b"12 somebody 3"),
+        reference="uvicorn starlette",
+    ),
+    Case(
+        "saddle-session",
+        "Reading a session (ours is encrypted, the others' are signed), 4 threads",
+        (
+            c.skitai("saddle_app.py:app", "--threads", "4"),
+            c.uvicorn(f"{STARLETTE}:with_sessions", name="uvicorn starlette"),
+            c.granian("wsgi", FLASK, "--blocking-threads", "4", name="granian flask"),
+        ),
+        Load(path="/session", cookie_from="/sign-in", answer=b"Hello, somebody!"),
+        reference="uvicorn starlette",
     ),
     Case(
         "routes",

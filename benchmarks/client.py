@@ -1,6 +1,7 @@
 """A load generator for machines without `wrk`: one process, one epoll, keep-alive connections, no pipelining.
 
-`python -m benchmarks.client PORT PATH CONNECTIONS SECONDS BODY_BYTES PATHS` prints one line of JSON (see `load.Result`).
+`python -m benchmarks.client PORT PATH CONNECTIONS SECONDS BODY_BYTES PATHS COOKIE` prints one line of JSON (see
+`load.Result`).
 """
 
 from __future__ import annotations
@@ -85,9 +86,12 @@ def percentile(histogram: Counter[int], part: float) -> int:
     return 0
 
 
-def run(port: int, path: str, connections: int, seconds: float, body_bytes: int, paths: int = 1) -> dict[str, float]:
+def run(
+    port: int, path: str, connections: int, seconds: float, body_bytes: int, paths: int = 1, cookie: str = ""
+) -> dict[str, float]:
     method, length = ("POST", f"Content-Length: {body_bytes}\r\n") if body_bytes else ("GET", "")
-    rest = f"HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{length}\r\n".encode("ascii") + b"x" * body_bytes
+    brought = f"Cookie: {cookie}\r\n" if cookie else ""
+    rest = f"HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{brought}{length}\r\n".encode("ascii") + b"x" * body_bytes
     requests = cycle([f"{method} {path.replace('{n}', str(n))} ".encode("ascii") + rest for n in range(paths)])
     poll = select.epoll()
     clients: dict[int, Client] = {}
@@ -136,5 +140,5 @@ def run(port: int, path: str, connections: int, seconds: float, body_bytes: int,
 
 
 if __name__ == "__main__":
-    _, port, path, connections, seconds, body_bytes, paths = sys.argv
-    print(json.dumps(run(int(port), path, int(connections), float(seconds), int(body_bytes), int(paths))))
+    _, port, path, connections, seconds, body_bytes, paths, cookie = sys.argv
+    print(json.dumps(run(int(port), path, int(connections), float(seconds), int(body_bytes), int(paths), cookie)))

@@ -106,7 +106,7 @@ def apply(load: Load, port: int, seconds: float, folder: Path) -> Result:
         command += ["-H", f"Cookie: {brought}", url] if brought else [url]
     else:
         command = [sys.executable, "-m", "benchmarks.client", str(port), load.path]
-        command += [str(load.connections), str(seconds), str(load.body_bytes), str(load.paths)]
+        command += [str(load.connections), str(seconds), str(load.body_bytes), str(load.paths), brought]
     done = subprocess.run(
         pinned(LOAD_CORE, command),
         capture_output=True,

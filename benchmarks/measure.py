@@ -62,7 +62,9 @@ def check(port: int, wanted: Load) -> None:
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.request("POST" if wanted.body_bytes else "GET", wanted.first, b"x" * wanted.body_bytes or None)
+        brought = load.cookie(port, wanted)
+        fields = {"Cookie": brought} if brought else {}
+        connection.request("POST" if wanted.body_bytes else "GET", wanted.first, b"x" * wanted.body_bytes or None, fields)
         response = connection.getresponse()
         body = response.read()
     finally:
