@@ -34,7 +34,7 @@ def _workers(config: Config) -> Program:
 
 
 def _helper(name: str, config: Config) -> Program:
-    return Program(name, partial(_run_helper, _HELPERS[name]), 1, config.title, numbered=False, helper=True)
+    return Program(name, partial(run_helper, _HELPERS[name]), 1, config.title, numbered=False, helper=True)
 
 
 def _worker(child: Child) -> int:
@@ -43,7 +43,7 @@ def _worker(child: Child) -> int:
     return serve(child)
 
 
-def _run_helper(name: str, child: Child) -> int:
+def run_helper(name: str, child: Child) -> int:
     """A helper, its environment cleared of secrets: it has them in its configuration, and jobs need not see them."""
     for option in options():
         if option.secret:

@@ -117,7 +117,8 @@ def entries(file: ConfFile, helper: str, faults: list[str]) -> Iterator[Entry]:
             continue
         option = option_of(helper, line.key)
         if option is None:
-            known = [key.replace("_", "-") for key, _ in own_options(helper)]
+            keys = [key for key, _ in own_options(helper)] + [old for old in ALSO if option_of(helper, old)]
+            known = [key.replace("_", "-") for key in keys]
             spelled = line.key.replace("_", "-")
             faults.append(f"{line.place}: there is no option {spelled} in [{helper}]{near(spelled, known)}")
         elif line.value:
