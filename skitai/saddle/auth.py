@@ -10,13 +10,13 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Generator, Mapping
-from time import monotonic
+from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from skitai.errors import Answerable
 from skitai.http import authorization as http
+from skitai.saddle import nonces
 from skitai.saddle.hooks import Function, Hook, Step, Steps
-from skitai.saddle.nonces import Nonces
 from skitai.saddle.user import User, sign_in
 
 if TYPE_CHECKING:
@@ -113,7 +113,6 @@ class Authority:
     def __init__(self) -> None:
         self.provider: Hook | None = None
         self.bearer: Hook | None = None
-        self.nonces = Nonces()
         self.algorithms = tuple(http.ALGORITHMS)
 
 
@@ -232,7 +231,7 @@ def _digest(was: Was, realm: str, rest: str) -> Check:
                 secret = (account or NOBODY).secret(algorithm, user, realm)
                 right = http.digest(algorithm, secret, was.request.head.method, given)
                 if _equal(right, given["response"].lower()) and account is not None:
-                    if authority.nonces.use(given["nonce"], given["nc"], monotonic()):
+                    if nonces.shared().use(given["nonce"], given["nc"], time()):
                         sign_in(was.request, User(user, realm, account.info))
                         return
                     stale = True  # who knows the password need not type it again
@@ -253,7 +252,7 @@ def _fits(was: Was, given: Mapping[str, str], realm: str) -> bool:
 def _digest_challenges(was: Was, realm: str, stale: bool) -> list[str]:
     authority = was.app._authority
     opaque = was.app.opaque or hashlib.md5(realm.encode("utf-8"), usedforsecurity=False).hexdigest()
-    nonce = authority.nonces.make(monotonic())
+    nonce = nonces.shared().make(time())
     return [
         http.challenge(
             "Digest",

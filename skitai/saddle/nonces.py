@@ -1,65 +1,59 @@
-"""Nonces of digest authentication (RFC 7616, section 3.3): given out without being remembered, each use counted."""
+"""Nonces of digest authentication (RFC 7616, section 3.3): given out without being remembered, each use counted.
+
+All workers of a server share one table, a mapped file in the server's folder, so that a client may come to any of them, and
+what was overheard can be used again at none.
+"""
 
 from __future__ import annotations
 
 import hmac
+import logging
 import os
 import re
-import threading
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
+from functools import cache
 from struct import Struct
 
+from skitai.ipc.locks import ProcessLock
+from skitai.ipc.memory import SLOT_BYTES, Memory
+from skitai.was import host
+
+log = logging.getLogger("skitai.app")
+
+FILE = "nonces"
 LIFE_S = 300
-WINDOW = 64
+WINDOW = 63
 """How far behind the newest a request may come in: clients send several at once, on several connections."""
 
-_PARTS = Struct("!QQ")
+ENTRIES = 4096
+"""Nonces in use at a time. Where two want one place, the later is stale until the other one's time is over."""
+
+_KEY_SLOTS = 4
+_SLOTS = _KEY_SLOTS + 4 * ENTRIES
+_ID, _ENDS, _HIGHEST, _SEEN = range(4)
+
+_PARTS = Struct("!Qq")
 _COUNT = re.compile("[0-9a-fA-F]{8}")
-_MOST = 1024
-
-
-class _Uses:
-    """The counts that came with one nonce: the highest, and which of those below it."""
-
-    __slots__ = ("ends", "highest", "seen")
-
-    def __init__(self, ends: float) -> None:
-        self.ends = ends
-        self.highest = 0
-        self.seen = 0
-
-    def add(self, count: int) -> bool:
-        if count > self.highest:
-            self.seen = (self.seen << min(count - self.highest, WINDOW) | 1) & ((1 << WINDOW) - 1)
-            self.highest = count
-            return True
-        bit = 1 << (self.highest - count)
-        if self.highest - count >= WINDOW or self.seen & bit:
-            return False
-        self.seen |= bit
-        return True
 
 
 class Nonces:
     """Gives nonces out, and knows whether one may be used.
 
-    Only nonces that somebody with a password used are remembered, so that asking costs no memory. Each process has its
-    own: another one's nonce is stale here, and the client repeats its request with a new one by itself. So nothing that
-    was overheard can be used again, wherever it is sent.
+    :param memory: the table: a key, and for each nonce that somebody with a password used, how often it was.
+    :param lock: of the table.
     """
 
-    def __init__(self) -> None:
-        self._key = os.urandom(32)
-        self._used: dict[str, _Uses] = {}
-        self._lock = threading.Lock()
+    def __init__(self, memory: Memory, lock: ProcessLock) -> None:
+        self._table = memory.ints
+        self._lock = lock
 
     def make(self, now: float) -> str:
         """A new nonce.
 
-        :param now: seconds, on a clock that never goes back.
+        :param now: seconds since the epoch.
         """
-        parts = _PARTS.pack(int(now), int.from_bytes(os.urandom(8)))
+        parts = _PARTS.pack(int(now), _random())
         return urlsafe_b64encode(parts + self._seal(parts)).decode("ascii")
 
     def use(self, nonce: str, count: str, now: float) -> bool:
@@ -75,19 +69,64 @@ class Nonces:
         parts, seal = data[: _PARTS.size], data[_PARTS.size :]
         if number < 1 or not hmac.compare_digest(seal, self._seal(parts)):
             return False
-        ends = _PARTS.unpack(parts)[0] + LIFE_S
-        if now >= ends:
+        made, identity = _PARTS.unpack(parts)
+        if not made - LIFE_S < now < made + LIFE_S:  # the clock may have been put back
             return False
         with self._lock:
-            uses = self._used.get(nonce)
-            if uses is None:
-                self._forget(now)
-                uses = self._used[nonce] = _Uses(ends)
-            return uses.add(number)
+            return self._count(identity, number, made + LIFE_S, int(now))
+
+    def _count(self, identity: int, number: int, ends: int, now: int) -> bool:
+        table, at = self._table, _KEY_SLOTS + 4 * (identity % ENTRIES)
+        if table[at + _ID] != identity:
+            if table[at + _ENDS] > now:
+                return False
+            table[at + _ID], table[at + _ENDS], table[at + _HIGHEST], table[at + _SEEN] = identity, ends, 0, 0
+        highest, seen = table[at + _HIGHEST], table[at + _SEEN]
+        if number > highest:
+            table[at + _SEEN] = (seen << min(number - highest, WINDOW) | 1) & ((1 << WINDOW) - 1)
+            table[at + _HIGHEST] = number
+            return True
+        behind = highest - number
+        if behind >= WINDOW or seen >> behind & 1:
+            return False
+        table[at + _SEEN] = seen | 1 << behind
+        return True
 
     def _seal(self, parts: bytes) -> bytes:
-        return hmac.digest(self._key, parts, "sha256")[:16]
+        key = self._table[:_KEY_SLOTS]
+        if not key[-1]:  # the last to be written
+            with self._lock:
+                if not key[-1]:
+                    for slot in range(_KEY_SLOTS):
+                        key[slot] = _random()
+        return hmac.digest(key.tobytes(), parts, "sha256")[:16]
 
-    def _forget(self, now: float) -> None:
-        if len(self._used) >= _MOST:
-            self._used = {nonce: uses for nonce, uses in self._used.items() if uses.ends > now}
+
+@cache
+def shared() -> Nonces:
+    """Those of this server; in a process that is no worker, those of this process."""
+    worker = host.attached()
+    if worker is not None:
+        try:
+            memory = _mapped(os.path.join(worker.places.var, FILE))
+        except OSError as error:
+            # Clients that come to another worker then repeat their requests; no harm is done.
+            log.warning("workers cannot share what digest authentication knows: %s", error)
+        else:
+            return Nonces(memory, ProcessLock(memory.fd, 0))
+    return Nonces(Memory.create(FILE, _SLOTS), ProcessLock(-1, 0))
+
+
+def _mapped(path: str) -> Memory:
+    """The table in a file, which is made if there is none."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(fd, 0, _SLOTS * SLOT_BYTES)  # or writing could find the disk full when nobody can be told
+        return Memory.adopt(fd, _SLOTS)
+    except OSError:
+        os.close(fd)
+        raise
+
+
+def _random() -> int:
+    return int.from_bytes(os.urandom(8), signed=True)

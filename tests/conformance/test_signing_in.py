@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -18,9 +20,11 @@ from urllib.request import (
 
 import pytest
 
+from skitai.http import authorization as http
 from skitai.lib.jwt import gen_token
 from skitai.testing import launch
 from skitai.testing.launch import Launch
+from tests.support.visitor import digest
 
 KEY = "a long random text that nobody can guess"
 
@@ -142,8 +146,8 @@ def test_requests(site: Launch, user: str) -> None:
         session.trust_env = False
         assert session.get(url(site, "/only/basic"), auth=(user, "open sesame")).text == user
         session.auth = requests.auth.HTTPDigestAuth(user, "open sesame")
-        for _ in range(10):
-            assert session.get(url(site, "/digest?a=1")).text.startswith(user)
+        for connection in ("keep-alive", "close") * 10:  # the latter come to any worker, and ask twice at most
+            assert session.get(url(site, "/digest?a=1"), headers={"Connection": connection}).text.startswith(user)
         assert [session.get(url(site, "/visits"), auth=("", "")).text[0] for _ in range(3)] == ["1", "2", "3"]
 
 
@@ -155,6 +159,21 @@ def test_httpx(site: Launch, user: str) -> None:
         auth = httpx.DigestAuth(user, "open sesame")
         for _ in range(10):
             assert client.get(url(site, "/digest?a=1"), auth=auth).text.startswith(user)
+
+
+def test_all_workers_know_which_digests_were_used(site: Launch) -> None:
+    def ask(field: str = "") -> tuple[int, list[str]]:
+        client = HTTPConnection("127.0.0.1", site.port, timeout=10)
+        with closing(client):
+            client.request("GET", "/digest", headers={"Authorization": field, "Connection": "close"})
+            answer = client.getresponse()
+            return answer.status, answer.headers.get_all("WWW-Authenticate", [])
+
+    _, (offered, *_) = ask()
+    challenge = http.parameters(offered.partition(" ")[2]) or {}
+    for count in range(1, 5):
+        field = digest(challenge, "plain", "open sesame", "/digest", count)
+        assert sorted(ask(field)[0] for _ in range(12)) == [200] + [401] * 11
 
 
 def test_urllib(site: Launch) -> None:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skitai.saddle.nonces import LIFE_S, WINDOW, Nonces
+from skitai.ipc.locks import ProcessLock
+from skitai.ipc.memory import Memory
+from skitai.saddle import nonces as room
+from skitai.saddle.nonces import ENTRIES, LIFE_S, WINDOW, Nonces
+
+SLOTS = 4 + 4 * ENTRIES
+
+
+def new() -> Nonces:
+    return Nonces(Memory.create("nonces", SLOTS), ProcessLock(-1, 0))
 
 
 def test_a_nonce_may_be_used_once_for_each_count() -> None:
-    nonces = Nonces()
+    nonces = new()
     nonce = nonces.make(now=1000)
     assert nonces.use(nonce, "00000001", now=1000)
     assert not nonces.use(nonce, "00000001", now=1001)
@@ -19,7 +30,7 @@ def test_a_nonce_may_be_used_once_for_each_count() -> None:
 
 
 def test_counts_may_come_out_of_order() -> None:
-    nonces = Nonces()
+    nonces = new()
     nonce = nonces.make(0)
     counts = (3, 1, 2, 3, 1, 200, 200 - WINDOW, 201 - WINDOW, 2**32 - 1)
     taken = [count for count in counts if nonces.use(nonce, f"{count:08x}", 1)]
@@ -28,22 +39,22 @@ def test_counts_may_come_out_of_order() -> None:
 
 @given(st.lists(st.integers(1, 300)))
 def test_no_count_is_taken_twice(counts: list[int]) -> None:
-    nonces = Nonces()
+    nonces = new()
     nonce = nonces.make(0)
     taken = [count for count in counts if nonces.use(nonce, f"{count:08x}", 1)]
     assert len(taken) == len(set(taken))
     assert set(taken) >= {count for at, count in enumerate(counts) if count > max([*counts[:at], 0])}
 
 
-def test_each_process_has_its_own() -> None:
-    assert not Nonces().use(Nonces().make(0), "00000001", 1)
+def test_each_server_has_its_own() -> None:
+    assert not new().use(new().make(0), "00000001", 1)
 
 
 @pytest.mark.parametrize(
     "count", ["", "0", "1", "00000000", "-0000001", "0x000001", "+0000001", "0000000g", "000000001", "        "]
 )
 def test_a_count_is_eight_digits(count: str) -> None:
-    nonces = Nonces()
+    nonces = new()
     assert not nonces.use(nonces.make(0), count, 1)
 
 
@@ -59,16 +70,39 @@ def test_a_count_is_eight_digits(count: str) -> None:
     ],
 )
 def test_a_forged_nonce_may_not_be_used(change: object) -> None:
-    nonces = Nonces()
+    nonces = new()
     nonce = nonces.make(0)
     assert not nonces.use(change(nonce), "00000001", 1)  # type: ignore[operator]
 
 
-def test_only_those_that_were_used_are_remembered_and_not_for_ever() -> None:
-    nonces = Nonces()
-    for _ in range(3000):
-        nonces.make(0)
-    assert not nonces._used
-    for at in range(3000):
-        assert nonces.use(nonces.make(at), "00000001", at)
-    assert len(nonces._used) <= 1024
+def test_the_clock_may_be_put_back() -> None:
+    nonces = new()
+    nonce = nonces.make(10_000)
+    assert nonces.use(nonce, "00000001", 9_800)
+    assert not nonces.use(nonce, "00000002", 10_000 - LIFE_S)
+
+
+def test_where_two_want_one_place_the_later_is_stale() -> None:
+    nonces = new()
+    many = [nonces.make(0) for _ in range(1000)]
+    used = [nonce for nonce in many if nonces.use(nonce, "00000001", 1)]
+    assert 800 < len(used) < 1000
+    assert all(nonces.use(nonce, "00000002", 2) for nonce in used)
+    assert not any(nonces.use(nonce, "00000001", 2) for nonce in many)
+    late = [nonces.make(LIFE_S) for _ in range(100)]
+    assert sum(nonces.use(nonce, "00000001", LIFE_S + 1) for nonce in late) > 90
+
+
+def test_processes_share_a_file(tmp_path: Path) -> None:
+    one, other = (Nonces(memory, ProcessLock(memory.fd, 0)) for memory in (room._mapped(str(tmp_path / "n")) for _ in "12"))
+    nonce = one.make(0)
+    assert other.use(nonce, "00000001", 1)
+    assert not one.use(nonce, "00000001", 1)
+    assert one.use(nonce, "00000002", 1)
+    assert (tmp_path / "n").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "n").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic links"):
+        room._mapped(str(tmp_path / "n"))
