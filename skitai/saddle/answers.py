@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import os
+from collections.abc import Mapping
 from time import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from skitai.protocols import xmlrpc
 from skitai.saddle import response as responses
 
 if TYPE_CHECKING:
+    from skitai.saddle.app import Saddle
     from skitai.saddle.contents import File
     from skitai.saddle.response import Given, Response
 
@@ -22,10 +24,19 @@ URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"
 
 
 class AnswerFacet:
-    """Redirects, and values as the text of a response. All of it is what a handler returns."""
+    """Templates, redirects, and values as the text of a response. All of it is what a handler returns."""
 
+    app: Saddle
     response: Any
     """A `Response`."""
+
+    def render(self, template: str, values: Mapping[str, Any] | None = None, /, **more: Any) -> str:
+        """The text of a template, for the handler to return: ``return was.render("index.html", user=user)``.
+
+        :param template: path below the app's folder ``templates``.
+        :param values: names for the template, either here or as keywords.
+        """
+        return self.app.render(self, template, values, **more)
 
     def redirect(
         self, url: str, status: str | int = "302 Object Moved", body: Any = None, headers: Given | None = None

@@ -20,7 +20,6 @@ from skitai.saddle.response import Response
 from skitai.saddle.seal import keys_of
 from skitai.saddle.session import Session
 from skitai.saddle.shelf import Shelf
-from skitai.saddle.templates import RenderFacet
 from skitai.saddle.tokens import TokenFacet
 from skitai.saddle.urls import UrlFacet
 from skitai.was import environ, services
@@ -162,5 +161,5 @@ class Context:
         return f"<was {self.exchange!r}>" if self.exchange is not None else "<was, no request>"
 
 
-class Was(Context, AnswerFacet, RenderFacet, TokenFacet, UrlFacet, BroadcastFacet):
+class Was(Context, AnswerFacet, TokenFacet, UrlFacet, BroadcastFacet):
     """What handlers, hooks and templates get as `was`."""

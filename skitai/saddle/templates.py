@@ -6,6 +6,9 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from skitai.saddle import events
+from skitai.saddle.events import call_all as tell
+
 if TYPE_CHECKING:
     import jinja2
 
@@ -17,9 +20,6 @@ F = TypeVar("F", bound=Function)
 FOLDER = "templates"
 
 PAGE_TEMPLATES = (".pt", ".ptal")
-
-RENDERING = "template:rendering"
-RENDERED = "template:rendered"
 
 PRESETS: tuple[tuple[str, str, str, str, str, str], ...] = (
     ("{{", "}}", "{%", "%}", "{#", "#}"),
@@ -183,7 +183,9 @@ class TemplateFacet:
         """A Jinja2 template."""
         return self.jinja_env.get_template(name)
 
-    def render(self, was: Any, template: str, values: Mapping[str, Any] | None = None, /, **more: Any) -> str:
+    def render(  # type: ignore[misc]
+        self: Saddle, was: Any, template: str, values: Mapping[str, Any] | None = None, /, **more: Any
+    ) -> str:
         """The text of a template with these values.
 
         :param template: path below a folder of templates.
@@ -193,24 +195,10 @@ class TemplateFacet:
         if values is not None and more:
             raise TypeError("render() takes a dictionary or keywords, not both")
         params = dict(values) if values is not None else more
-        emit = getattr(self, "emit", None)
-        if emit is None:
-            return self._templates.renderer(template).render(was, template, params)
-        emit(RENDERING, template, params)
+        handlers = self._events.own
+        if events.template_rendering in handlers:
+            tell(handlers[events.template_rendering], events.template_rendering, was, (template, params), {})
         text = self._templates.renderer(template).render(was, template, params)
-        emit(RENDERED, text)
+        if events.template_rendered in handlers:
+            tell(handlers[events.template_rendered], events.template_rendered, was, (text,), {})
         return text
-
-
-class RenderFacet:
-    """The member of `Was` that renders templates."""
-
-    app: Saddle
-
-    def render(self, template: str, values: Mapping[str, Any] | None = None, /, **more: Any) -> str:
-        """The text of a template, for the handler to return: ``return was.render("index.html", user=user)``.
-
-        :param template: path below the app's folder ``templates``.
-        :param values: names for the template, either here or as keywords.
-        """
-        return self.app.render(self, template, values, **more)

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pytest
 
+from skitai import saddle
 from skitai.saddle import Saddle
 from skitai.saddle.context import Was
 from skitai.saddle.templates import PRESETS
@@ -228,3 +230,20 @@ def test_prepared_only_where_there_are_templates(write: Write) -> None:
     for app, made in ((without, False), (having, True)):
         app._templates.prepare()
         assert (app._templates._jinja is not None) is made
+
+
+def test_events(write: Write) -> None:
+    app = write(a_txt="{{ x }}")
+    told: list[Any] = []
+
+    @app.on(saddle.template_rendering)
+    def rendering(was: Was, template: str, params: dict[str, Any]) -> None:
+        told.append((template, dict(params)))
+        params["x"] = 5
+
+    @app.on(saddle.template_rendered)
+    def rendered(was: Was, text: str) -> None:
+        told.append(text)
+
+    assert Was(app).render("a.txt", x=1) == "5"
+    assert told == [("a.txt", {"x": 1}), "5"]
