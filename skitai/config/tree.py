@@ -234,8 +234,8 @@ class Cron:
 
     overlap: str = option(
         "skip",
-        "a job that is due while its last run goes on: skip it, let it wait, or run both",
-        choices=("skip", "wait", "parallel"),
+        "a job that is due while its last run goes on: skip it, let it wait, run both, or end the old run for the new",
+        choices=("skip", "wait", "parallel", "replace"),
     )
     timeout_s: float = option(0, "time after which a run is ended; 0 for never", unit="s", minimum=0)
     jitter_s: float = option(0, "runs begin up to this much later, at random", unit="s", minimum=0)

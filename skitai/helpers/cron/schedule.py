@@ -68,19 +68,19 @@ class Schedule:
     :raises ValueError: with what was seen and what would be right; also for dates that never come.
     """
 
-    __slots__ = ("_every_hour", "_walls", "text", "zone")
+    __slots__ = ("every_hour", "_walls", "text", "zone")
 
     def __init__(self, text: str, zone: tzinfo) -> None:
         self.text = " ".join(text.split())
         self.zone = zone
         values = _read(self.text)
-        self._every_hour = values[1] is None or len(values[1]) == 24
+        self.every_hour = values[1] is None or len(values[1]) == 24
         normal = " ".join(_ANY if each is None else ",".join(map(str, each)) for each in values)
         self._walls = croniter(normal, datetime(2000, 1, 1))
 
     def after(self, now: datetime) -> datetime:
         """The first time behind `now`, in UTC. Both are aware."""
-        return self._by_real_time(now) if self._every_hour else self._by_the_wall(now)
+        return self._by_real_time(now) if self.every_hour else self._by_the_wall(now)
 
     def upto(self, now: datetime, since: datetime) -> datetime | None:
         """The last time behind `since` that is not later than `now`; None when there is none."""
