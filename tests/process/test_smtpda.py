@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import logging
+import os
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 from typing import Any
 
+import dkim
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from skitai.config.tree import Smtpda
+from skitai.errors import StartError
 from skitai.helpers.smtpda.agent import Agent
+from skitai.helpers.smtpda.watch import Watch
 from skitai.ipc.envelope import Envelope, MailServer, Name
 from skitai.ipc.scoreboard import Scoreboard
 from skitai.ipc.spool import Spool
@@ -25,7 +34,10 @@ pytestmark = pytest.mark.process
 
 
 class Desk:
-    """A spool and an agent in a thread of this process."""
+    """A spool and an agent in a thread of this process.
+
+    :ivar left: what was in the spool when the agent had left.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.spool = Spool(str(folder))
@@ -33,6 +45,7 @@ class Desk:
         self.agent: Agent | None = None
         self._thread: threading.Thread | None = None
         self._numbers = 0
+        self.left: list[Name] = []
 
     def start(self, **options: Any) -> Desk:
         given = {"retry_s": 0.2, "timeout_s": 5, "helo": "client.test", "keep_days": 1} | options
@@ -75,9 +88,13 @@ class Desk:
         self.agent.soon(lambda: self.agent.leave(grace_s))
         self._thread.join(20)
         assert not self._thread.is_alive()
+        took_s = time.monotonic() - began_s
+        self.left = self.waiting
+        for each in self.agent._threads:
+            each.join(10)
         self.agent.close()
         self.agent = None
-        return time.monotonic() - began_s
+        return took_s
 
 
 @pytest.fixture
@@ -277,3 +294,418 @@ def test_undelivered_mail_is_kept_for_some_days(desk):
         desk.leave()
         desk.start(server=str(address), keep_days=0)
         eventually(lambda: not desk.given_up, "it is removed")
+
+
+# TLS and passwords
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_tls_to_a_server_whose_certificate_is_good(desk, ca, ca_file, implicit):
+    with mail_server(tls=certificate(ca), implicit=implicit, require_starttls=not implicit) as (server, address):
+        desk.start(server=str(address), ssl=implicit, starttls="always", ca_file=ca_file)
+        desk.put()
+        eventually(lambda: server.got, "the message arrives")
+        assert server.got[0].secured
+
+
+def test_the_trust_store_may_be_named_by_the_environment(desk, ca, ca_file, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", ca_file)
+    with mail_server(tls=certificate(ca), implicit=True) as (server, address):
+        desk.start(server=str(address), ssl=True)
+        desk.put()
+        eventually(lambda: server.got, "the message arrives")
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+@pytest.mark.parametrize(("names", "trusted"), [(("127.0.0.1",), False), (("other.test",), True)])
+def test_nothing_goes_to_a_server_whose_certificate_is_not(desk, ca, ca_file, implicit, names, trusted):
+    with mail_server(tls=certificate(ca, *names), implicit=implicit) as (server, address):
+        desk.start(server=str(address), ssl=implicit, starttls="always", ca_file=ca_file if trusted else "", max_retry=0)
+        desk.put()
+        assert "its certificate is not to be trusted" in desk.failures()["b@mail.test"]
+        assert server.got == []
+
+
+def test_checking_certificates_can_be_turned_off_by_name(desk, ca):
+    with mail_server(tls=certificate(ca), implicit=True) as (server, address):
+        desk.start(server=str(address), ssl=True, verify=False)
+        desk.put()
+        eventually(lambda: server.got, "the message arrives")
+        assert server.got[0].secured
+
+
+def test_starttls_that_is_demanded_and_not_offered_is_a_failure(desk):
+    with mail_server() as (server, address):
+        desk.start(server=str(address), starttls="always", max_retry=0)
+        desk.put()
+        assert "does not offer STARTTLS" in desk.failures()["b@mail.test"]
+        assert server.got == []
+
+
+@pytest.mark.parametrize("password", ["secret", "pass wörd ☃"])
+def test_a_server_that_asks_for_a_password_gets_it(desk, ca, ca_file, password):
+    behaviour = Behaviour(users={"user": password})
+    with mail_server(behaviour, tls=certificate(ca), implicit=True, auth_require_tls=False) as (server, address):
+        desk.start(server=str(address), ssl=True, ca_file=ca_file, user="user", password=password)
+        desk.put()
+        eventually(lambda: server.got, "the message arrives")
+
+
+@pytest.mark.parametrize("mechanism", ["LOGIN", "PLAIN"])
+def test_each_way_to_give_it(desk, mechanism):
+    other = {"LOGIN": "PLAIN", "PLAIN": "LOGIN"}[mechanism]
+    behaviour = Behaviour(users={"user": "secret"})
+    with mail_server(behaviour, auth_require_tls=False, auth_exclude_mechanism=[other]) as (server, address):
+        desk.start(server=str(address), user="user", password="secret")
+        desk.put()
+        eventually(lambda: server.got, "the message arrives")
+
+
+def test_a_wrong_password_keeps_the_mail_for_later(desk, said):
+    behaviour = Behaviour(users={"user": "right"})
+    with mail_server(behaviour, auth_require_tls=False) as (server, address):
+        desk.start(server=str(address), user="user", password="wr0ng-secret", retry_s=0.5)
+        desk.put()
+        eventually(lambda: desk.waiting and desk.waiting[0].attempts == 1, "it is put off")
+        assert "535" in desk.spool.peek(desk.waiting[0]).reason
+        assert "wr0ng-secret" not in said()
+        behaviour.users = {"user": "wr0ng-secret"}
+        eventually(lambda: server.got, "the message arrives")
+
+
+def test_a_password_for_a_server_that_does_not_ask(desk):
+    def talk(client):
+        client.sendall(b"220 mail.test\r\n")
+        read_until(client, b"\r\n")
+        client.sendall(b"250 mail.test\r\n")
+        client.recv(100)
+
+    with scripted(talk) as address:
+        desk.start(server=str(address), user="user", password="secret", max_retry=0)
+        desk.put()
+        assert "does not offer AUTH" in desk.failures()["b@mail.test"]
+
+
+# Servers that fail
+
+
+def test_a_connection_that_breaks_after_the_message_is_no_delivery(desk):
+    with mail_server(Behaviour(drop_after_data=1)) as (server, address):
+        desk.start(server=str(address))
+        message_id = desk.put()
+        eventually(lambda: len(server.got) == 2, "it is sent again")
+        assert {got.message_id for got in server.got} == {message_id}
+        eventually(desk.is_empty, "it leaves the spool")
+
+
+def test_a_server_that_is_not_there_is_tried_again(desk):
+    with mail_server() as (_, address):
+        pass
+    desk.start(server=str(address), retry_s=1)
+    desk.put()
+    eventually(lambda: desk.waiting and desk.waiting[0].attempts == 1, "it is put off")
+    assert "refused" in desk.spool.peek(desk.waiting[0]).reason
+    with mail_server(port=address.port) as (server, _):
+        eventually(lambda: server.got, "the message arrives")
+
+
+def test_a_name_that_nobody_has(desk):
+    desk.start(max_retry=0)
+    desk.put(server=MailServer("mail.invalid", 25))
+    assert desk.failures()["b@mail.test"].startswith("mail.invalid:25: ")
+
+
+def test_a_hanging_server_holds_up_nobody_else(desk):
+    hang = threading.Event()
+    asked = []
+
+    def talk(client):
+        asked.append(client)
+        hang.wait(10)
+
+    with scripted(talk) as hanging, mail_server() as (server, address):
+        desk.start(server=str(address), timeout_s=1, retry_s=60, concurrency=4)
+        for _ in range(50):
+            desk.put(server=hanging)
+        time.sleep(0.2)
+        desk.put()
+        began_s = time.monotonic()
+        eventually(lambda: server.got, "the other server's message arrives")
+        assert time.monotonic() - began_s < 0.5
+        eventually(lambda: all(name.attempts for name in desk.waiting), "the others are put off", 5)
+        assert len(desk.waiting) == 50
+        assert "no answer in time" in desk.spool.peek(desk.waiting[0]).reason
+        hang.set()
+        assert len(asked) <= 3  # what waited together failed together
+
+
+def test_a_slow_server_is_waited_for(desk):
+    with mail_server(Behaviour(pause_s=2)) as (server, address):
+        desk.start(server=str(address), timeout_s=1)
+        desk.put()
+        eventually(desk.is_empty, "it leaves the spool")
+        assert len(server.got) == 1
+
+
+@pytest.mark.parametrize("greeting", [b"554 go away\r\n", b"421 too busy\r\n", b"SSH-2.0-OpenSSH\r\n", b""])
+def test_a_server_that_does_not_want_us(desk, greeting):
+    with scripted(lambda client: client.sendall(greeting)) as address:
+        desk.start(server=str(address), max_retry=1, retry_s=0.05)
+        desk.put()
+        eventually(lambda: desk.given_up, "it is given up")
+        assert len(desk.spool.peek(desk.given_up[0], given_up=True).attempts) == 2
+
+
+def test_an_idle_connection_that_was_closed_is_no_failure(desk):
+    with mail_server() as (server, address):
+        desk.start(server=str(address), concurrency=1)
+        desk.put()
+        eventually(lambda: server.got, "the first arrives")
+        eventually(lambda: desk.row.connections == 1, "its connection is kept")
+    with mail_server(port=address.port) as (server, _):
+        desk.put()
+        eventually(lambda: server.got, "the second arrives")
+        eventually(desk.is_empty, "it leaves the spool")
+        assert desk.row.failed == 0
+
+
+def test_idle_connections_are_closed_in_time(desk):
+    with mail_server() as (server, address):
+        desk.start(server=str(address), idle_s=0.1)
+        desk.put()
+        eventually(lambda: server.got, "it arrives")
+        eventually(lambda: desk.agent._sessions.open == 0, "the connection is closed", 5)
+
+
+def test_with_pipelining_the_envelope_goes_in_one_piece(desk):
+    heard = []
+
+    def talk(client):
+        client.sendall(b"220 mail.test\r\n")
+        read_until(client, b"\r\n")
+        client.sendall(b"250-mail.test\r\n250 PIPELINING\r\n")
+        heard.append(read_until(client, b"DATA\r\n"))  # says nothing before it has heard all
+        client.sendall(b"250 ok\r\n550 not you\r\n250 ok\r\n354 go ahead\r\n")
+        heard.append(read_until(client, b"\r\n.\r\n"))
+        client.sendall(b"250 taken\r\n")
+        heard.append(read_until(client, b"DATA\r\n"))
+        client.sendall(b"250 ok\r\n550 not you\r\n354 go ahead\r\n")
+        heard.append(read_until(client, b".\r\n"))  # the way out when nobody wants it (RFC 2920, section 3.1)
+        client.sendall(b"554 no recipients\r\n")
+        heard.append(read_until(client, b"QUIT\r\n"))
+
+    with scripted(talk) as address:
+        desk.start(server=str(address), concurrency=1)
+        desk.put("b@mail.test", "c@mail.test")
+        eventually(lambda: desk.given_up, "the first is over")
+        desk.put("d@mail.test")
+        eventually(lambda: len(desk.given_up) == 2, "the second is over")
+        desk.leave()
+    assert heard[0] == b"MAIL FROM:<a@client.test>\r\nRCPT TO:<b@mail.test>\r\nRCPT TO:<c@mail.test>\r\nDATA\r\n"
+    assert heard[3] == b".\r\n"
+
+
+def test_a_server_that_takes_a_hundred_recipients_at_a_time(desk):
+    taken = []
+
+    def rcpt(address):
+        taken.append(address)
+        return "452 4.5.3 too many recipients" if len(taken) % 150 == 0 else None
+
+    everybody = [f"r{number}@mail.test" for number in range(250)]
+    with mail_server(Behaviour(rcpt=rcpt, pipelining=True)) as (server, address):
+        desk.start(server=str(address), retry_s=0.05)
+        desk.put(*everybody)
+        eventually(desk.is_empty, "it leaves the spool")
+        got = [each for message in server.got for each in message.recipients]
+        assert sorted(got) == sorted(everybody)
+
+
+# What should not be in a spool
+
+
+def test_files_that_are_no_messages_are_set_aside_and_the_queue_goes_on(desk, tmp_path, said):
+    desk.spool.make()
+    spool = Path(desk.spool.folder)
+    names = [Name(1_700_000_000_000 + number, 0, "00000000", f"{number:032x}") for number in range(5)]
+    (tmp_path / "secret").write_text("secret")
+    (spool / str(names[0])).write_bytes(b"\x80\x04\x95 a pickle")
+    (spool / str(names[1])).symlink_to(tmp_path / "secret")
+    (spool / str(names[2])).mkdir()
+    (spool / str(names[3])).write_bytes(b"")
+    (spool / "3.D41D8CD98F00B204E9800998ECF8427E").write_bytes(b"\x80\x04\x95 a pickle")
+    cut = desk.put()
+    (path,) = [each for each in spool.iterdir() if cut.encode() in (each.read_bytes() if each.is_file() else b"")]
+    path.write_bytes(path.read_bytes()[:-3])
+    good = desk.put()
+    with mail_server() as (server, address):
+        desk.start(server=str(address))
+        eventually(lambda: server.got, "the good one arrives")
+        eventually(lambda: not list(spool.iterdir()), "the spool is empty")
+        assert [got.message_id for got in server.got] == [good]
+    assert len(list(Path(desk.spool.undeliver).iterdir())) == 6
+    assert (tmp_path / "secret").read_text() == "secret"
+    for why in ("is no message", "symbolic link", "is a folder", "does not begin with an envelope", "bytes of its message"):
+        assert why in said()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_message_of_another_user_is_set_aside(desk, said):
+    desk.put()
+    (path,) = Path(desk.spool.folder).iterdir()
+    os.chown(path, 65534, 65534)
+    with mail_server() as (server, address):
+        desk.start(server=str(address))
+        good = desk.put()
+        eventually(lambda: server.got, "the good one arrives")
+        assert [got.message_id for got in server.got] == [good]
+        eventually(lambda: "belongs to another user" in said(), "it is said")
+
+
+def test_a_spool_that_was_removed_is_made_again(desk):
+    with mail_server() as (server, address):
+        desk.start(server=str(address))
+        desk.put()
+        eventually(lambda: server.got, "the first arrives")
+        eventually(desk.is_empty, "it leaves the spool")
+        os.rmdir(desk.spool.folder)
+        eventually(lambda: os.path.isdir(desk.spool.folder), "the folder is there again")
+        desk.put()
+        eventually(lambda: len(server.got) == 2, "the second arrives")
+
+
+def test_without_inotify_it_looks_every_second(desk, monkeypatch):
+    def unable(folder):
+        raise OSError("no watches left")
+
+    monkeypatch.setattr(Watch, "open", unable)
+    with mail_server() as (server, address):
+        desk.start(server=str(address))
+        time.sleep(0.2)
+        desk.put()
+        eventually(lambda: server.got, "the message arrives", 3)
+
+
+# Leaving
+
+
+def test_leaving_waits_for_a_message_that_is_on_its_way(desk):
+    with mail_server(Behaviour(pause_s=1)) as (server, address):
+        desk.start(server=str(address), concurrency=1)
+        desk.put()
+        desk.put()
+        eventually(lambda: desk.agent._work.committed, "one is on its way")
+        assert 0.2 < desk.leave(grace_s=5) < 3
+        assert len(server.got) == 1
+        assert len(desk.waiting) == 1
+
+
+def test_leaving_waits_no_longer_than_it_may(desk, said):
+    with mail_server(Behaviour(pause_s=2)) as (_, address):
+        desk.start(server=str(address))
+        desk.put()
+        eventually(lambda: desk.agent._work.committed, "it is on its way")
+        assert desk.leave(grace_s=0.3) < 1
+        assert "leaves 1 deliveries behind" in said()
+        assert len(desk.left) == 1
+
+
+def test_leaving_does_not_begin_to_send(desk):
+    asked = threading.Event()
+    release = threading.Event()
+
+    def rcpt(address):
+        asked.set()
+        release.wait(5)
+
+    with mail_server(Behaviour(rcpt=rcpt)) as (server, address):
+        desk.start(server=str(address))
+        desk.put()
+        assert asked.wait(5)
+        threading.Timer(1, release.set).start()
+        assert desk.leave() < 0.8
+        assert server.got == []
+        assert [name.attempts for name in desk.waiting] == [0]
+
+
+# Bounces and signatures
+
+
+def test_senders_are_told_when_that_is_wanted(desk):
+    behaviour = Behaviour(rcpt=lambda address: "550 5.1.1 no such user" if "no" in address else None)
+    with mail_server(behaviour) as (server, address):
+        desk.start(server=str(address), bounce=True)
+        message_id = desk.put("no@mail.test", "yes@mail.test")
+        eventually(lambda: len(server.got) == 2, "message and bounce arrive")
+        bounce = next(got for got in server.got if got.sender == "<>")
+        assert bounce.recipients == ["a@client.test"]
+        report = message_from_bytes(bounce.data, policy=default)
+        assert report.get_content_type() == "multipart/report"
+        text, status, headers = report.iter_parts()
+        assert "no@mail.test" in text.get_content()
+        assert "yes@mail.test" not in text.get_content()
+        assert [block["Status"] for block in status.get_payload()] == [None, "5.1.1"]
+        assert status.get_payload()[1]["Final-Recipient"] == "rfc822; no@mail.test"
+        assert message_id in headers.get_content()
+        assert report["In-Reply-To"] == message_id
+
+
+def test_a_bounce_is_never_bounced(desk):
+    with mail_server(Behaviour(rcpt=lambda address: "550 no")) as (_, address):
+        desk.start(server=str(address), bounce=True)
+        desk.put()
+        eventually(lambda: len(desk.given_up) == 2, "message and bounce are given up")
+        time.sleep(0.3)
+        assert desk.is_empty()
+        assert len(desk.given_up) == 2
+
+
+@pytest.fixture(scope="module")
+def signing_key(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, bytes]:
+    """The file of a private key, and the DNS record of its public one."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    path = tmp_path_factory.mktemp("dkim") / "key.pem"
+    forms = serialization
+    path.write_bytes(key.private_bytes(forms.Encoding.PEM, forms.PrivateFormat.TraditionalOpenSSL, forms.NoEncryption()))
+    public = key.public_key().public_bytes(forms.Encoding.DER, forms.PublicFormat.SubjectPublicKeyInfo)
+    return str(path), b"v=DKIM1; k=rsa; p=" + base64.b64encode(public)
+
+
+def test_messages_are_signed(desk, signing_key):
+    key, record = signing_key
+    with mail_server() as (server, address):
+        desk.start(server=str(address), dkim_key=key, dkim_selector="mail")
+        desk.put(body=b".dots\r\n  and spaces  \r\n\r\n\r\n")
+        eventually(lambda: server.got, "the message arrives")
+        data = server.got[0].data
+        assert data.startswith(b"DKIM-Signature: ")
+        asked = []
+        assert dkim.verify(data, dnsfunc=lambda name, **_: asked.append(name) or record)
+        assert asked == [b"mail._domainkey.client.test."]
+        assert not dkim.verify(data.replace(b"hello", b"hallo"), dnsfunc=lambda name, **_: record)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"dkim_key": "KEY"}, "smtpda_dkim_selector"),
+        ({"dkim_key": "missing.pem", "dkim_selector": "mail"}, "missing.pem: No such file"),
+        ({"dkim_key": "ca.pem", "dkim_selector": "mail"}, "cannot sign"),
+        ({"server": "not a server"}, "smtpda_server"),
+        ({"ca_file": "missing.pem"}, "smtpda_ca_file"),
+    ],
+)
+def test_what_cannot_work_is_said_at_the_start(desk, tmp_path, signing_key, ca_file, options, why):
+    files = {"KEY": signing_key[0], "ca.pem": ca_file}
+    options = {name: files.get(value, value) for name, value in options.items()}
+    agent = Agent(Smtpda(**options), desk.spool, desk.row)
+    with pytest.raises(StartError, match=why):
+        agent.prepare()
+
+
+def test_a_message_that_cannot_be_signed_goes_without(desk, signing_key, said):
+    with mail_server() as (server, address):
+        desk.start(server=str(address), dkim_key=signing_key[0], dkim_selector="mail")
+        desk.spool.put(Envelope("a@client.test", ("b@mail.test",)), b"no header\r\nat all\r\n")
+        eventually(lambda: server.got, "the message arrives")
+        assert "goes without" in said()

@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,9 +85,11 @@ class Behaviour:
         answer = self.taken()
         if answer.startswith("250"):
             content = envelope.original_content or b""
+            assert server.transport
+            secured = server.transport.get_extra_info("ssl_object") is not None
             options = [str(each) for each in envelope.mail_options]
             recipients = [str(each) for each in envelope.rcpt_tos]
-            got = Got(str(envelope.mail_from), recipients, content, options, session.peer, session.ssl is not None)
+            got = Got(str(envelope.mail_from), recipients, content, options, session.peer, secured)
             self.got.append(got)
         if self.drop_after_data:
             self.drop_after_data -= 1
@@ -123,11 +126,17 @@ def mail_server(
         }
         options.setdefault("auth_required", True)
     loop = asyncio.new_event_loop()
+    made: list[SMTP] = []
 
     def make() -> SMTP:
         behaviour.connections += 1
         starttls = tls if not implicit else None
-        return SMTP(behaviour, hostname="mail.test", enable_SMTPUTF8=True, tls_context=starttls, loop=loop, **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it finds asking for passwords without TLS unwise
+            made.append(
+                SMTP(behaviour, hostname="mail.test", enable_SMTPUTF8=True, tls_context=starttls, loop=loop, **options)
+            )
+        return made[-1]
 
     async def listen() -> asyncio.Server:
         return await loop.create_server(make, "127.0.0.1", port, ssl=tls if implicit else None)
@@ -145,6 +154,10 @@ def mail_server(
             for each in tasks:
                 each.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            for each in made:
+                if each.transport is not None:
+                    each.transport.abort()
+            await asyncio.sleep(0.01)
 
         asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)

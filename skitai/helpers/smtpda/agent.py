@@ -65,6 +65,7 @@ class Agent:
         self._unsynced = False
         self._tick_s = self._rescan_s = self._tidy_s = -inf
         self._watch: Watch | None = None
+        self._threads: list[threading.Thread] = []
         self._work: Work
         self._sessions: Sessions
         self._woken_fd = self._wake_fd = -1
@@ -87,8 +88,9 @@ class Agent:
 
     def run(self) -> None:
         """Deliver until told to leave."""
-        threads = [threading.Thread(target=self._obey, name=f"smtpda-{n}", daemon=True) for n in range(self._places)]
-        for each in threads:
+        places = range(self._options.concurrency)
+        self._threads = [threading.Thread(target=self._obey, name=f"smtpda-{n}", daemon=True) for n in places]
+        for each in self._threads:
             each.start()
         while not self._may_go():
             while self._jobs:
@@ -103,7 +105,8 @@ class Agent:
         self._settle()
         if left := len(self._work.committed):
             log.warning("the mail agent leaves %d deliveries behind, of which nobody knows how they end", left)
-        for _ in threads:
+        self._hang_up()
+        for _ in self._threads:
             self._orders.put(None)
         self._report()
 
@@ -116,8 +119,7 @@ class Agent:
         """Start no further delivery; those whose message is on its way may end within so many seconds. Call it by `soon`."""
         self._leave_by_s = min(self._leave_by_s, monotonic() + grace_s)
         self._leaving.set()
-        for session in self._sessions.expired(everything=True):
-            self._orders.put(session.close)
+        self._hang_up()
 
     def wake(self) -> None:
         """Have `run` look around."""
@@ -125,18 +127,20 @@ class Agent:
             os.write(self._wake_fd, b"\0")
 
     def close(self) -> None:
-        """Give back what `prepare` took; after `run`."""
-        for fd in (self._woken_fd, self._wake_fd):
-            os.close(fd)
+        """Give back what `prepare` took; after `run`. What a thread that is left behind may still use stays open."""
         if self._watch is not None:
             self._watch.close()
-
-    @property
-    def _places(self) -> int:
-        return self._options.concurrency
+        if not any(each.is_alive() for each in self._threads):
+            os.close(self._woken_fd)
+            os.close(self._wake_fd)
 
     def _may_go(self) -> bool:
         return self._leaving.is_set() and (not self._work.committed or monotonic() >= self._leave_by_s)
+
+    def _hang_up(self) -> None:
+        """Have all idle connections closed."""
+        for session in self._sessions.expired(everything=True):
+            self._orders.put(session.close)
 
     def _obey(self) -> None:
         """A thread's life."""

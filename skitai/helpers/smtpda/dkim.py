@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from email import message_from_bytes
 from email.policy import default
 from importlib import import_module
@@ -9,6 +10,8 @@ from typing import Any
 
 from skitai.config.tree import Smtpda
 from skitai.errors import StartError
+
+log = logging.getLogger("skitai.server")
 
 
 class Signer:
@@ -41,7 +44,7 @@ class Signer:
             with open(options.dkim_key, "rb") as file:
                 key = file.read()
             signer = cls(dkim, key, options.dkim_selector, options.dkim_domain)
-            signer.sign(b"From: a@example.com\r\n\r\n")
+            signer.signature(b"From: a@example.com\r\n\r\n")
         except OSError as error:
             raise StartError(f"cannot read the DKIM key {options.dkim_key}: {error.strerror}") from error
         except (dkim.DKIMException, ValueError) as error:
@@ -49,10 +52,18 @@ class Signer:
         return signer
 
     def sign(self, message: bytes) -> bytes:
-        """The message with its signature in front."""
+        """The message with its signature in front; without one, which the log says, when it is too odd to be signed."""
+        try:
+            return self.signature(message) + message
+        except (self._dkim.DKIMException, ValueError) as error:
+            log.error("a message cannot be signed, and goes without: %s", error)
+            return message
+
+    def signature(self, message: bytes) -> bytes:
+        """:raises ValueError, DKIMException: it cannot be signed."""
         domain = self._domain or _domain_of(message)
         signature: bytes = self._dkim.sign(message, self._selector, domain.encode("idna"), self._key)
-        return signature + message
+        return signature
 
 
 def _domain_of(message: bytes) -> str:

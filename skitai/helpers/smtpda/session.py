@@ -318,7 +318,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPResponseException):
         text = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
         return f"{error.smtp_code} {' '.join(text.split())}"
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
         return "no answer in time"
     return (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
 

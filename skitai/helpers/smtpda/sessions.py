@@ -97,10 +97,15 @@ class Sessions:
         session.close()
 
     def expired(self, everything: bool = False) -> list[Session]:
-        """The connections that have waited long enough, or all idle ones, for the caller to close."""
+        """The connections that have waited long enough, for the caller to close.
+
+        :param everything: all idle ones, and none is kept from now on.
+        """
         oldest_s = monotonic() - self._idle_s
         gone: list[Session] = []
         with self._lock:
+            if everything:
+                self._idle_s = 0
             for kept in self._servers.values():
                 out = [each for each in kept.idle if everything or each.idle_since_s < oldest_s]
                 kept.idle = [each for each in kept.idle if each not in out]
