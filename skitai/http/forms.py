@@ -9,7 +9,7 @@ import codecs
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 import multipart
 
@@ -183,9 +183,17 @@ def _pairs(text: str, encoding: str, errors: str) -> list[tuple[str, str]]:
                 item = item.replace("+", " ")
             name, _, value = item.partition("=")
             if "%" in item:
-                name, value = unquote(name, encoding, errors), unquote(value, encoding, errors)
+                name, value = _decoded(name, encoding, errors), _decoded(value, encoding, errors)
             found.append((name, value))
     return found
+
+
+def _decoded(text: str, encoding: str, errors: str) -> str:
+    if "%" not in text:
+        return text
+    if text.isascii():
+        return unquote_to_bytes(text).decode(encoding, errors)  # a third of the time
+    return unquote(text, encoding, errors)
 
 
 def _boundary(text: str) -> bytes:
