@@ -10,6 +10,7 @@ from docs import tables
 from skitai import was
 from skitai.cli.line import parse
 from skitai.config.tree import options
+from skitai.saddle import Was
 from tests.support.snippets import PAGES, ROOT, own_tests, snippets, tries
 
 EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
@@ -31,7 +32,8 @@ def test_what_is_named_of_the_package_exists(page):
 
 @names
 def test_what_is_named_of_was_exists(page):
-    assert set(re.findall(r"\bwas\.([a-z_]+)", page.read_text())) <= set(dir(was))
+    in_apps = {name for kind in Was.__mro__ for name in getattr(kind, "__annotations__", ())}
+    assert set(re.findall(r"\bwas\.([a-z_]+)", page.read_text())) <= {*dir(was), *dir(Was), *in_apps}
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: str(file.relative_to(ROOT)))
