@@ -186,6 +186,16 @@ class Was:
         """
         return host.worker("getlu()").table.get(*names)
 
+    @property
+    def timestamp(self) -> int:
+        """The time, in milliseconds since the epoch."""
+        return time.time_ns() // 1_000_000
+
+    @property
+    def uniqid(self) -> str:
+        """20 letters and digits that nobody has seen before, and nobody can guess."""
+        return os.urandom(10).hex()
+
     def gentemp(self) -> str:
         """A path where nothing is yet, in a folder that only this server's user may enter. The app deletes what it puts
         there."""

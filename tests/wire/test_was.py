@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -340,3 +341,9 @@ def test_a_folder_that_others_may_enter_is_not_used(host: Host, tmp_path: Path) 
 
 def test_a_temporary_name_needs_no_server() -> None:
     assert os.path.isdir(os.path.dirname(was.gentemp()))
+
+
+def test_times_and_names_for_things() -> None:
+    assert abs(was.timestamp / 1000 - time.time()) < 5
+    names = {was.uniqid for _ in range(100)}
+    assert len(names) == 100 and all(len(name) == 20 and name.isalnum() for name in names)
