@@ -442,3 +442,59 @@ def test_only_one_scheduler_of_a_folder_works(scheduled: Any, tmp_path: Path) ->
     server.logs("the schedule is taken over")
     server.logs("job started", times=len(minutes) + 2)
     assert server.due() == sorted(set(server.due()))
+
+
+CRON_SCRIPT = """
+import os
+import skitai
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"%d" % os.getpid()]
+
+def sweep():
+    print("swept by", os.environ["GREETING"])
+
+if __name__ == "__main__":
+    skitai.cron("* * * * *", sweep)
+    skitai.cron("* * * * *", "echo $GREETING; date +%s.%N", name="greet")
+    skitai.cron("*/2 * * * *", "sleep 616; true", name="sleep")
+    skitai.cron("1-59/2 * * * *", "sleep 616; true", name="sleep")
+    skitai.mount("/", app)
+    skitai.run(port=0, workers=2, varpath="var", logpath="logs")
+"""
+
+
+def test_jobs_of_a_server_run_on_the_minute_once(tmp_path: Path) -> None:
+    """This one waits for the end of a real minute."""
+    server = Scheduled(tmp_path)
+    (tmp_path / "app.py").write_text(CRON_SCRIPT)
+    server.options["workers"] = 3  # the scheduler says that it is ready, too
+    try:
+        server.start(environ={"GREETING": "good morning"})
+        children = server.ask("status").data["children"]
+        assert sorted(child["label"] for child in children) == ["cron", "worker #0", "worker #1"]
+        assert any(" ".join(each.cmdline()).endswith("/app): cron") for each in server.family())
+
+        server.logs("job finished", times=2, within_s=70)
+
+        [moment] = server.logs(r"greet \[\d+\]: \d+\.\d+$")
+        assert float(moment.split()[-1]) % 60 < 3, "on the minute"
+        assert len(server.logs(r"greet \[\d+\]: good morning$")) == 1
+        assert len(server.logs(r"sweep \[\d+\]: swept by good morning$")) == 1
+        [cron] = [child for child in server.ask("status").data["children"] if child["label"] == "cron"]
+        assert (cron["done"], cron["failed"], cron["running"]) == (2, 0, 1)
+
+        os.kill(cron["pid"], signal.SIGKILL)
+        eventually(lambda: not processes("616"), "the end of the job")
+        eventually(lambda: server.ask("status").data["children"][-1]["pid"] != cron["pid"], "another scheduler")
+        assert server.get()
+        server.logs("job added", times=8)
+        assert len(server.due("greet")) == 1, "a restarted scheduler runs no minute twice"
+
+        family = server.family()
+        server.signal(signal.SIGTERM)
+        assert server.leaves() == 0
+        assert are_gone(family)
+    finally:
+        server.stop()
