@@ -86,7 +86,7 @@ def _plain(value: Any) -> Any:
         return list(value)
     if isinstance(value, PathLike):
         return fspath(value)
-    raise TypeError(f"a {type(value).__name__} has no JSON form")
+    raise TypeError
 
 
 def _on_update(name: str, *args: Any, **kwargs: Any) -> None:
