@@ -18,10 +18,15 @@ def verdict(unit: str, folder: Path) -> str:
     """What systemd finds wrong with a unit, whose places are made to exist."""
     file = folder / "example.service"
     file.write_text(unit.replace("/srv/example/.venv/bin/python", sys.executable).replace("/srv/example", str(folder)))
-    command = [program("systemd-analyze"), "verify", "--man=no", str(file)]
+    return complaints(str(file))
+
+
+def complaints(*files: str) -> str:
+    """What systemd finds wrong with these units; it may have more to say about others of this machine."""
+    command = [program("systemd-analyze"), "verify", "--man=no", *files]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    about_it = [line for line in (done.stdout + done.stderr).splitlines() if "example" in line]
-    return "\n".join(about_it)
+    names = [name for file in files for name in (file, Path(file).name)]
+    return "\n".join(line for line in (done.stdout + done.stderr).splitlines() if any(name in line for name in names))
 
 
 def test_the_unit_of_the_example_is_in_order(tmp_path: Path) -> None:
