@@ -25,27 +25,33 @@ from skitai.saddle.routing import Route, UnsupportedType
 from skitai.saddle.rpc import Service
 
 
-def answer(was: Was, error: Answerable | None = None) -> Steps:
+def answer(was: Was, error: Answerable | None = None, *, before_body: bool = False) -> Steps:
     """Answer a request. Errors of the app become outcomes.
 
     :param error: why there is no route.
-    :returns: the outcome.
+    :param before_body: see who asks, and no more; those who may are answered when the body has come.
+    :returns: the outcome; None where it waits for the body.
     :raises Unanswerable: nobody waits for it.
     """
     extra: list[tuple[str, str]] = []
     try:
-        extra = cors.fields(was.app, was.route, was.running("request").head, was.request.scheme)
-        scheme = was.app._scheme(was.route)
+        exchange = was.running("response")
+        extra = cors.fields(was.app, was.route, exchange.head, exchange.peer.scheme)
+        scheme = was.app._scheme(was.route) if not was.admitted else None
         if scheme is not None:
             yield from authorized(was, scheme)
-        if error is not None:
-            raise error
-        content = yield from _handled(was)
-        if isinstance(content, Answerable):
-            made = yield from _failure(was, content)
-        else:
-            made = outcome(content, was.response, was.request)
-        extra = was.committed(extra)
+        if before_body:
+            was.admitted = True
+            return None
+        if error is None:
+            content = yield from _handled(was)
+            if isinstance(content, Answerable):
+                made = yield from _failure(was, content)
+            else:
+                made = outcome(content, was.response, was.request)
+            extra = was.committed(extra)
+        else:  # not raised, for other requests have the same one
+            made = yield from _failure(was, error)
     except Unanswerable:
         raise
     except Exception as failed:  # noqa: BLE001 - the app's own, whatever it is
@@ -96,7 +102,10 @@ def _handled(was: Was) -> Steps:
 
 def _called(was: Was, route: Route) -> Steps:
     """Call the route's function with its arguments."""
-    bound = yield Step(False, bind, (was, route))
+    if was.request.head.length:
+        bound = yield Step(False, bind, (was, route))  # reading a body may take long
+    else:
+        bound = bind(was, route)
     content = yield Step(route.is_async, route.function, (was, *bound.args), bound.kwargs)
     if content is None:
         raise TypeError(f"{route.name}() returned None; return '' for an empty response")

@@ -7,7 +7,6 @@ outside of requests get the same class without a request: its members then raise
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from skitai.saddle.answers import AnswerFacet
 from skitai.saddle.broadcasts import BroadcastFacet
 from skitai.saddle.cookie import Cookie
 from skitai.saddle.mbox import Mbox
+from skitai.saddle.once import once
 from skitai.saddle.request import Request
 from skitai.saddle.response import Response
 from skitai.saddle.seal import keys_of
@@ -49,12 +49,14 @@ class Context:
     :ivar exchange: the request and its response; None outside of requests.
     :ivar route: of the request; None outside of requests and where no route was found.
     :ivar values: of the parameters in the route's URL.
+    :ivar admitted: the client has said who it is, before its body came.
     """
 
     app: Saddle
     exchange: Exchange | None
     route: Route | None
     values: Mapping[str, Any]
+    admitted = False
 
     def __init__(
         self,
@@ -68,22 +70,22 @@ class Context:
         self.route = route
         self.values = values
 
-    @cached_property
+    @once
     def g(self) -> Globals:
         """An empty object for the app's own things, kept for this request."""
         return Globals()
 
-    @cached_property
+    @once
     def request(self) -> Request:
         """What the client asks."""
         return Request(self.running("request"), self.app, self.route, self.values)
 
-    @cached_property
+    @once
     def response(self) -> Response:
         """The answer as the app sets it."""
         return self.request.response
 
-    @cached_property
+    @once
     def env(self) -> Environ:
         """The request as a WSGI environ, without its body."""
         exchange = self.running("env")
@@ -91,22 +93,22 @@ class Context:
         made = environ.of_peer(exchange.peer) | environ.of_head(exchange.head, script_name)
         return {"SCRIPT_NAME": script_name, **made}
 
-    @cached_property
+    @once
     def cookie(self) -> Cookie:
         """The client's cookies. What is set leaves with the response, if the request succeeds."""
         return Cookie(self.running("cookie").head.fields.text("cookie"), self.app.basepath)
 
-    @cached_property
+    @once
     def session(self) -> Session:
         """What the app remembers of the client."""
         return Session(self._shelf, self.app.session_timeout)
 
-    @cached_property
+    @once
     def mbox(self) -> Mbox:
         """Messages to the user."""
         return Mbox(self._shelf)
 
-    @cached_property
+    @once
     def _shelf(self) -> Shelf:
         request = self.request
         return Shelf(self.cookie, lambda: keys_of(self.app.securekey), request.get_remote_addr, request.scheme == "https")

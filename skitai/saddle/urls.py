@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime
 import enum
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from skitai.saddle.apps import Apps
+from skitai.saddle.once import once
 from skitai.saddle.routing import Route
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class UrlFacet:
     app: Saddle
     request: Any
 
-    @cached_property
+    @once
     def apps(self) -> Apps:
         """The Saddle apps of this host, by the names of their files."""
         return Apps(self.app)

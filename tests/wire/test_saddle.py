@@ -244,12 +244,17 @@ async def async_pieces_of(total: int, note: Callable[[str], None]) -> AsyncItera
 
 
 @pytest.mark.parametrize("source", [pieces_of, async_pieces_of])
-def test_a_slow_client_parks_the_stream_and_gets_it_all(app: Saddle, source: Any, engine: str) -> None:
+@pytest.mark.parametrize("is_async", [False, True], ids=["plain", "coroutine"])
+def test_a_slow_client_parks_the_stream_and_gets_it_all(app: Saddle, source: Any, engine: str, is_async: bool) -> None:
     notes: list[str] = []
 
-    @app.route("/stream")
     def stream(was: Was) -> Any:
         return source(100, notes.append)
+
+    async def stream_of_coroutine(was: Was) -> Any:
+        return source(100, notes.append)
+
+    app.route("/stream")(stream_of_coroutine if is_async else stream)
 
     @app.route("/")
     def index(was: Was) -> str:
@@ -461,6 +466,18 @@ def test_a_limit_in_the_preferences_wins_over_the_servers(app: Saddle) -> None:
     assert app.config.max_post_body_size == 5 << 20
 
 
+def test_a_hook_may_set_the_limits(saddle: Serve, app: Saddle) -> None:
+    @app.before_mount
+    def before(wac: Any) -> None:
+        app.max_client_body_size = 10
+
+    @app.route("/")
+    def index(was: Was) -> str:
+        return ""
+
+    assert ask(saddle(app), "POST", "/", b"x" * 11)[0] == 413
+
+
 # One request and the next
 
 
@@ -514,14 +531,18 @@ def test_an_answered_request_is_freed_at_once(app: Saddle, threads: int) -> None
         note(was)
         raise ValueError("on purpose")
 
+    @app.error_handler(404)
+    def missing(was: Was, error: Any) -> Any:
+        return note(was)
+
     with wire(mounted("/", app), kind="saddle", threads=threads) as server:
         gc.collect()
         gc.disable()
         logging.disable()  # for pytest keeps what is logged, and with it the frames of a traceback
         try:
-            for target in ("/", "/stream", "/coroutine", "/broken") * 3:
-                server.get(target)
-            server.get("/")
+            client = server.connect()
+            for target in ("/", "/stream", "/coroutine", "/broken", "/nowhere", "/") * 3:
+                client.ask(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
             wait_for(lambda: sum(each() is not None for each in alive) <= 1)
         finally:
             logging.disable(logging.NOTSET)

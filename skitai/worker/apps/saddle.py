@@ -81,8 +81,13 @@ class SaddleApp:
         :raises LoadError: a size limit in the app's config is none, or one of its modules cannot decorate it.
         """
         self._prepare(context)
-        await self._stay.begin()
         apps.register(self._mount.host, file_name(self._mount), self.app)
+        try:
+            await self._stay.begin()
+        except LoadError:
+            apps.unregister(self._mount.host, self.app)
+            raise
+        self._settle()
 
     async def succeed(self, old: SaddleApp, context: Context) -> None:
         """Get ready to take the place of an older app, which still has its requests.
@@ -92,6 +97,7 @@ class SaddleApp:
         self._prepare(context)
         await self._stay.begin(old._stay)
         apps.replace(self._mount.host, old.app, self.app)
+        self._settle()
 
     def _prepare(self, context: Context) -> None:
         self._context = context
@@ -99,9 +105,13 @@ class SaddleApp:
         self.submit = context.run_in_thread
         self.on_loop = context.on_loop
         self.threads = context.config.server.threads
-        self.limits = settle_limits(self.app, self._mount, context.config.bodies)
+        self._settle()
         self.app._templates.prepare()
         self._stay = Stay(self.app, context, self._modules)
+
+    def _settle(self) -> None:
+        """Take the limits from the app's config; its hooks may have changed them."""
+        self.limits = settle_limits(self.app, self._mount, self._context.config.bodies)
 
     async def shutdown(self) -> None:
         """Let the requests end, then cancel what the loop still does for them."""
@@ -117,24 +127,39 @@ class SaddleApp:
         apps.unregister(self._mount.host, self.app)
 
     def handle(self, exchange: Any) -> None:
-        head = exchange.head
-        target = head.forms.get(self)
-        if target is None:
-            target = self._target(head, exchange.peer.scheme)
-            if head.method != "OPTIONS":  # whose answer depends on more
-                head.forms[self] = target
+        target = self._target(exchange)
         if type(target) is Ready:
             exchange.respond(target.status, target.fields)
-            return
-        route = target[0]
-        call = Call(self, exchange, target)
+        else:
+            self._begin(Call(self, exchange, target), target[0])
+
+    def looks_first(self, exchange: Any) -> bool:
+        """Let nobody send a body who is not known, where that is wanted."""
+        target = self._target(exchange)
+        if type(target) is Ready or self.app._scheme(target[0]) is None:
+            return False
+        exchange.hold_body()
+        self._begin(Admission(self, exchange, target), target[0])
+        return True
+
+    def _begin(self, call: Call, route: Route | None) -> None:
         self.running.add(call)
         if route is not None and route.is_async:
             call.begin_in_loop()
         else:
             self.submit(call.begin)
 
-    def _target(self, head: Head, scheme: str) -> Target | Ready:
+    def _target(self, exchange: Any) -> Target | Ready:
+        """Who answers a request; kept on its head."""
+        head = exchange.head
+        target: Target | Ready | None = head.forms.get(self)
+        if target is None:
+            target = self._find(head, exchange.peer.scheme)
+            if head.method != "OPTIONS":  # whose answer depends on more
+                head.forms[self] = target
+        return target
+
+    def _find(self, head: Head, scheme: str) -> Target | Ready:
         """Who answers a head."""
         path = below(head.raw_path, self._mount.point)
         found = self.app._routes.find(path)
@@ -186,9 +211,15 @@ class Call(Pump):
             self._driver.running.discard(self)
             return False
         route, values, error = self._target
-        self.exchange.context = self._was = was = Was(self._driver.app, self.exchange, route, values)
-        self._steps = answer(was, error)
+        was = self.exchange.context
+        if was is None or was.app is not self._driver.app:
+            self.exchange.context = was = Was(self._driver.app, self.exchange, route, values)
+        self._was = was
+        self._steps = self._answer(was, error)
         return True
+
+    def _answer(self, was: Was, error: Answerable | None) -> Steps:
+        return answer(was, error)
 
     # Taking steps
 
@@ -342,6 +373,22 @@ class Call(Pump):
                     log.exception("close() of the response's body failed", extra={"txn": self.exchange.txn})
         self._was.close()
         self._driver.running.discard(self)
+
+
+class Admission(Call):
+    """What comes before the body of a request: the client says who it is, or is turned away."""
+
+    __slots__ = ()
+
+    def _answer(self, was: Was, error: Answerable | None) -> Steps:
+        return answer(was, error, before_body=True)
+
+    def _send(self, outcome: Outcome | None) -> bool:
+        if outcome is not None:
+            return super()._send(outcome)
+        self._driver.running.discard(self)
+        self.exchange.receive_body()
+        return False
 
 
 def settle_limits(app: Saddle, mount: Mount, bodies: Bodies) -> dict[str, int]:
