@@ -23,6 +23,7 @@ from skitai.ipc import bus, rundir
 from skitai.ipc.control import ControlServer
 from skitai.ipc.lastupdate import Table
 from skitai.ipc.pidfile import PidFile
+from skitai.ipc.parent import end_with_parent
 from skitai.ipc.rundir import Places
 from skitai.ipc.scoreboard import Scoreboard
 from skitai.ipc.sd_notify import Notifier
@@ -30,7 +31,7 @@ from skitai.log import journal
 from skitai.master.estate import Estate, Origin
 from skitai.master.policy import Rules
 from skitai.master.reload import INHERIT, Inheritance, inherit
-from skitai.master.spawn import Identity, end_with_parent
+from skitai.master.spawn import Identity
 from skitai.master.supervisor import Hooks, Supervisor
 from skitai.net.listen import open_listeners
 

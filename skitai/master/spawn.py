@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import grp
 import logging
@@ -18,6 +17,7 @@ from setproctitle import setproctitle
 
 from skitai.errors import StartError
 from skitai.ipc.link import Child
+from skitai.ipc.parent import end_with_parent
 from skitai.log import journal
 from skitai.master.program import Program
 from skitai.master.signals import Signals
@@ -27,7 +27,6 @@ log = logging.getLogger("skitai.server")
 Entry = TypeVar("Entry")
 
 CANNOT_EXECUTE = 127
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +140,6 @@ def _live(
             if stream is not None and not stream.closed:
                 stream.flush()
         os._exit(code)
-
-
-def end_with_parent() -> None:
-    """Have this process killed when its parent ends (prctl(2), PR_SET_PDEATHSIG); undone by a change of user."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def execute(command: Sequence[str], environ: Mapping[str, str], folder: str, signals: Signals) -> tuple[int, int]:
