@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
+import shutil
 import signal
+import socket
+import stat
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
-from skitai.ipc import control
+from skitai.ipc import control, rundir
 from tests.support.dialogue import are_gone, eventually
 from tests.support.place import Place, alive
+from tests.support.user import FOR_EVERYBODY, python_for_everybody
 
 pytestmark = pytest.mark.process
 
@@ -226,3 +232,45 @@ def test_passwords_are_neither_shown_nor_taken_on_a_command_line(place: Place) -
     refused = place.skitai("check", "app.py", "--smtpda-password", "sesame")
     assert refused.returncode == 2
     assert "use SKITAI_SMTPDA_PASSWORD or a configuration file" in refused.stderr
+
+
+MAILING = """\
+import skitai
+from skitai import was
+
+def app(environ, start_response):
+    mail = was.email("hello", "a@example.com", "b@example.com")
+    mail.add_content("text", "text/plain")
+    mail.send()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"sent"]
+
+if __name__ == "__main__":
+    skitai.enable_smtpda("127.0.0.1:{port}")
+    skitai.mount("/", app)
+    skitai.run(port=0, user="nobody")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_helpers_become_the_user_that_workers_become_and_share_their_spool(open_folder: Path) -> None:
+    place = Place(open_folder)
+    place.environ["PYTHONPATH"] = FOR_EVERYBODY
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        place.write("app.py", MAILING.format(port=closed.getsockname()[1]))
+    nobody = pwd.getpwnam("nobody")
+    home = Path(rundir.var_folder(str(open_folder / "app.py"), user="nobody"))
+    place.interpreter = python_for_everybody()
+    try:
+        place.start("app.py")
+        assert child(place, "smtpda").uids().real == nobody.pw_uid
+        assert place.get() == "sent"
+        spool = home / "smtpda" / "mail" / "spool"
+        [message] = spool.glob("*.mail")
+        assert message.stat().st_uid == nobody.pw_uid
+        assert stat.S_IMODE(home.stat().st_mode) == 0o700
+        eventually(lambda: re.search(r"smtpda +\d+ +serving +\S+ s +0 +0 +\d +1 ", place.status()), "what waits")
+    finally:
+        place.stop()
+        shutil.rmtree(home, ignore_errors=True)

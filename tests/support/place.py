@@ -34,10 +34,12 @@ class Place:
     """A folder with a script, and the servers and helpers that are started there.
 
     :ivar environ: of all that is run: servers keep their files below the folder, which is the home, too.
+    :ivar interpreter: that runs it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.interpreter = sys.executable
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("SKITAI_", "LISTEN_", "NOTIFY_"))}
         places = {"SKITAI_VARPATH": str(folder / "var"), "SKITAI_LOGPATH": str(folder / "logs"), "HOME": str(folder)}
         self.environ = ours | places | {"SKITAI_GRACE_S": "5"}
@@ -53,7 +55,7 @@ class Place:
 
     def python(self, *words: str, cwd: Path | None = None) -> Done:
         return subprocess.run(
-            [sys.executable, *words],
+            [self.interpreter, *words],
             cwd=cwd or self.folder,
             env=self.environ,
             stdin=subprocess.DEVNULL,
