@@ -22,8 +22,8 @@ from skitai.errors import StartError
 from skitai.ipc import bus, rundir
 from skitai.ipc.control import ControlServer
 from skitai.ipc.lastupdate import Table
-from skitai.ipc.pidfile import PidFile
 from skitai.ipc.parent import end_with_parent
+from skitai.ipc.pidfile import PidFile
 from skitai.ipc.rundir import Places
 from skitai.ipc.scoreboard import Scoreboard
 from skitai.ipc.sd_notify import Notifier
