@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -197,6 +198,30 @@ def test_a_hangup_reloads(home: Home) -> None:
     home.did("smtpda", "start")
     os.kill(home.pid_of("smtpda"), signal.SIGHUP)
     eventually(lambda: "reload: generation 2 serves" in home.log("smtpda"), "the reload")
+
+
+def test_a_service_manager_is_told_how_it_goes(home: Home) -> None:
+    notes = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notes.bind(str(home.folder / "notify"))
+    notes.settimeout(10)
+    home.environ |= {"NOTIFY_SOCKET": str(home.folder / "notify"), "WATCHDOG_USEC": "400000"}
+
+    def next_note(beginning: str) -> str:
+        while not (note := notes.recv(4096).decode()).startswith(beginning):
+            assert note == "WATCHDOG=1"
+        return note
+
+    command = [sys.executable, str(ROOT / "bin" / "skitai-smtpda"), "run"]
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with notes, subprocess.Popen(command, cwd=home.folder, env=home.environ, **streams) as process:
+        assert f"MAINPID={process.pid}" in next_note("READY=1")
+        next_note("WATCHDOG=1")
+        process.send_signal(signal.SIGHUP)
+        next_note("RELOADING=1")
+        assert "STATUS=generation 2" in next_note("READY=1")
+        process.terminate()
+        next_note("STOPPING=1")
+        assert process.wait(10) == 0
 
 
 def test_the_command_line_beats_the_file(home: Home) -> None:

@@ -11,6 +11,7 @@ import socket
 import stat
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -52,13 +53,18 @@ def child(place: Place, name: str, state: str = "serving") -> psutil.Process:
     """The process of a helper, or of the worker, as soon as there is exactly one."""
 
     def found() -> psutil.Process | None:
-        told = control.ask(str(place.folder / "var"), "status", timeout_s=10).data["children"]
-        pids = [each["pid"] for each in told if each["program"] == name]
-        serving = [each["pid"] for each in told if each["program"] == name and each["state"] == state]
+        pids = [each["pid"] for each in told(place) if each["program"] == name]
+        serving = [each["pid"] for each in told(place) if each["program"] == name and each["state"] == state]
         return psutil.Process(pids[0]) if pids == serving and len(pids) == 1 else None
 
     process: psutil.Process = eventually(found, f"one {name} {state}")
     return process
+
+
+def told(place: Place) -> list[dict[str, Any]]:
+    """What the master tells of its children."""
+    children: list[dict[str, Any]] = control.ask(str(place.folder / "var"), "status", timeout_s=10).data["children"]
+    return children
 
 
 def log(place: Place) -> str:
@@ -132,9 +138,9 @@ def test_a_stop_ends_workers_first_and_then_helpers(place: Place) -> None:
     assert place.skitai("stop").returncode == 0
 
     assert are_gone(family)
-    told = log(place)
+    said = log(place)
     names = ("worker #0", "smtpda", "cron")
-    ends = [told.index(f"{name} (pid {each.pid}) left with code 0") for name, each in zip(names, family, strict=True)]
+    ends = [said.index(f"{name} (pid {each.pid}) left with code 0") for name, each in zip(names, family, strict=True)]
     assert ends[0] == min(ends)
 
 
@@ -182,6 +188,26 @@ def test_a_reload_brings_and_takes_helpers(place: Place) -> None:
     child(place, "cron")
     eventually(lambda: not alive(smtpda.pid), "the end of the one that is not wanted any more")
     assert "smtpda" not in place.status()
+
+
+def test_a_job_outlives_a_reload_while_the_new_scheduler_is_at_work(place: Place) -> None:
+    job = "skitai.cron('* * * * *', 'echo began; until test -e go; do sleep 0.1; done; echo ended')"
+    started(place, job)
+    cron = child(place, "cron")
+    cron_log = place.folder / "logs" / "cron.log"
+    eventually(lambda: "job started" in cron_log.read_text(), "a real minute to begin", within_s=75)
+    write(place, job, JOB)
+
+    done = place.skitai("reload")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    states = {row["pid"]: row["state"] for row in told(place) if row["program"] == "cron"}
+    assert states.pop(cron.pid) == "retiring"
+    assert list(states.values()) == ["serving"]
+    (place.folder / "go").touch()
+    eventually(lambda: not alive(cron.pid), "the end of the job and of its scheduler")
+    assert re.search(r"ended\n(.*\n)*.*job finished with code 0 ", cron_log.read_text())
+    assert child(place, "cron").pid in states
 
 
 def test_a_refused_reload_leaves_helpers_alone(place: Place) -> None:
