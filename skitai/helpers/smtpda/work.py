@@ -143,7 +143,7 @@ class Work:
             self._insist(lease, lambda: self._bounce(lease, failures))
         path = self._insist(lease, lease.undeliver)
         for recipient, why in failures.items():
-            log.log(FAIL, "%s to %s: given up: %s", _about(lease), recipient, why)
+            log.log(FAIL, "%s to <%s>: given up: %s", _about(lease), recipient, why)
         log.info("%s: kept as %s", _about(lease), path)
 
     def _bounce(self, lease: Lease, failures: dict[str, str]) -> None:
