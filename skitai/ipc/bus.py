@@ -434,6 +434,7 @@ class Bus:
         """Once a second: say who has gone, try again what was refused, report what was dropped."""
         now = monotonic()
         self._flush()
+        self._row.dropped = self.dropped
         for peer in self._peers:
             mark = self._marks[peer.slot].inbox
             if mark != peer.told:

@@ -76,6 +76,7 @@ class Row:
     :ivar busy_threads: threads that run an app now.
     :ivar queued: requests that wait for a thread.
     :ivar inbox: the mark of the child while it reads its inbox (see `bus`), else 0.
+    :ivar dropped: messages to other children for which these had no room.
     :ivar done: of a helper: messages delivered, or runs of jobs that ended well, since it started.
     :ivar failed: of a helper: messages given up, or runs that failed.
     :ivar running: of a helper: deliveries or runs under way.
@@ -94,6 +95,7 @@ class Row:
     busy_threads = _Int(8)
     queued = _Int(9)
     inbox = _Int(10)
+    dropped = _Int(11)
     done = _Int(12)
     failed = _Int(13)
     running = _Int(14)

@@ -54,6 +54,7 @@ def _child(record: Record, vital: Vital, row: Row | None, now: float) -> dict[st
         "connections": row.connections if row else 0,
         "busy_threads": vital.busy_threads,
         "queued": row.queued if row else 0,
+        "dropped": row.dropped if row else 0,
         "cpu_percent": round(vital.cpu_percent, 1),
         "memory_bytes": vital.memory_bytes,
         "helper": record.helper,

@@ -27,7 +27,7 @@ from skitai.saddle.context import Was
 from skitai.saddle.hooks import F, Hook, place
 from skitai.saddle.house import house
 from skitai.saddle.wac import wac
-from skitai.was import host
+from skitai.was import host, services
 
 if TYPE_CHECKING:
     from skitai.exchange import Context
@@ -198,6 +198,7 @@ _receivers: list[Receiver] = []
 def _open(context: Context) -> None:
     """The first app of the worker: from now on coroutine functions have a loop, and other workers are heard."""
     house.open(asyncio.get_running_loop())
+    services.share("broadcast", broadcasts.broadcast)  # for apps of other kinds; Saddle's have it anyway
     worker = host.attached()
     if worker is not None:
         receiver = Receiver(context, worker.bus)
@@ -209,4 +210,5 @@ def _close() -> None:
     """The last one has gone."""
     while _receivers:
         _receivers.pop().close()
+    services.unshare("broadcast")
     house.close()

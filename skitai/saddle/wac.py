@@ -95,7 +95,7 @@ class Wac:
 
         :raises AttributeError: the name is taken, or none that an attribute can have.
         """
-        if hasattr(Wac, name) or hasattr(Was, name) or hasattr(type(general), name) or name == "logger":
+        if name in _OWN or hasattr(Wac, name) or hasattr(Was, name) or hasattr(type(general), name):
             raise AttributeError(f"was.{name} is Skitai's own")
         try:
             services.share(name, value)
@@ -126,5 +126,8 @@ class Wac:
     def __repr__(self) -> str:
         return f"<wac {' '.join(services.shared)}".rstrip() + f" pid={os.getpid()}>"
 
+
+_OWN = {"logger"}.union(*(kind.__dict__.get("__annotations__", ()) for kind in Was.__mro__))
+"""Attributes that only instances have."""
 
 wac = Wac()
