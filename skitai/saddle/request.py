@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any
 
 from skitai.config.pref import AttrDict
-from skitai.config.tree import Bodies
 from skitai.errors import BadRequest
 from skitai.http import forms, forwarded, jsontext, parameters
 from skitai.http.forms import MULTIPART, URLENCODED
@@ -26,8 +25,6 @@ PIECE_BYTES = 65536
 QUERY = "query pairs"
 
 _UNREAD: Any = object()
-
-_SIZES = Bodies()
 
 Values = dict[str, Any]
 
@@ -233,7 +230,7 @@ class Request:
         """The client's address. X-Forwarded-For is believed from this machine and from trusted proxies alone."""
         peer = self.exchange.peer.client
         chain = self.headers.get("x-forwarded-for", "")
-        return forwarded.client(peer, chain, _vouching(_trusted_proxies())) if chain else peer
+        return forwarded.client(peer, chain, _vouching(host.config().proxies.trusted_proxies)) if chain else peer
 
     @property
     def channel(self) -> Exchange:
@@ -302,7 +299,7 @@ class Request:
             return {}
         pairs = head.forms.get(QUERY)
         if pairs is None:
-            pairs = head.forms[QUERY] = tuple(forms.parse_query(head.query))
+            pairs = head.forms[QUERY] = tuple(forms.parse_query(head.query, host.config().bodies.form_fields))
         return forms.gather(pairs)
 
     # The body
@@ -414,7 +411,7 @@ class Request:
         self._args = merged
 
     def _parse_multipart(self) -> Values:
-        spool = self._spool = self._spool or Spool()
+        spool = self._spool = self._spool or Spool(host.config().bodies.upload_memory_bytes)
         given = self.get_header_params("content-type")[1]
         pieces = _pieces(self.stream)
         return forms.gather(
@@ -423,9 +420,13 @@ class Request:
 
     def _limits(self) -> forms.Limits:
         config = self.app.config
+        bodies = host.config().bodies
         return forms.Limits(
-            text_bytes=int(config.get("max_post_body_size", _SIZES.max_post_body_size)),
-            file_bytes=int(config.get("max_upload_file_size", _SIZES.max_upload_file_size)),
+            bodies.form_fields,
+            bodies.form_files,
+            bodies.form_part_fields,
+            int(config.get("max_post_body_size", bodies.max_post_body_size)),
+            int(config.get("max_upload_file_size", bodies.max_upload_file_size)),
         )
 
 
@@ -441,13 +442,6 @@ def _listed(values: Any) -> list[str]:
 def _parameters_of(function: Callable[..., Any]) -> Values:
     """The parameters of a handler after `was`."""
     return dict(list(inspect.signature(function).parameters.items())[1:])
-
-
-def _trusted_proxies() -> tuple[str, ...]:
-    try:
-        return tuple(host.worker("request").config.proxies.trusted_proxies)
-    except RuntimeError:  # no worker: the app is tested in memory
-        return ()
 
 
 @lru_cache(maxsize=8)

@@ -26,6 +26,7 @@ from skitai.saddle.contents import Api, File, FileBody
 from skitai.saddle.pieces import AsyncPieces, Pieces, as_bytes
 from skitai.saddle.request import Request
 from skitai.saddle.response import Response, read_status
+from skitai.was import host
 
 Pair = tuple[str, str]
 
@@ -34,8 +35,6 @@ JSON: tuple[Pair, ...] = (("Content-Type", "application/json"),)
 XML: tuple[Pair, ...] = (("Content-Type", "text/xml; charset=utf-8"),)
 BINARY: tuple[Pair, ...] = (("Content-Type", "application/octet-stream"),)
 NOTHING: tuple[Pair, ...] = ()
-
-MOST_RANGES = 16
 
 Body = bytes | Iterator[bytes] | AsyncPieces | FileBody
 
@@ -172,7 +171,9 @@ def _of_open_file(result: File, file: IO[bytes], state: os.stat_result, response
         fields.append(("Content-Disposition", attachment(result.filename)))
     if response.status_code != 200:
         return _whole(file, size, response, fields)
-    verdict = judge(request.method, read_wishes(request.head.fields), etag, modified, size, MOST_RANGES, now)
+    verdict = judge(
+        request.method, read_wishes(request.head.fields), etag, modified, size, host.config().static.static_ranges, now
+    )
     if verdict.status == 200:
         return _whole(file, size, response, fields)
     if verdict.status == 206:

@@ -14,9 +14,6 @@ from skitai.http import media
 from skitai.was import host
 from skitai.was.folders import private_folder
 
-MEMORY_BYTES = 1 << 20
-"""Of all files of one form kept in memory."""
-
 LONGEST_NAME = 255
 """Bytes; what file systems allow."""
 
@@ -50,13 +47,16 @@ def fitting(name: str, mark: str) -> str:
 
 
 class Spool:
-    """The files of one form, until the request is over."""
+    """The files of one form, until the request is over.
 
-    __slots__ = ("_files", "_memory")
+    :param memory_bytes: of all of them kept in memory.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_files", "_room")
+
+    def __init__(self, memory_bytes: int) -> None:
         self._files: list[UploadedFile] = []
-        self._memory = 0
+        self._room = memory_bytes
 
     def store(self, given: str, media_type: str) -> UploadedFile:
         """A file to write to; what `http.forms.parse_multipart` wants."""
@@ -66,14 +66,14 @@ class Spool:
 
     def holds(self, size: int) -> bool:
         """Whether so many bytes more may stay in memory; if so, they are counted."""
-        if self._memory + size > MEMORY_BYTES:
+        if size > self._room:
             return False
-        self._memory += size
+        self._room -= size
         return True
 
     def freed(self, size: int) -> None:
         """So many bytes are no longer in memory."""
-        self._memory -= size
+        self._room += size
 
     def discard(self) -> None:
         """Remove what was not saved."""
@@ -271,10 +271,8 @@ def temporary_folder() -> str:
     What a worker that was killed left there is removed when another first needs it.
     """
     if _folder.pid != os.getpid():
-        try:
-            base = host.worker("request").places.spool
-        except RuntimeError:
-            base = ""
+        worker = host.attached()
+        base = worker.places.spool if worker is not None else ""
         _folder.path = private_folder(base or tempfile.gettempdir(), f"skitai-uploads-{os.geteuid()}")
         _folder.pid = os.getpid()
         _sweep(_folder.path)

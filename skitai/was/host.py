@@ -56,6 +56,14 @@ def attached() -> WorkerServices | None:
     return _host.worker
 
 
+_DEFAULTS = Config()
+
+
+def config() -> Config:
+    """The worker's configuration; the defaults in a process that is no worker."""
+    return _DEFAULTS if _host.worker is None else _host.worker.config
+
+
 def worker(name: str) -> WorkerServices:
     """The worker that was attached.
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from skitai.errors import Answerable, BadRequest, TooLarge
+from skitai.ipc.rundir import Places
 from skitai.saddle import uploads
 from skitai.saddle.request import Request
 from skitai.saddle.routing import Route
+from skitai.was import host
 from tests.support.asked import ask, ask_form, field, upload
+from tests.support.memory import make_config
 
 URLENCODED = "application/x-www-form-urlencoded"
 
@@ -201,3 +206,41 @@ def test_merged_arguments() -> None:
     assert request.args == {"a": "1", "b": 3} and request.args.a == "1"
     request.args.c = 4
     assert request.args["c"] == 4
+
+
+@pytest.fixture
+def worker() -> Iterator[Callable[..., None]]:
+    """Tells the process that it is a worker with these options."""
+
+    def attach(**options: Any) -> None:
+        host.attach(cast("host.WorkerServices", SimpleNamespace(config=make_config(**options), places=Places(""))))
+
+    yield attach
+    host.attach(None)
+
+
+def test_limits_of_the_server(worker: Callable[..., None]) -> None:
+    worker(form_fields=1, form_files=1, form_part_fields=2, upload_memory_bytes=3)
+    assert ask("/?a=1").query == {"a": "1"}
+    with pytest.raises(BadRequest, match="more than 1 parameters"):
+        _ = ask("/?a=1&b=2").query
+    with pytest.raises(TooLarge, match="more than 1 fields"):
+        ask("/", "POST", b"a=1&b=2", content_type=URLENCODED).form()
+    for parts, said in (
+        ([field("a", ""), field("b", "")], "more than 1 fields"),
+        ([upload("a", "a", b""), upload("b", "b", b"")], "more than 1 files"),
+        ([("Content-Disposition: form-data; name=a\r\nX-A: b\r\nX-B: c", b"")], "header count"),
+    ):
+        with pytest.raises(TooLarge, match=said):
+            ask_form(*parts).form()
+    for content, in_memory in ((b"123", True), (b"1234", False)):
+        request = ask_form(upload("a", "a", content))
+        assert (request.form()["a"].path is None) is in_memory
+        request.close()
+
+
+def test_proxies_of_the_server_are_believed(worker: Callable[..., None]) -> None:
+    worker(trusted_proxies=("192.0.2.0/24",))
+    request = ask(client="192.0.2.1", x_forwarded_for="198.51.100.7, 192.0.2.9")
+    assert request.get_remote_addr() == "198.51.100.7"
+    assert ask(client="203.0.113.1", x_forwarded_for="198.51.100.7").get_remote_addr() == "203.0.113.1"

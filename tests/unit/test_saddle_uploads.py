@@ -18,7 +18,7 @@ BIG = b"0123456789abcdef" * 70_000  # 1.1 MB
 
 @pytest.fixture
 def spool() -> Iterator[Spool]:
-    spool = Spool()
+    spool = Spool(1 << 20)
     yield spool
     spool.discard()
     assert ours() == []
