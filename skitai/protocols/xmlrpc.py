@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 
 MULTICALL = "system.multicall"
 
+DEEPEST = 200
+"""Elements inside each other; an array takes three."""
+
 FAULT = 1
 """The code of every fault."""
 
@@ -68,15 +71,46 @@ def parse_response(data: bytes) -> Any:
 
 
 def _parse(data: bytes, kind: str) -> tuple[tuple[Any, ...], str | None]:
-    from xml.parsers.expat import ExpatError
-    from xmlrpc.client import Error, loads  # when a client first calls: it brings an HTTP client along
+    from xml.parsers.expat import ExpatError, ParserCreate
+    from xmlrpc.client import Error, Unmarshaller  # when a client first calls: it brings an HTTP client along
 
-    if b"<!DOCTYPE" in data or b"<!ENTITY" in data or b"<\x00!\x00" in data or b"\x00<\x00!" in data:
-        raise Malformed("a document type declaration is not accepted")
+    values: Any = Unmarshaller(use_builtin_types=True)
+    nesting = _Nesting(values)
+    parser = ParserCreate()
+    parser.StartElementHandler = nesting.start
+    parser.EndElementHandler = nesting.end
+    parser.CharacterDataHandler = values.data
+    parser.StartDoctypeDeclHandler = _refuse_doctype
+    values.xml(None, None)
     try:
-        return loads(data, use_builtin_types=True)
+        parser.Parse(data, True)
+        return values.close(), values.getmethodname()
+    except Malformed:
+        raise
     except (Error, ExpatError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise Malformed(f"not an XML-RPC {kind}: {error}") from None
+
+
+class _Nesting:
+    """Keeps values from nesting so deeply that whoever walks through them runs out of stack."""
+
+    def __init__(self, values: Any) -> None:
+        self._values = values
+        self._depth = 0
+
+    def start(self, tag: str, attributes: Any) -> None:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise Malformed(f"its elements nest more than {DEEPEST} deep")
+        self._values.start(tag, attributes)
+
+    def end(self, tag: str) -> None:
+        self._depth -= 1
+        self._values.end(tag)
+
+
+def _refuse_doctype(*_: Any) -> None:
+    raise Malformed("a document type declaration is not accepted")
 
 
 def calls_of(multicall: Call, most: int) -> list[Call | Fault]:

@@ -185,6 +185,9 @@ class Binder:
                 except Unfit as error:
                     faults.append((name, str(error)))
                     continue
+                except RecursionError:
+                    faults.append((name, "it nests too deeply"))
+                    continue
             kwargs[name] = value
         if fault is not None and any(reason == "it is missing" for _, reason in faults):
             raise fault

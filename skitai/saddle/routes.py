@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
-from skitai.saddle import urls
+from skitai.saddle import cors, urls
 from skitai.saddle.routing import Route, Router
 
 log = logging.getLogger("skitai.app")
@@ -52,7 +52,8 @@ class Routes(Router):
         if not rule.startswith("/"):
             raise ValueError(f"the rule {rule!r} does not begin with '/'")
         options = {**scope.options, **options}
-        name = options.pop("name", None) or function.__name__
+        cors.origins(options.get("access_control_allow_origin"))
+        name = options.pop("name", None) or getattr(function, "__name__", "")
         route = Route(scope.mount + rule, function, f"{scope.ns}.{name}" if scope.ns else name, **options)
         self.add(route)
         return route

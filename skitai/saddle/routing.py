@@ -58,7 +58,9 @@ class Route:
     def __init__(self, rule: str, function: Callable[..., Any], name: str = "", **options: Any) -> None:
         """:raises ValueError: the rule, the methods, the content types or the function's signature cannot be."""
         self.function = function
-        self.name = name or function.__name__
+        self.name = name or getattr(function, "__name__", "")
+        if not self.name:
+            raise ValueError(f"the route {rule!r} has no name: {function!r} brings none, give one with name=")
         self.rule = parse(rule)
         self.options = AttrDict(options)
         methods = _words("methods", options.get("methods"))
@@ -70,13 +72,18 @@ class Route:
         self.content_types = frozenset(map(essence, types))
         self.binder = Binder(function, self.rule.names)
         self.short = self.rule.shortened() if self.binder.has_default(self.rule.names[-1:]) else None
-        self.is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
+        self.is_async = _is_async(function)
 
     def takes(self, method: str) -> bool:
         return method in (self.methods or METHODS)
 
     def __repr__(self) -> str:
         return f"<Route {self.name} {self.rule.text}>"
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    inner = inspect.unwrap(function)
+    return any(map(inspect.iscoroutinefunction, (function, inner, getattr(inner, "__call__", None))))  # noqa: B004
 
 
 def _words(option: str, given: Any) -> frozenset[str] | None:

@@ -191,7 +191,7 @@ def _xml(was: Was, data: bytes) -> Steps:
         return xmlrpc.dump_responses(said)
     try:
         return xmlrpc.dump_response(said[0])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         return xmlrpc.dump_response(_xml_result(Failed(describe(was.running("response"), error))))
 
 
@@ -235,7 +235,7 @@ def _wanted(call: jsonrpc.Call) -> Wanted:
 def _json_answer(was: Was, call: jsonrpc.Call | jsonrpc.Misfit, result: Any) -> bytes:
     try:
         return jsontext.dumps(jsonrpc.answer(call, _fault(result) if isinstance(result, Failed) else result))
-    except TypeError as error:
+    except (TypeError, ValueError, RecursionError) as error:
         failed = Failed(describe(was.running("response"), error))
         return jsontext.dumps(jsonrpc.answer(call, _fault(failed)))
 

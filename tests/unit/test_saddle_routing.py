@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial, wraps
 from typing import Any
 
 import pytest
@@ -69,6 +70,26 @@ def test_a_function_has_to_take_was_and_no_star() -> None:
         Route("/", lambda: None, "none")
     with pytest.raises(ValueError, match=r"takes \*args"):
         Route("/", lambda was, *args: None, "star")
+
+
+def test_a_route_needs_a_name() -> None:
+    class Callable:
+        async def __call__(self, was: Any) -> None: ...
+
+    with pytest.raises(ValueError, match="give one with name="):
+        Route("/", Callable())
+    assert Route("/", Callable(), "named").is_async
+
+
+def test_who_is_a_coroutine_function() -> None:
+    async def inner(was: Any) -> None: ...
+
+    @wraps(inner)
+    def wrapper(was: Any) -> Any:
+        return inner(was)
+
+    assert [Route("/", each).is_async for each in (inner, wrapper, plain)] == [True, True, False]
+    assert Route("/", partial(inner), "partial").is_async
 
 
 # Types of parameters

@@ -205,6 +205,14 @@ def test_a_scope_gives_mount_namespace_and_options() -> None:
         app.build_url("login")
 
 
+def test_a_rule_that_cannot_be_is_refused_at_the_decoration() -> None:
+    app = App()
+    with pytest.raises(ValueError, match="does not begin"):
+        app.route("x")(lambda was: "")
+    with pytest.raises(ValueError, match="no origin like"):
+        app.route("/x", access_control_allow_origin=["example.com"])(lambda was: "")
+
+
 def test_a_mount_point_of_the_whole_app() -> None:
     app = App()
     app.set_mount_point("/v1/")

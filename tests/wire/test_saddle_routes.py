@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -19,6 +20,22 @@ SITE = "https://site.example"
 class Order:
     item: str
     count: int = 1
+
+
+@dataclass
+class Chain:
+    item: str
+    next: Chain | None = None
+
+
+def plain_decorator(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuses zero before it calls the function."""
+
+    @wraps(function)
+    def wrapper(was: Was, **arguments: Any) -> Any:
+        return "refused" if arguments.get("number") == 0 else function(was, **arguments)
+
+    return wrapper
 
 
 def routed() -> Saddle:
@@ -53,6 +70,15 @@ def routed() -> Saddle:
     @app.route("/order")
     async def order(was: Was, order: Order, paid: bool = False) -> Any:
         return {"order": order, "paid": paid}
+
+    @app.route("/chain")
+    def chain(was: Was, chain: Chain) -> Any:
+        return {"item": chain.item}
+
+    @app.route("/decorated")
+    @plain_decorator
+    async def decorated(was: Was, number: int = 0) -> Any:
+        return str(number)
 
     @app.route("/i/<int:id>", methods=["GET", "POST", "OPTIONS"])
     def number(was: Was, id: int = 0) -> Any:
@@ -174,6 +200,24 @@ def test_types_and_dataclasses(server: Wire) -> None:
     assert posted(server, "/order", {"order": {"item": "x", "count": 2}, "paid": True}) == whole
     status, _, body = ask(server, "GET", "/order?item=x&count=two", Accept="application/json")
     assert (status, json.loads(body)["message"]) == (400, "argument 'order': 'count': 'two' is not an integer")
+
+
+def test_a_plain_decorator_may_wrap_a_coroutine_function(server: Wire) -> None:
+    assert ask(server, "GET", "/decorated?number=5")[2] == b"5"
+    assert ask(server, "GET", "/decorated?number=0")[2] == b"refused"
+    assert ask(server, "GET", "/decorated?other=0")[0] == 400
+
+
+def test_a_body_that_nests_without_end_is_refused(server: Wire) -> None:
+    def chained(links: int) -> Any:
+        made: Any = {"item": "x"}
+        for _ in range(links):
+            made = {"item": "x", "next": made}
+        return {"chain": made}
+
+    assert posted(server, "/chain", chained(10)) == {"item": "x"}
+    assert posted(server, "/chain", chained(600)) == 400
+    assert posted(server, "/chain", chained(5000)) == 400
 
 
 # Paths and methods

@@ -187,6 +187,7 @@ def test_several_calls_in_one(server: Wire) -> None:
         b"<methodCall><methodName>add</methodName><params><param><value><int>x</int></value></param></params></methodCall>",
         b"<methodCall><params></params></methodCall>",
         b'<?xml version="1.0"?><methodCall><!DOCTYPE x [<!ENTITY a "b">]></methodCall>',
+        b"<methodCall><methodName>add</methodName><params><param>" + b"<value><array><data>" * 5000,
         b"<methodCall><methodName>add</methodName><params><param><value><what>1</what></value></param></params></methodCall>",
         xmlrpc.client.dumps(("x",), "system.multicall").encode(),
         xmlrpc.client.dumps(([{}] * 101,), "system.multicall").encode(),

@@ -26,7 +26,7 @@ from skitai.saddle.app import Saddle
 from skitai.saddle.call import answer
 from skitai.saddle.contents import FileBody
 from skitai.saddle.context import Was
-from skitai.saddle.hooks import Step, Steps
+from skitai.saddle.hooks import Step, Steps, settled
 from skitai.saddle.lifecycle import Stay
 from skitai.saddle.pieces import AsyncPieces
 from skitai.saddle.results import Outcome
@@ -128,7 +128,7 @@ class SaddleApp:
 
     def handle(self, exchange: Any) -> None:
         target = self._target(exchange)
-        if type(target) is Ready:
+        if isinstance(target, Ready):
             exchange.respond(target.status, target.fields)
         else:
             self._begin(Call(self, exchange, target), target[0])
@@ -136,7 +136,7 @@ class SaddleApp:
     def looks_first(self, exchange: Any) -> bool:
         """Let nobody send a body who is not known, where that is wanted."""
         target = self._target(exchange)
-        if type(target) is Ready or self.app._scheme(target[0]) is None:
+        if isinstance(target, Ready) or self.app._scheme(target[0]) is None:
             return False
         exchange.hold_body()
         self._begin(Admission(self, exchange, target), target[0])
@@ -263,7 +263,7 @@ class Call(Pump):
                     try:
                         result = step.function(*step.args, **step.kwargs)
                         if step.is_async:
-                            result = await result
+                            result = await settled(result)  # a decorator's wrapper may have none to wait for
                     except BaseException as error:  # noqa: BLE001 - as in `_advance`
                         step = steps.throw(error)
                     else:
