@@ -110,6 +110,15 @@ class Exchange(Protocol):
     def take(self) -> bool:
         """Begin to work on the request, once it leaves its queue; False when nobody wants an answer any more."""
 
+    def hold_body(self) -> None:
+        """Leave the body unread for now (`App.looks_first`). In the loop's thread.
+
+        An answer that comes before `receive_body` ends the connection.
+        """
+
+    def receive_body(self) -> None:
+        """Take the body that was held, then call the app's `handle`."""
+
     def respond(self, status: int, fields: Sequence[tuple[Any, Any]], body: bytes = b"", reason: str = "") -> bool:
         """Send a complete response in one write; False when the response had begun already.
 

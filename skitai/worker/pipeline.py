@@ -23,9 +23,9 @@ class Pipeline:
         target = plan.choose(head) if plan.folders else plan.target
         exchange.app = target
         try:
-            if head.length:
-                exchange.connection.receive_body(exchange, target, target.body_mode, target.limit(head))
-            else:
+            if not head.length:
                 target.handle(exchange)
+            elif target.looks_first is None or not target.looks_first(exchange):
+                exchange.connection.receive_body(exchange, target, target.body_mode, target.limit(head))
         except Exception as error:  # noqa: BLE001 - the boundary: whatever it is becomes an answer
             exchange.fail(error)

@@ -21,6 +21,7 @@ class Route:
 
     :ivar app: an `App`; replaced in place when it is reloaded.
     :ivar point: mount point as it compares with `Head.path`, with its slash at the end.
+    :ivar looks_first: asked before the body of a request is received, if the app cares: whether the app holds it.
     :ivar debug: show tracebacks to clients.
     :ivar trouble: why the newest code is not what is served; shown under debug.
     """
@@ -33,6 +34,7 @@ class Route:
         "hosts",
         "in_threads",
         "limits",
+        "looks_first",
         "mount",
         "point",
         "static",
@@ -53,6 +55,7 @@ class Route:
         self.handle = app.handle
         self.body_mode = app.body_mode
         self.in_threads = getattr(app, "in_threads", False)
+        self.looks_first = getattr(app, "looks_first", None)
         self.debug = bool(getattr(app, "debug", False))
         wanted = getattr(app, "limits", {})
         bodies = config.bodies
@@ -73,6 +76,7 @@ class Answer:
 
     body_mode = BodyMode.STREAM
     in_threads = False
+    looks_first = None
     debug = False
 
     def __init__(self, status: int, fields: Sequence[tuple[str, str]] = (), error: Answerable | None = None) -> None:

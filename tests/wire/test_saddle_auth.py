@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,7 +14,7 @@ import pytest
 
 from skitai.lib.jwt import gen_token
 from skitai.saddle import Saddle, Was
-from tests.support.memory import mounted, wire
+from tests.support.memory import mounted, wait_for, wire
 from tests.support.visitor import Visitor, basic, challenges, digest
 
 KEY = "a long random text that nobody can guess"
@@ -345,6 +348,118 @@ def test_an_older_key_still_reads_tokens(visit: Start, app: Saddle) -> None:
         assert client.get("/bearer", Authorization=f"Bearer {gen_token(key, {'username': 'hans'})}").status == 200
     old = gen_token(KEY, {"username": "hans", "exp": 1})
     assert "token expired" in client.get("/bearer", Authorization=f"Bearer {old}").get("www-authenticate")
+
+
+# Before the body
+
+
+@pytest.fixture
+def taking(app: Saddle) -> Saddle:
+    @app.route("/take", methods=["POST"], authenticate="basic")
+    def take(was: Was) -> str:
+        return f"{was.user} {was.request.body.decode()}"
+
+    @app.route("/take/async", methods=["POST"], authenticate="basic")
+    async def take_async(was: Was) -> str:
+        return f"{was.user} {was.request.body.decode()}"
+
+    return app
+
+
+def post(*more: str, path: str = "/take") -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: example", "Content-Type: text/plain", *more]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+KNOWN = f"Authorization: {basic('hans', '1234')}"
+PATHS = pytest.mark.parametrize("path", ["/take", "/take/async"])
+
+
+@PATHS
+@pytest.mark.parametrize("who", ["X: y", f"Authorization: {basic('hans', 'wrong')}", "Authorization: Basic"])
+def test_strangers_need_not_send_their_body(visit: Start, taking: Saddle, path: str, who: str) -> None:
+    client = visit(taking).server.connect()
+    status, fields, _ = client.ask(post("Content-Length: 1000000", "Expect: 100-continue", who, path=path))
+    assert (status, fields["www-authenticate"].startswith("Basic")) == (401, True)
+    assert client.closed()
+
+
+@PATHS
+def test_who_is_known_is_asked_for_the_body(visit: Start, taking: Saddle, path: str) -> None:
+    client = visit(taking).server.connect()
+    client.send(post("Content-Length: 4", "Expect: 100-continue", KNOWN, path=path))
+    assert client.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    client.send(b"body")
+    assert client.response()[::2] == (200, b"hans body")
+
+
+@PATHS
+def test_bodies_arrive_as_they_like(visit: Start, taking: Saddle, path: str) -> None:
+    client = visit(taking).server.connect()
+    for _ in range(2):
+        client.send(post("Content-Length: 4", KNOWN, path=path) + b"body" + post("Content-Length: 0", KNOWN, path=path))
+        assert client.response()[::2] == (200, b"hans body")
+        assert client.response()[::2] == (200, b"hans ")
+        client.send(post("Transfer-Encoding: chunked", KNOWN, path=path) + b"4\r\nb")
+        client.send(b"ody\r\n3\r\n\r\n\r\r\n0\r\n\r\n")
+        assert client.response()[::2] == (200, b"hans body\r\n\r")
+        client.send(post("Content-Length: 200000", KNOWN, path=path) + b"x" * 200_000)
+        assert client.response()[::2] == (200, b"hans " + b"x" * 200_000)
+
+
+def test_a_body_that_was_sent_to_no_avail_is_not_read_as_a_request(visit: Start, taking: Saddle) -> None:
+    client = visit(taking).server.connect()
+    smuggled = post("Content-Length: 0", KNOWN)
+    client.send(post(f"Content-Length: {len(smuggled)}") + smuggled)
+    assert client.response()[0] == 401
+    assert client.read() == b""
+
+
+@pytest.mark.parametrize(("body", "status"), [(b"body", 200), (b"\r\n\r\n", 200), (b"bo", 0), (b"\r\n\r", 0)])
+def test_a_client_that_ends_its_side(visit: Start, taking: Saddle, body: bytes, status: int) -> None:
+    client = visit(taking).server.connect()
+    client.send(post("Content-Length: 4", KNOWN) + body)
+    client.sock.shutdown(socket.SHUT_WR)
+    answer = client.read()
+    assert answer.startswith(b"HTTP/1.1 200 OK") if status else answer == b""
+
+
+def test_the_limit_holds_for_those_who_are_known(visit: Start, taking: Saddle) -> None:
+    taking.config.max_post_body_size = 10
+    visitor = visit(taking)
+    assert visitor.server.connect().ask(post("Content-Length: 11"))[0] == 401
+    assert visitor.server.connect().ask(post("Content-Length: 11", KNOWN))[0] == 413
+
+
+def test_an_app_that_is_asked_for_users_may_take_its_time(visit: Start, taking: Saddle) -> None:
+    @taking.authorization_handler
+    async def find(was: Was, username: str) -> str:
+        await asyncio.sleep(0.05)
+        return "1234"
+
+    client = visit(taking).server.connect()
+    client.send(post("Content-Length: 4", KNOWN) + b"bo")
+    time.sleep(0.01)
+    client.send(b"dy")
+    assert client.response()[::2] == (200, b"hans body")
+
+
+def test_a_client_that_leaves_meanwhile(visit: Start, taking: Saddle) -> None:
+    asked = threading.Event()
+
+    @taking.authorization_handler
+    async def find(was: Was, username: str) -> str:
+        asked.set()
+        await asyncio.sleep(0.05)
+        return "1234"
+
+    visitor = visit(taking)
+    client = visitor.server.connect()
+    client.send(post("Content-Length: 4", KNOWN) + b"bo")
+    assert asked.wait(5)
+    client.close()
+    wait_for(lambda: not visitor.server.services.connections)
+    assert visitor.ask("POST", "/take", "body", Authorization=basic("hans", "1234")).body == "hans body"
 
 
 # Which

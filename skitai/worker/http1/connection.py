@@ -220,6 +220,29 @@ class Http1Connection(Connection):
         if data:
             self._receive_body(data)
 
+    def hold_body(self, exchange: Http1Exchange) -> None:
+        """Leave the body of `exchange` where it is. An answer without it ends the connection: nobody reads past it."""
+        self._keep_continued = exchange.keep
+        exchange.keep = False
+        self._refused = True
+
+    def receive_held_body(self, exchange: Http1Exchange) -> None:
+        """Take the body that `hold_body` left."""
+        if exchange is not self.exchange or exchange.phase != OPEN:
+            return
+        self._refused = exchange.taken = False
+        if self._input_ended and b"\r\n\r\n" not in self._buffer[max(exchange.head.length, 0) :]:
+            self._most = 0  # the last one
+            self.ended_s = monotonic()
+        exchange.keep = self._keep_continued and self.served < self._most and not self.closing
+        route = exchange.app
+        try:
+            self.receive_body(exchange, route, route.body_mode, route.limit(exchange.head))
+        except Exception as error:  # noqa: BLE001 - as in the pipeline
+            exchange.fail(error)
+        if self._sink is not None and (self._input_ended or self.closing):
+            self.abort()  # half a body never becomes a request
+
     def _continue(self, body: StreamBody) -> None:
         exchange = self.exchange
         if exchange is not None and exchange.body is body and exchange.head.expects_continue and exchange.phase == OPEN:

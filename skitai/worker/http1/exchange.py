@@ -96,6 +96,14 @@ class Http1Exchange:
     def txn(self) -> tuple[str, str]:
         return self.connection.services.transactions.ids(self.serial, self.head.fields)
 
+    # The body
+
+    def hold_body(self) -> None:
+        self.connection.hold_body(self)
+
+    def receive_body(self) -> None:
+        self.connection.services.on_loop(self.connection.receive_held_body, self)
+
     # Answering
 
     def respond(self, status: int, fields: Pairs, body: bytes = b"", reason: str = "") -> bool:
