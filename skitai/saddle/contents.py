@@ -8,8 +8,10 @@ import stat
 from dataclasses import dataclass
 from typing import IO, Any
 
-from skitai.errors import NotFound
+from skitai.errors import Answerable, NotFound
 from skitai.http import media
+
+NOT_READABLE = "this file may not be read"
 
 
 class Api(dict[str, Any]):
@@ -41,6 +43,7 @@ class File:
     :param media_type: "" finds it by the name's extension.
     :param filename: what the client is to save it as; None lets it show the file.
     :raises NotFound: there is no such file, or it is no regular one.
+    :raises Answerable: 403, when this process may not read it.
     """
 
     __slots__ = ("filename", "media_type", "path")
@@ -49,15 +52,7 @@ class File:
         self.path = path
         self.media_type = media_type or media.type_of(path)
         self.filename = filename
-        try:
-            regular = stat.S_ISREG(os.stat(path).st_mode)
-        except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
-            regular = False
-        except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
-                raise
-            regular = False
-        if not regular:
+        if not _is_regular(path):
             raise NotFound("no such file")
 
     def __repr__(self) -> str:
@@ -69,4 +64,19 @@ class File:
             file = open(self.path, "rb", buffering=0)  # noqa: SIM115 - whoever sends it closes it
         except FileNotFoundError:
             raise NotFound("no such file") from None
+        except PermissionError:
+            raise Answerable(NOT_READABLE, 403) from None
         return file, os.fstat(file.fileno())
+
+
+def _is_regular(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
+        return False
+    except PermissionError:
+        raise Answerable(NOT_READABLE, 403) from None
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            return False
+        raise

@@ -26,6 +26,7 @@ from skitai.saddle.contents import FileBody
 from skitai.saddle.request import Request
 from skitai.saddle.results import Outcome, attachment, outcome
 from tests.support.asked import ask
+from tests.support.user import ordinary_user
 
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"
@@ -328,6 +329,19 @@ def test_a_file_that_vanishes(path: Path) -> None:
     path.unlink()
     with pytest.raises(NotFound):
         send(file, request)
+
+
+def test_a_file_that_may_not_be_read() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "a"
+        file.touch(0)
+        for mode in (0o755, 0):  # that of the folder: the file may not be opened, then not even be seen
+            os.chmod(folder, mode)
+            request = ask()
+            with ordinary_user(), pytest.raises(Answerable) as refused:
+                send(request.response.file(file), request)
+            assert refused.value.status == 403
+        os.chmod(folder, 0o755)
 
 
 def test_a_file_of_the_future_has_no_date_of_the_future(path: Path) -> None:
