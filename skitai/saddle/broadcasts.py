@@ -150,17 +150,15 @@ class Receiver:
 
     def _work(self) -> None:
         """Tell some; others want the thread, too."""
-        for _ in range(AT_ONCE):
-            if not self._waiting:
-                break
-            payload = self._waiting.popleft()
-            try:
-                events, args, kwargs = orjson.loads(payload)
+        try:
+            for _ in range(min(AT_ONCE, len(self._waiting))):
+                events, args, kwargs = orjson.loads(self._waiting.popleft())
                 for hear in tuple(_audience.values()):
                     hear(tuple(events), tuple(args), kwargs)
-            except Exception:
-                log.exception("a broadcast of another worker could not be told")
-        self._context.on_loop(self._go_on)
+        except Exception:
+            log.exception("a broadcast of another worker could not be told")
+        finally:
+            self._context.on_loop(self._go_on)
 
     def _go_on(self) -> None:
         if self._held and len(self._waiting) < MOST_WAITING // 2:

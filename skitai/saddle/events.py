@@ -145,7 +145,7 @@ def call_all(hooks: list[Hook], event: str, first: Any, args: tuple[Any, ...], k
         else:
             try:
                 hook.function(first, *args, **kwargs)
-            except Exception as error:  # noqa: BLE001 - the handler's own, whatever it is
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the handler's own, whatever it is
                 complain(hook, event, error, first)
     return Emitted(tasks) if tasks else NOBODY
 
@@ -153,7 +153,7 @@ def call_all(hooks: list[Hook], event: str, first: Any, args: tuple[Any, ...], k
 async def _attempt(hook: Hook, event: str, first: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     try:
         await hook.function(first, *args, **kwargs)
-    except Exception as error:  # noqa: BLE001 - as in `call_all`
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - as in `call_all`
         complain(hook, event, error, first)
 
 
@@ -162,7 +162,7 @@ def emitted(was: Was, event: str, *args: Any) -> Steps:
     for hook in was.app._events.own.get(event, ()):
         try:
             yield Step(hook.is_async, hook.function, (was, *args))
-        except Exception as error:  # noqa: BLE001 - as in `call_all`
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - as in `call_all`
             complain(hook, event, error, was)
 
 

@@ -107,7 +107,10 @@ class Stay:
             await self._replace(old)
         elif not self._elsewhere():
             await self._mount()
+        # At the end, and together: whoever is told to stop meanwhile takes down the one that serves.
         _stays.add(self)
+        if old is not None:
+            _stays.discard(old)
 
     async def _mount(self) -> None:
         broadcasts.join(self.app, partial(events.hear, self.app))
@@ -122,7 +125,6 @@ class Stay:
     async def _replace(self, old: Stay) -> None:
         await old._call("before_reload", Was(old.app))
         await old._emit(events.app_restarting, wac)
-        _stays.discard(old)
         broadcasts.join(self.app, partial(events.hear, self.app))
         if not old._elsewhere():
             broadcasts.leave(old.app)

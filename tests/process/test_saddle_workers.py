@@ -128,8 +128,9 @@ def site(tmp_path: Path) -> Iterator[Callable[..., Workers]]:
         each.stop()
 
 
-def test_all_workers_hear_a_broadcast_the_own_one_at_once(site: Callable[..., Workers]) -> None:
-    server = site(TALKATIVE, workers=3)
+@pytest.mark.parametrize("threads", [4, 0])
+def test_all_workers_hear_a_broadcast_the_own_one_at_once(site: Callable[..., Workers], threads: int) -> None:
+    server = site(TALKATIVE, workers=3, threads=threads)
 
     own = int(server.text("/say?what=hello"))
 
@@ -141,8 +142,9 @@ def test_all_workers_hear_a_broadcast_the_own_one_at_once(site: Callable[..., Wo
         assert told["heard"] == [["none", ["'hello'", "0", "[1]"], {"more": [1, None]}]]
 
 
-def test_many_broadcasts_come_in_order_and_large_ones_whole(site: Callable[..., Workers]) -> None:
-    server = site(TALKATIVE, workers=3)
+@pytest.mark.parametrize("engine", ["asyncio", "uvloop"])
+def test_many_broadcasts_come_in_order_and_large_ones_whole(site: Callable[..., Workers], engine: str) -> None:
+    server = site(TALKATIVE, workers=3, engine=engine)
 
     server.text("/say?what=much&times=3000")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -236,6 +237,18 @@ def test_logs_that_cannot_be(worker: Child) -> None:
     for name in ("app", "server", "request", "../login", "", "a/b"):
         with pytest.raises(ValueError, match="cannot be the name of a log"):
             wac.logger.make_logger(name)
+
+
+def test_apps_of_other_kinds_broadcast_too(saddle: Serve, app: Saddle) -> None:
+    said: list[Any] = []
+    app.on_broadcast("said")(lambda was, *args: said.append(args))
+    app.on_broadcast("gone")(lambda was: sys.exit("no reason to leave"))
+    saddle(app)
+
+    general.broadcast("said", 1, 2)
+    general.broadcast("gone")
+
+    assert said == [(1, 2)]
 
 
 # Storage and locks
