@@ -78,6 +78,9 @@ class Body(Protocol):
         :raises Gone: the client left before the end. Only for apps of `BodyMode.STREAM`, in the loop's thread.
         """
 
+    def lost(self) -> None:
+        """Let go of a whole body that nobody will open any more."""
+
 
 class Exchange(Protocol):
     """One request and its response.
@@ -85,6 +88,7 @@ class Exchange(Protocol):
     :ivar gone: the client has left; what is written goes nowhere.
     :ivar user: authenticated user for the request log, or "".
     :ivar app: who answers: the mount's route, whose `debug` lets clients see tracebacks.
+    :ivar received: bytes of the body that have come.
     :ivar taken: whether somebody has begun to work on it (`take`).
     :ivar was: what the app has set on `was`; not there before it sets something.
     :ivar environ: the environ that a WSGI app was called with; not there for others.
@@ -96,6 +100,7 @@ class Exchange(Protocol):
     body: Body
     user: str
     app: Any
+    received: int
     taken: bool
     was: dict[str, Any]
     environ: dict[str, Any]
@@ -165,7 +170,9 @@ class App(Protocol):
     """What a mount point leads to.
 
     One that wants to know its predecessor when it is reloaded has ``succeed(old, context)``, too, which then is called in
-    place of `startup`.
+    place of `startup`. One that wants to look at the head of a request before its body comes has
+    ``looks_first(exchange) -> bool``, too. Where that returns True, it has called `Exchange.hold_body`; later it answers, or
+    calls `Exchange.receive_body`.
     """
 
     body_mode: BodyMode

@@ -51,7 +51,7 @@ class Sealer:
             data = self._cipher.decrypt(token + b"=" * (-len(token) % 4))
         except (self._broken, UnicodeEncodeError):
             raise SealBroken("the value does not verify") from None
-        return values.unpack(data)
+        return values.unpack(data.decode("ascii"))
 
 
 class Keys:

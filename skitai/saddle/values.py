@@ -43,12 +43,12 @@ def pack(value: Any) -> str:
 
     :raises TypeError: it is, or holds, a value of another type. Subclasses are others: they would come back as their base.
     """
-    return json.dumps(_packed(value), separators=(",", ":"))
+    return _ENCODER.encode(_packed(value))
 
 
-def unpack(text: str | bytes) -> Any:
+def unpack(text: str) -> Any:
     """The value that `pack` made a text of. Only for texts that are known to be ours."""
-    return json.loads(text, object_hook=_unpacked)
+    return _DECODER.decode(text)
 
 
 def _packed(value: Any) -> Any:
@@ -79,3 +79,7 @@ def _packed_dict(value: dict[Any, Any]) -> dict[str, Any]:
 def _unpacked(items: dict[str, Any]) -> Any:
     kind = items.get(TAG)
     return items if kind is None else _UNPACK[kind](items["v"])
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_DECODER = json.JSONDecoder(object_hook=_unpacked)
