@@ -63,11 +63,14 @@ class Policy(NamedTuple):
 def origins(given: Any) -> tuple[str, ...]:
     """A list of origins, in lower case.
 
+    :param given: a list, one origin, or None.
     :raises ValueError: it is none.
     """
     if given is None:
         return ()
-    if isinstance(given, str) or not isinstance(given, Iterable):
+    if isinstance(given, str):
+        given = [given]
+    if not isinstance(given, Iterable):
         raise ValueError(f"access_control_allow_origin is {given!r}; a list like ['https://example.com'] is wanted")
     found = tuple(str(each).lower().rstrip("/") for each in given)
     for each in found:

@@ -97,7 +97,13 @@ def test_a_routes_own_list_replaces_the_apps() -> None:
         fields(App(["*"]), SITE, route(access_control_allow_origin=[]))
 
 
-@pytest.mark.parametrize("given", ["*", ["example.com"], 5])
+def test_one_origin_needs_no_list() -> None:
+    assert cors.origins("https://Site.example/") == (SITE,)
+    assert cors.origins("*") == ("*",)
+    assert cors.origins(None) == ()
+
+
+@pytest.mark.parametrize("given", ["example.com", ["example.com"], 5])
 def test_what_is_no_list_of_origins_is_refused(given: Any) -> None:
     with pytest.raises(ValueError, match="access_control_allow_origin"):
         cors.origins(given)

@@ -276,6 +276,11 @@ def test_origins(server: Wire) -> None:
     )
 
 
+def test_redirects_can_be_followed_by_allowed_origins(server: Wire) -> None:
+    assert cors(ask(server, "GET", "/slash", Origin=SITE)) == (301, ALLOWED)
+    assert cors(ask(server, "GET", "/slash", Origin="https://evil.example"))[0] == 403
+
+
 def test_errors_can_be_read_by_allowed_origins(server: Wire) -> None:
     assert cors(ask(server, "GET", "/needs", Origin=SITE)) == (400, ALLOWED)
     assert cors(ask(server, "GET", "/nowhere", Origin=SITE)) == (404, ALLOWED)

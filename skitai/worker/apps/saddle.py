@@ -168,10 +168,11 @@ class SaddleApp:
             return service, {}, None
         if found is None:
             return None, {}, NotFound()
-        if isinstance(found, Redirect):
-            location = head.raw_path.removesuffix(path) + found.path + ("?" + head.query if head.query else "")
-            return Ready(found.status(head.method), [("Location", location)])
         try:
+            if isinstance(found, Redirect):
+                location = head.raw_path.removesuffix(path) + found.path + ("?" + head.query if head.query else "")
+                fields = cors.fields(self.app, None, head, scheme)
+                return Ready(found.status(head.method), [("Location", location), *fields])
             if head.method == "OPTIONS":
                 answered = cors.options(self.app, found, head, scheme)
                 if answered is not None:
@@ -208,6 +209,7 @@ class Call(Pump):
 
     def _open(self) -> bool:
         if not self.exchange.take():
+            self.exchange.body.lost()
             self._driver.running.discard(self)
             return False
         route, values, error = self._target
@@ -372,6 +374,8 @@ class Call(Pump):
                 except BaseException:  # noqa: BLE001 - whatever it is, the response is what it is
                     log.exception("close() of the response's body failed", extra={"txn": self.exchange.txn})
         self._was.close()
+        if self.exchange.received:
+            self.exchange.body.lost()  # if the app did not read it
         self._driver.running.discard(self)
 
 
