@@ -65,16 +65,17 @@ class Grammar:
         """Everything that begins with a dash and could have been meant."""
         yield from self.flags
         yield from ("--no-" + spelled[2:] for spelled, option in self.flags.items() if option.type == "bool")
-        yield from ("--help", "--version", "--follow", *_TEXTS)
+        yield from (each for each in _SWITCHES if each.startswith("--"))
+        yield from _TEXTS
 
 
-_SCRIPT = Grammar(
+SCRIPT = Grammar(
     VERBS,
     ASKING_VERBS,
     {flag(each.name): each for each in OPTIONS.values() if not each.secret},
     {flag(each.name): environment_name(each.name) for each in OPTIONS.values() if each.secret},
 )
-_COMMAND = replace(_SCRIPT, takes_app=True)
+COMMAND = replace(SCRIPT, takes_app=True)
 
 
 class UsageError(StartError):
@@ -123,7 +124,7 @@ def parse(words: list[str], *, takes_app: bool) -> Line:
     :param takes_app: whether one word may name an app, as for the `skitai` command.
     :raises UsageError: for an unknown word or option, a missing value, or two verbs.
     """
-    return understand(words, _COMMAND if takes_app else _SCRIPT)
+    return understand(words, COMMAND if takes_app else SCRIPT)
 
 
 def understand(words: list[str], grammar: Grammar) -> Line:

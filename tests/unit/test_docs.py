@@ -8,7 +8,11 @@ import pytest
 import skitai
 from docs import tables
 from skitai import was
-from skitai.cli.line import parse
+from skitai.cli.helper import grammar
+from skitai.cli.line import SCRIPT, parse, understand
+from skitai.cli.world import WORLD
+from skitai.config import conf
+from skitai.config.alone import build_alone
 from skitai.config.tree import options
 from skitai.saddle import Was
 from tests.support.snippets import PAGES, ROOT, own_tests, snippets, tries
@@ -55,11 +59,21 @@ def _understand(words):
             parse(rest, takes_app=False)
         case ["skitai", *rest]:
             parse(rest, takes_app=True)
+        case ["skitai-smtpda" | "skitai-cron" as name, *rest]:
+            understand(rest, grammar(name.removeprefix("skitai-")))
 
 
 def test_commands_that_are_wrong_would_be_found():
     with pytest.raises(Exception, match="--wrokers"):
         _understand(["python3", "app.py", "start", "--wrokers", "2"])
+    with pytest.raises(Exception, match="qeue"):
+        _understand(["skitai-smtpda", "qeue"])
+
+
+def test_the_example_of_a_configuration_file_is_in_order():
+    file = conf.parse("skitai.conf", (ROOT / "examples" / "skitai.conf").read_text())
+    for helper in ("smtpda", "cron"):
+        assert build_alone(helper, "/home/ann/.skitai.conf", file, {}, {}, WORLD).helper == helper
 
 
 def test_the_unit_starts_the_script_with_options_that_exist():
@@ -71,7 +85,7 @@ def test_the_unit_starts_the_script_with_options_that_exist():
 @names
 def test_options_in_backticks_exist(page):
     flags = {"--" + each.name.replace("_", "-") for each in options()}
-    flags |= {f"--no-{flag[2:]}" for flag in flags} | {"--config", "--help", "--version", "--no-"}
+    flags |= {f"--no-{flag[2:]}" for flag in flags} | {"--no-"} | {*SCRIPT.spellings()}
     assert set(re.findall(r"`(--[a-z-]+)", page.read_text())) <= flags
 
 
