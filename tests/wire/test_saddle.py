@@ -430,6 +430,26 @@ def test_broken_json_is_the_clients_fault_and_a_raw_body_is_always_readable(sadd
         assert ask(server, "POST", "/raw", body, Content_Type=kind)[::2] == (200, body)
 
 
+@pytest.mark.parametrize("size", [1000, 500_000], ids=["in memory", "in a file"])
+def test_bodies_that_nobody_reads_are_let_go(saddle: Serve, app: Saddle, size: int) -> None:
+    @app.route("/unread")
+    def unread(was: Was) -> str:
+        return "x"
+
+    @app.route("/coroutine")
+    async def coroutine(was: Was) -> str:
+        return "x"
+
+    @app.route("/list/")
+    def all_of_them(was: Was) -> str:
+        return "x"
+
+    server = saddle(app)
+    for target, status in [("/unread", 200), ("/coroutine", 200), ("/list", 308), ("/nowhere", 404)]:
+        assert ask(server, "POST", target, b"x" * size)[0] == status
+    wait_for(lambda: server.services.body_bytes == 0)
+
+
 def test_limits_of_the_app_bound_its_requests(saddle: Serve, app: Saddle) -> None:
     app.max_client_body_size = 1000
 

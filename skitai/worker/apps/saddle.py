@@ -129,6 +129,7 @@ class SaddleApp:
     def handle(self, exchange: Any) -> None:
         target = self._target(exchange)
         if isinstance(target, Ready):
+            exchange.body.lost()
             exchange.respond(target.status, target.fields)
         else:
             self._begin(Call(self, exchange, target), target[0])

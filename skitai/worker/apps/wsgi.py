@@ -161,6 +161,7 @@ class Call(Pump):
         """Call the app and send what it returns. Errors become answers; nothing is raised."""
         exchange = self.exchange
         if not exchange.take():
+            exchange.body.lost()
             return
         current.set(exchange)
         try:
