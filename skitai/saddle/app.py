@@ -111,6 +111,10 @@ class Saddle(
         """Set both switches for development."""
         self.debug, self.use_reloader = debug, use_reloader
 
+    def set_default_session_timeout(self, timeout: float) -> None:
+        """Set `session_timeout`, in seconds."""
+        self.session_timeout = timeout
+
     def __repr__(self) -> str:
         return f"<Saddle {self.name} at {self.basepath}>"
 

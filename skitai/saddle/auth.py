@@ -17,7 +17,7 @@ from skitai.errors import Answerable
 from skitai.http import authorization as http
 from skitai.saddle import nonces
 from skitai.saddle.hooks import Function, Hook, Step, Steps
-from skitai.saddle.user import User, sign_in
+from skitai.saddle.user import User, sign_in, sign_out
 
 if TYPE_CHECKING:
     from skitai.saddle.context import Was
@@ -192,8 +192,11 @@ def authorized(was: Was, scheme: str) -> Steps:
     :param scheme: what `AuthFacet._scheme` gave.
     :raises Unauthorized: the client has not said, or said wrong, who it is.
     """
+    if was.admitted == scheme:
+        return  # before the body came, or for another call in it
     given, rest = http.split(was.request.head.fields.text("authorization"))
     yield from _CHECKS[scheme](was, was.app.realm or DEFAULT_REALM, rest if given == scheme else "")
+    was.admitted = scheme
 
 
 Check = Generator[Step, Any, None]
@@ -286,6 +289,7 @@ def _bearer(was: Was, realm: str, token: str) -> Check:
     if trouble is not None:
         if not isinstance(trouble, str):
             raise TypeError(f"a bearer_handler returns None, or why it refuses the token, not a {_kind(trouble)}")
+        sign_out(was.request)  # whom `dejwt` took the client for
         described = _UNFIT.sub("?", trouble)
         raise Unauthorized(
             http.challenge("Bearer", realm=realm, error="invalid_token", error_description=described), message=trouble

@@ -37,11 +37,10 @@ def answer(was: Was, error: Answerable | None = None, *, before_body: bool = Fal
     try:
         exchange = was.running("response")
         extra = cors.fields(was.app, was.route, exchange.head, exchange.peer.scheme)
-        scheme = was.app._scheme(was.route) if not was.admitted else None
+        scheme = was.app._scheme(was.route)
         if scheme is not None:
             yield from authorized(was, scheme)
         if before_body:
-            was.admitted = True
             return None
         if error is None:
             content = yield from _handled(was)

@@ -49,14 +49,14 @@ class Context:
     :ivar exchange: the request and its response; None outside of requests.
     :ivar route: of the request; None outside of requests and where no route was found.
     :ivar values: of the parameters in the route's URL.
-    :ivar admitted: the client has said who it is, before its body came.
+    :ivar admitted: the scheme by which the client has said who it is; "" while it has not.
     """
 
     app: Saddle
     exchange: Exchange | None
     route: Route | None
     values: Mapping[str, Any]
-    admitted = False
+    admitted = ""
 
     def __init__(
         self,

@@ -131,8 +131,7 @@ class Cookie(MutableMapping[str, str]):
 
     def put(self, key: str, setting: Setting) -> None:
         """Have a cookie set as it stands; reading still gives what came."""
-        if self._sent:
-            raise RuntimeError(f"cookie {key!r} cannot be set: the response has begun")
+        self.see_open(f"cookie {key!r}")
         _check(setting)
         if setting.removes:
             setting = setting._replace(value="", expires="now")
@@ -157,6 +156,11 @@ class Cookie(MutableMapping[str, str]):
         """Have the client forget all cookies of this path and domain."""
         for key in list(self._values):
             self.remove(key, path, domain)
+
+    def see_open(self, what: str) -> None:
+        """:raises RuntimeError: it is too late for `what` to change."""
+        if self._sent:
+            raise RuntimeError(f"{what} cannot be changed: the response has begun")
 
     def fields(self) -> list[tuple[str, str]]:
         """The Set-Cookie fields of the response. From now on nothing can be set."""

@@ -76,9 +76,11 @@ class Mbox:
         :param extra: whatever else is to be known of it.
         :returns: its id.
         :raises TypeError: neither of JSON's types nor tuple, bytes, set, date, datetime or Decimal.
+        :raises RuntimeError: the response has begun.
         """
         message = Message(secrets.token_hex(4), category, int(self._shelf.clock()), valid, msg, extra)
         values.pack(tuple(message))  # raises where the app's line is still on the stack
+        self._shelf.cookie.see_open("the message box")
         store = self._store
         store.messages.append(message)
         store.changed = True
@@ -106,6 +108,7 @@ class Mbox:
 
     def remove(self, message_id: str) -> None:
         """Forget a message, if it is there."""
+        self._shelf.cookie.see_open("the message box")
         store = self._store
         left = [each for each in store.messages if each.id != message_id]
         store.changed = store.changed or len(left) < len(store.messages)

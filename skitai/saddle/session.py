@@ -59,7 +59,8 @@ class _Store:
 class Session(MutableMapping[str, Any]):
     """`was.session`: a dictionary that outlives requests.
 
-    Changing it prolongs it by the timeout, reading does not. It is written when the request succeeds.
+    Changing it prolongs it by the timeout, reading does not. It is written when the request succeeds; what changes it after
+    the response has begun raises RuntimeError.
     """
 
     def __init__(self, shelf: Shelf, timeout_s: float | None = None) -> None:
@@ -77,12 +78,12 @@ class Session(MutableMapping[str, Any]):
         if type(key) is not str:
             raise TypeError(f"the keys of a session are str; {key!r} is not")
         values.pack(val)  # raises where the app's line is still on the stack
-        store = self._store
+        store = self._changing()
         store.items[key] = val
         store.touch(self._shelf.clock())
 
     def __delitem__(self, key: str) -> None:
-        store = self._store
+        store = self._changing()
         del store.items[key]
         store.touch(self._shelf.clock())
 
@@ -91,9 +92,6 @@ class Session(MutableMapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._store.items)
-
-    def __bool__(self) -> bool:
-        return True  # `if was.session` asks whether there are sessions, as it does with other members of `was`
 
     def __repr__(self) -> str:
         return f"<Session {self._name or '(default)'}: {' '.join(self._store.items)}>"
@@ -112,7 +110,7 @@ class Session(MutableMapping[str, Any]):
 
     def clear(self) -> None:
         """Forget all values."""
-        store = self._store
+        store = self._changing()
         if store.items:
             store.items.clear()
             store.touch(self._shelf.clock())
@@ -136,23 +134,23 @@ class Session(MutableMapping[str, Any]):
 
     def touch(self) -> None:
         """Prolong it by the timeout."""
-        self._store.touch(self._shelf.clock())
+        self._changing().touch(self._shelf.clock())
 
     def prolong(self, timeout: float) -> None:
         """Let it live for `timeout` seconds at least."""
-        store = self._store
+        store = self._changing()
         store.expiry = max(store.expiry, self._shelf.clock() + float(timeout))
         store.changed = True
 
     def set_expiry(self, timeout: float) -> None:
         """Let it end in `timeout` seconds. Later changes prolong it only where their timeout reaches further."""
-        store = self._store
+        store = self._changing()
         store.expiry = self._shelf.clock() + float(timeout)
         store.changed = True
 
     def expire(self) -> None:
         """End it now, with all its values."""
-        store = self._store
+        store = self._changing()
         store.items.clear()
         store.expiry = 0.0
         store.changed = True
@@ -201,6 +199,14 @@ class Session(MutableMapping[str, Any]):
         """
         for store in self._stores.values():
             store.commit(self._shelf)
+
+    def _changing(self) -> _Store:
+        """The session, for a change.
+
+        :raises RuntimeError: the response has begun.
+        """
+        self._shelf.cookie.see_open("the session")
+        return self._store
 
     @property
     def _store(self) -> _Store:

@@ -45,3 +45,9 @@ def sign_in(request: Request, user: User) -> None:
     """Let a request be this user's, in the request log, too."""
     request.user = user
     request.exchange.user = user.name
+
+
+def sign_out(request: Request) -> None:
+    """Let a request be nobody's."""
+    request.user = request.claim = None
+    request.exchange.user = ""

@@ -429,8 +429,12 @@ def test_a_session_knows_where_it_was_changed_last(browser: Browser) -> None:
     assert session.getv("user", "nobody") == "nobody"
     assert session.get("user") == "hans"
     browser.done(session)
-    session["more"] = 1
     browser.address = "192.0.2.1"
+    assert browser.session().getv("user") == "hans", "who only reads has changed nothing"
+    browser.address = "198.51.100.7"
+    session = browser.session()
+    session["more"] = 1
+    browser.done(session)
     assert browser.session().getv("user") == "hans"
 
 
@@ -524,6 +528,23 @@ def test_a_name_has_to_fit_into_a_cookie(browser: Browser, name: str) -> None:
         browser.session().mount(name)
 
 
+def test_a_session_does_not_change_behind_the_response(browser: Browser) -> None:
+    session = browser.session()
+    session["user"] = "hans"
+    browser.done(session)
+    for change in (
+        lambda: session.set("more", 1),
+        lambda: session.remove("user"),
+        session.clear,
+        session.touch,
+        session.expire,
+        lambda: session.set_expiry(9),
+    ):
+        with pytest.raises(RuntimeError, match="response has begun"):
+            change()
+    assert dict(session) == {"user": "hans"}
+
+
 # Message boxes
 
 
@@ -608,6 +629,16 @@ def test_a_box_knows_where_it_was_changed_last(browser: Browser) -> None:
     assert not browser.mbox().source_verified()
     assert browser.mbox().getv() == []
     assert len(browser.mbox().get()) == 1
+
+
+def test_a_box_does_not_change_behind_the_response(browser: Browser) -> None:
+    mbox = browser.mbox()
+    message = mbox.send("one")
+    browser.done(mbox)
+    for change in (lambda: mbox.send("two"), lambda: mbox.remove(message)):
+        with pytest.raises(RuntimeError, match="response has begun"):
+            change()
+    assert [each.msg for each in mbox.get()] == ["one"]
 
 
 def test_named_boxes_are_apart(browser: Browser) -> None:

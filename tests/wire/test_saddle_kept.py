@@ -213,6 +213,57 @@ def test_a_forged_session_is_an_empty_one(visit: Start, counting: Saddle) -> Non
     assert client.get("/").body == "2"
 
 
+def test_every_name_of_a_session_is_there(visit: Start, app: Saddle) -> None:
+    @app.route("/cookie")
+    def cookie(was: Was) -> dict[str, Any]:
+        cookie = was.cookie
+        cookie.set("a", "1", expires=60, path="/", domain="example", secure=True, http_only=True)
+        cookie.set("b", "2", "never")
+        cookie.remove("b", path="/", domain=None)
+        said = [cookie.has_key("a"), "b" in cookie, list(cookie.keys()), list(cookie.values()), list(cookie.items())]
+        cookie.clear(path="/", domain=None)
+        return {"said": said, "left": dict(cookie), "get": cookie.get("c", "default")}
+
+    @app.route("/session")
+    def session(was: Was) -> dict[str, Any]:
+        session = was.session
+        session.set("a", 1)
+        session["b"] = 2
+        session.touch()
+        session.set_expiry(60)
+        said = [session.get("a"), session.get("z", 9), session.getv("b"), session.source_verified(), session.has_key("a")]
+        said += [list(session), list(session.keys()), list(session.values()), list(session.items()), len(session)]
+        session.remove("a")
+        session.clear()
+        session["c"] = 3
+        session.mount("ADM", "another key", path="/session", domain=None, secure=False, http_only=True, session_timeout=60)
+        said += [session.exists("ADM"), session.exists(None)]
+        session.expire()
+        session.mount(None, KEY)
+        return {"said": said, "left": dict(session)}
+
+    @app.route("/mbox")
+    def mbox(was: Was) -> dict[str, Any]:
+        mbox = was.mbox
+        mbox.send("one", "notice", 60, icon="tick")
+        removed = mbox.push("two")
+        said = [mbox.search("notice") != [], mbox.search("icon", "tick") != [], mbox.search("icon"), mbox.source_verified()]
+        mbox.remove(removed)
+        said += [[each.msg for each in mbox.get(*args)] for args in ((), ("notice",), ("icon", "tick"), ("info",))]
+        said += [[each.msg for each in mbox.getv("notice")], mbox.exists(None)]
+        mbox.mount("ADM", "another key", path="/mbox", domain=None, secure=False, http_only=True)
+        return {"said": said, "left": mbox.get()}
+
+    client = visit(app)
+    said = json.loads(client.get("/cookie").body)
+    assert said == {"said": [True, False, ["a"], ["1"], [["a", "1"]]], "left": {}, "get": "default"}
+    items = [["a", 1], ["b", 2]]
+    said = [1, 9, 2, True, True, ["a", "b"], ["a", "b"], [1, 2], items, 2, False, True]
+    assert json.loads(client.get("/session").body) == {"said": said, "left": {"c": 3}}
+    one = ["one"]
+    assert json.loads(client.get("/mbox").body) == {"said": [True, True, [], True, one, one, one, [], one, True], "left": []}
+
+
 # Messages
 
 
