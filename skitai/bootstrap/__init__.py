@@ -103,7 +103,7 @@ def _serve(config: Config, origin: Origin, starter: Starter | None) -> int:
         estate.give_logs()
         if warning := raise_descriptor_limit():
             log.warning("%s", warning)
-        text = banner(config, estate)
+        text = banner(config, estate, kept)
         if starter:
             journal.take_streams()
             hooks = Hooks(lambda: starter.ready(text), starter.failed, starter.close)

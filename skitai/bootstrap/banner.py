@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from skitai.config.tree import AppFile, AppObject, Config, Folder, Mount
 from skitai.master.estate import Estate
+from skitai.master.program import Program
 from skitai.version import __version__
 
 
-def banner(config: Config, estate: Estate) -> str:
-    """Addresses, mounts, processes and folders, in a few lines."""
+def banner(config: Config, estate: Estate, kept: Iterable[Program]) -> str:
+    """Addresses, mounts, processes and folders, in a few lines.
+
+    :param kept: what the master keeps running.
+    """
     if config.helper:
         return "".join(f"{line}\n" for line in _helper_lines(config, estate))
+    helpers = ", ".join(each.name for each in kept if each.helper)
     threads = f"{config.server.threads} threads each" if config.server.threads else "apps in the event loop"
     lines = [
         f"Skitai {__version__} {estate.origin.title}, pid {os.getpid()}",
         *(f"  listens on {address}" for address in estate.addresses),
         *mount_lines(config, estate.addresses),
         f"  workers    {config.server.workers}, {threads}",
+        *([f"  helpers    {helpers}"] if helpers else []),
         f"  var        {estate.places.var}",
         f"  log        {estate.places.log or 'console'}",
     ]

@@ -72,7 +72,8 @@ def log(place: Place) -> str:
 
 
 def test_helpers_are_started_titled_and_shown(place: Place) -> None:
-    started(place, MAIL, JOB)
+    write(place, MAIL, JOB)
+    assert "\n  helpers    smtpda, cron\n" in place.skitai("start", "app.py").stdout
 
     smtpda, cron = child(place, "smtpda"), child(place, "cron")
 

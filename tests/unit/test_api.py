@@ -266,6 +266,37 @@ def test_file_logging(draft: Draft, tmp_path: Path) -> None:
     assert built(draft).log.logpath == str(tmp_path / "logs")
 
 
+def test_a_mail_agent_has_only_what_it_was_given(draft: Draft) -> None:
+    assert not built(draft).smtpda.enabled
+    skitai.enable_smtpda()
+    smtpda = built(draft).smtpda
+    assert (smtpda.enabled, smtpda.server, smtpda.max_retry) == (True, "", 10)
+    skitai.enable_smtpda("127.0.0.1:25", "ann", "sesame", ssl=False, max_retry=0, keep_days=0.5, bounce=True)
+    smtpda = built(draft).smtpda
+    assert (smtpda.server, smtpda.user, smtpda.password, smtpda.ssl) == ("127.0.0.1:25", "ann", "sesame", False)
+    assert (smtpda.max_retry, smtpda.keep_days, smtpda.bounce) == (0, 0.5, True)
+    assert "sesame" not in repr(built(draft))
+
+
+def test_jobs_come_in_order_with_defaults_and_options_of_their_own(draft: Draft) -> None:
+    def tidy() -> None: ...
+
+    skitai.cron("*/2  */2 * * *", "bin/monitor  > /dev/null 2>&1")
+    skitai.cron("@daily", tidy, timeout_s=60, overlap="wait", missed="last", time_zone="UTC", name="tidy up")
+    draft.set("cron_jitter_s", 5, "service.py:1")
+    first, second = built(draft).cron.jobs
+    assert (first.schedule, first.command, first.name) == ("*/2 */2 * * *",) + 2 * ("bin/monitor  > /dev/null 2>&1",)
+    assert (first.overlap, first.timeout_s, first.jitter_s, first.missed, first.time_zone) == ("skip", 0, 5, "none", "")
+    assert (second.command, second.name) == (tidy, "tidy up")
+    assert (second.overlap, second.timeout_s, second.jitter_s, second.missed, second.time_zone) == (
+        "wait",
+        60,
+        5,
+        "last",
+        "UTC",
+    )
+
+
 @pytest.mark.parametrize("name", ["deflu", "addlu", "trackers", "lukeys"])
 def test_last_updates_in_all_spellings(draft: Draft, name: str) -> None:
     getattr(skitai, name)("weather", ["news", "users"])
@@ -288,6 +319,8 @@ def test_last_updates_in_all_spellings(draft: Draft, name: str) -> None:
         (lambda: skitai.deflu([1]), TypeError),  # type: ignore[list-item]
         (lambda: skitai.enable_file_logging(5), TypeError),  # type: ignore[arg-type]
         (lambda: skitai.abspath(5), TypeError),  # type: ignore[arg-type]
+        (lambda: skitai.cron(5, "true"), TypeError),  # type: ignore[arg-type]
+        (lambda: skitai.cron("* * * * *", 5), TypeError),  # type: ignore[arg-type]
     ],
 )
 def test_setters_refuse_wrong_values_at_once(draft: Draft, call: Any, error: type[Exception]) -> None:

@@ -19,6 +19,7 @@ from skitai.config.alone import build_alone
 from skitai.config.conf import parse
 from skitai.config.tree import Config
 from skitai.errors import ConfigError, StartError
+from tests.support.user import ordinary_user
 
 PATH = "/home/ann/.skitai.conf"
 
@@ -205,6 +206,17 @@ def test_what_cannot_be_trusted_or_read_is_refused(tmp_path: Path) -> None:
     file.chmod(0o602)
     with pytest.raises(StartError, match="everybody may write to it: chmod o-w"):
         conffile.read(str(file), must_exist=True)
+
+
+def test_an_unreadable_file_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "conf"
+    file.write_text("")
+    file.chmod(0)
+    tmp_path.chmod(0o755)
+    tmp_path.parent.chmod(0o755)
+    tmp_path.parent.parent.chmod(0o755)
+    with ordinary_user(), pytest.raises(StartError, match=f"{file}: Permission denied"):
+        conffile.read(str(file), must_exist=False)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

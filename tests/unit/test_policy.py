@@ -311,9 +311,9 @@ class World:
                 number = self.children.next_number(program)
                 slot = self.children.free_slot(100)
                 assert slot is not None
-                self.children.started(
-                    Record(self.pid, program, number, f"#{number}", self.plan.generation, slot, self.now, strict)
-                )
+                record = Record(self.pid, program, number, f"#{number}", self.plan.generation, slot, self.now, strict)
+                record.helper = program in self.plan.helpers
+                self.children.started(record)
             case Tell(pid, _, phase, deadline_s):
                 self.children.told(pid, phase, deadline_s)
             case Condemn(pid, why, ill):

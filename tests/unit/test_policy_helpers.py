@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from skitai.master.children import Children, Phase, Record
-from skitai.master.policy import SLACK_S, Condemn, Plan, Rules, Spawn, Tell, Vital, decide
+from skitai.master.policy import SLACK_S, Condemn, Plan, Rules, Spawn, Tell, Vital, decide, next_due
+from tests.unit.test_policy import EVENTS, World, happen
 
 RULES = Rules(grace_s=30, fast_grace_s=2, helper_grace_s=5, linger_s=10, boot_s=120, heartbeat_s=30)
 NOW = 1000.0
@@ -153,3 +157,55 @@ def test_what_is_handed_over_says_who_is_a_helper() -> None:
     del written["records"][0]["helper"]  # as an older release wrote it
 
     assert [record.helper for record in Children.from_json(written)] == [False, True]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(EVENTS, max_size=40))
+def test_whatever_happens_there_are_never_two_and_one_works_in_the_end(events: list[tuple[str, int]]) -> None:
+    world = World(plan())
+    world.settle()
+
+    for event, value in events:
+        happen(world, event, value)
+        world.settle()
+        assert len(world.children.of("cron")) <= 1
+    for _ in range(40):
+        world.leave_all()
+        world.settle()
+        world.ready_all()
+        world.settle()
+        assert len(world.children.of("cron")) <= 1
+        world.now += 40
+
+    [cron] = world.children.of("cron")
+    assert (cron.phase, cron.generation >= world.plan.oldest) == (SERVING, True)
+    assert len(world.children) == 1 + world.plan.counts["worker"]
+    assert math.isinf(next_due(world.children, world.now, world.plan, RULES))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(EVENTS, max_size=30), st.sampled_from([signal.SIGTERM, signal.SIGQUIT]))
+def test_whatever_happened_a_stop_ends_helpers_last_and_all_of_them(
+    events: list[tuple[str, int]], how: signal.Signals
+) -> None:
+    world = World(plan())
+    world.settle()
+    for event, value in events:
+        happen(world, event, value)
+        world.settle()
+    before = {each.pid: each.phase for each in world.children if each.helper}
+
+    world.plan.stop = how
+    world.settle()
+    assert before == {each.pid: each.phase for each in world.children if each.helper} or not [
+        each for each in world.children if not each.helper
+    ]
+    for _ in range(4):
+        for each in list(world.children):
+            if each.phase is Phase.KILLED:
+                world.children.exited(each.pid, -9, world.now)
+        world.settle()
+        world.now += 40
+        world.settle()
+
+    assert all(each.phase is Phase.KILLED for each in world.children)
