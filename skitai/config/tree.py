@@ -109,6 +109,7 @@ class Bodies:
     worker_body_bytes: int = option(
         64 * MIB, "of all bodies of a worker kept in memory; more goes to spool files", unit="bytes", minimum=0
     )
+    inflate_ratio: int = option(100, "what a compressed body may become, as a multiple of its size (Saddle)", minimum=1)
     form_fields: int = option(1000, "fields of one form, and parameters of one query (Saddle)", minimum=1)
     form_files: int = option(100, "files of one form (Saddle)", minimum=0)
     form_part_fields: int = option(8, "header fields of one part of a multipart form (Saddle)", minimum=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from skitai.http import forms, forwarded, jsontext, parameters
 from skitai.http.forms import MULTIPART, URLENCODED
 from skitai.http.forwarded import Trusted
 from skitai.http.headers import Headers
+from skitai.http.inflate import inflate
 from skitai.saddle.response import Response
 from skitai.saddle.uploads import Spool
 from skitai.was import host
@@ -46,7 +47,7 @@ class Request:
 
     __slots__ = (
         "_args",
-        "_content",
+        "_bytes",
         "_file",
         "_form",
         "_headers",
@@ -78,7 +79,7 @@ class Request:
         self._args: AttrDict | None = None
         self._headers: Headers | None = None
         self._file: IO[bytes] | None = None
-        self._content: bytes | None = None
+        self._bytes: bytes | None = None
         self._form: Values | None = None
         self._json: Any = _UNREAD
         self._spool: Spool | None = None
@@ -307,12 +308,12 @@ class Request:
     @property
     def body(self) -> bytes:
         """The body as it was sent; b"" when there is none."""
-        content = self._content
+        content = self._bytes
         if content is None:
             if not self.head.length:
                 return b""
             file = self.stream
-            content = self._content = file.read()
+            content = self._bytes = file.read()
             file.seek(0)
         return content
 
@@ -338,7 +339,7 @@ class Request:
         """
         if self._json is _UNREAD:
             try:
-                self._json = jsontext.loads(self.body)
+                self._json = jsontext.loads(self._content())
             except ValueError as error:
                 raise BadRequest(f"the body is not JSON: {error}") from None
         return self._json
@@ -354,7 +355,7 @@ class Request:
         content_type = ct or self.get_content_type()
         if self._form is None:
             if content_type == URLENCODED:
-                self._form = forms.gather(forms.parse_urlencoded(self.body, self.get_charset() or "", self._limits()))
+                self._form = forms.gather(forms.parse_urlencoded(self._content(), self.get_charset() or "", self._limits()))
             elif content_type == MULTIPART:
                 self._form = self._parse_multipart()
             else:
@@ -413,10 +414,21 @@ class Request:
     def _parse_multipart(self) -> Values:
         spool = self._spool = self._spool or Spool(host.config().bodies.upload_memory_bytes)
         given = self.get_header_params("content-type")[1]
-        pieces = _pieces(self.stream)
+        pieces = self._inflated(_pieces(self.stream), "max_multipart_body_size")
         return forms.gather(
             forms.parse_multipart(pieces, given.get("boundary", ""), spool.store, given.get("charset", ""), self._limits())
         )
+
+    def _content(self) -> bytes:
+        """The body, unpacked if the client has compressed it."""
+        if "content-encoding" not in self.headers:
+            return self.body
+        return b"".join(self._inflated([self.body], "max_post_body_size"))
+
+    def _inflated(self, pieces: Iterable[bytes], limit: str) -> Iterator[bytes]:
+        bodies = host.config().bodies
+        most_bytes = int(self.app.config.get(limit, getattr(bodies, limit)))
+        return inflate(pieces, self.headers.get("content-encoding", ""), most_bytes, bodies.inflate_ratio)
 
     def _limits(self) -> forms.Limits:
         config = self.app.config

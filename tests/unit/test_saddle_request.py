@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from skitai.saddle import uploads
 from skitai.saddle.request import Request
 from skitai.saddle.routing import Route
 from skitai.was import host
-from tests.support.asked import ask, ask_form, field, upload
+from tests.support.asked import ask, ask_form, field, multipart_body, upload
 from tests.support.memory import make_config
 
 URLENCODED = "application/x-www-form-urlencoded"
@@ -244,3 +245,19 @@ def test_proxies_of_the_server_are_believed(worker: Callable[..., None]) -> None
     request = ask(client="192.0.2.1", x_forwarded_for="198.51.100.7, 192.0.2.9")
     assert request.get_remote_addr() == "198.51.100.7"
     assert ask(client="203.0.113.1", x_forwarded_for="198.51.100.7").get_remote_addr() == "203.0.113.1"
+
+
+def test_compressed_bodies() -> None:
+    packed = gzip.compress(b'{"a": 1}')
+    request = ask("/", "POST", packed, content_type="application/json", content_encoding="gzip")
+    assert request.json() == {"a": 1} and request.body == packed
+    assert ask("/", "POST", gzip.compress(b"a=1"), content_type=URLENCODED, content_encoding="gzip").form() == {"a": "1"}
+    parts = gzip.compress(multipart_body(field("a", "1"), upload("f", "f", b"content")))
+    kind = "multipart/form-data; boundary=limit"
+    form = ask("/", "POST", parts, content_type=kind, content_encoding="gzip").form()
+    assert form["a"] == "1" and form["f"].read() == b"content"
+    for body, coding, status in ((b"{}", "gzip", 400), (b"{}", "br", 415), (gzip.compress(b" " * 10_000_000), "gzip", 413)):
+        for content_type in ("application/json", URLENCODED, kind):
+            with pytest.raises(Answerable) as refused:
+                ask("/", "POST", body, content_type=content_type, content_encoding=coding).dict()
+            assert refused.value.status == status, (content_type, coding)
