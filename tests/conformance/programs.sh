@@ -3,7 +3,7 @@
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 missing=
-for each in nginx:nginx-light curl:curl openssl:openssl systemd-analyze:systemd useradd:passwd su:util-linux; do
+for each in nginx:nginx-light curl:curl openssl:openssl systemd-analyze:systemd useradd:passwd su:util-linux postfix:postfix; do
     command -v "${each%%:*}" >/dev/null || missing="$missing ${each#*:}"
 done
 [ -n "$missing" ] || exit 0
