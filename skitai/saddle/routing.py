@@ -4,8 +4,9 @@ Precedence, whatever the order of definition:
 
 1. A rule without parameters that is the path.
 2. Segment by segment from the left: literal text before parameters, so the longer literal beginning wins; among parameters
-   those with literal text around them, then ``int``, ``float``, ``string``; ``path`` last.
-3. Among rules that are alike, the method decides; for one method, the route that was defined first.
+   those with the longer text before them, then after them, then ``int``, ``float``, ``string``; ``path`` last.
+3. Among rules that are alike, the method decides; for one method, the route that was defined first. A rule that lost its
+   last parameter to a default comes after those that are so by themselves.
 
 Where the first rule that fits the path does not take the method, the next one that fits is asked. A path that nothing fits,
 but that would with a slash at its end, is redirected there. Paths are percent-encoded, as received: an encoded slash is
@@ -23,7 +24,7 @@ from skitai.config.pref import AttrDict
 from skitai.errors import Answerable
 from skitai.http.parameters import essence
 from skitai.saddle.args import Binder
-from skitai.saddle.rules import TYPES, Parameter, Rule, parse
+from skitai.saddle.rules import Parameter, parse
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 """What reaches a route that names no methods."""
@@ -176,12 +177,11 @@ class Found:
 class Node:
     """A place in the tree: what may follow, and the routes that end here."""
 
-    __slots__ = ("entries", "literals", "parameters", "tails")
+    __slots__ = ("entries", "literals", "parameters")
 
     def __init__(self) -> None:
         self.literals: dict[str, Node] = {}
         self.parameters: list[tuple[Parameter, Node]] = []
-        self.tails: list[tuple[Parameter, list[Entry]]] = []
         self.entries: list[Entry] = []
 
     def below(self, segment: str | Parameter) -> Node:
@@ -189,22 +189,12 @@ class Node:
         if isinstance(segment, str):
             return self.literals.setdefault(segment, Node())
         for known, node in self.parameters:
-            if _alike(known, segment):
+            if known.precedence == segment.precedence:
                 return node
         node = Node()
         self.parameters.append((segment, node))
-        self.parameters.sort(key=lambda each: (-each[0].literals, TYPES.index(each[0].kind)))
+        self.parameters.sort(key=lambda each: each[0].precedence)
         return node
-
-    def tail(self, parameter: Parameter) -> list[Entry]:
-        """The routes that end with a parameter of type path here."""
-        for known, entries in self.tails:
-            if _alike(known, parameter):
-                return entries
-        new: list[Entry] = []
-        self.tails.append((parameter, new))
-        self.tails.sort(key=lambda each: -each[0].literals)
-        return new
 
     def matches(self, segments: list[str], depth: int, captured: tuple[Any, ...]) -> Iterator[Match]:
         """All that fit, in order of precedence. Each place is looked at once, so no path takes long."""
@@ -217,17 +207,10 @@ class Node:
         if literal is not None:
             yield from literal.matches(segments, depth + 1, captured)
         for parameter, node in self.parameters:
-            value = parameter.read(segment)
+            takes_all = parameter.kind == "path"
+            value = parameter.read("/".join(segments[depth:]) if takes_all else segment)
             if value is not None:
-                yield from node.matches(segments, depth + 1, (*captured, value))
-        for parameter, entries in self.tails:
-            value = parameter.read("/".join(segments[depth:]))
-            if value is not None:
-                yield entries, (*captured, value)
-
-
-def _alike(one: Parameter, other: Parameter) -> bool:
-    return (one.kind, one.prefix, one.suffix) == (other.kind, other.prefix, other.suffix)
+                yield from node.matches(segments, len(segments) if takes_all else depth + 1, (*captured, value))
 
 
 class Router:
@@ -242,20 +225,15 @@ class Router:
     def add(self, route: Route) -> None:
         """Take a route in, after those that are there."""
         for rule in (route.rule, route.short):
-            if rule is not None:
-                entries = self._place(rule)
-                entries.append((route, rule.names))
-                if not rule.names:
-                    self._exact[rule.text] = entries
-
-    def _place(self, rule: Rule) -> list[Entry]:
-        *segments, last = rule.segments
-        node = self._root
-        for segment in segments:
-            node = node.below(segment)
-        if isinstance(last, Parameter) and last.kind == "path":
-            return node.tail(last)
-        return node.below(last).entries
+            if rule is None:
+                continue
+            node = self._root
+            for segment in rule.segments:
+                node = node.below(segment)
+            node.entries.append((route, rule.names))
+            node.entries.sort(key=lambda entry: entry[1] != entry[0].rule.names)  # whole rules before shortened ones
+            if not rule.names:
+                self._exact[rule.text] = node.entries
 
     def find(self, path: str) -> Found | Redirect | None:
         """The routes that fit a path.

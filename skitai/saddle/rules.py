@@ -36,9 +36,9 @@ class Parameter:
     suffix: str = ""
 
     @property
-    def literals(self) -> int:
-        """How much literal text its segment has; the more, the earlier it is tried."""
-        return len(self.prefix) + len(self.suffix)
+    def precedence(self) -> tuple[int, int, int, str, str]:
+        """The lower, the earlier it is tried; equal for those that take the same."""
+        return -len(self.prefix), -len(self.suffix), TYPES.index(self.kind), self.prefix, self.suffix
 
     def read(self, segment: str) -> Any:
         """The value in a segment (of a path: in the rest of the path), None when it has none.
@@ -90,7 +90,7 @@ class Rule:
     def shortened(self) -> Rule | None:
         """The rule without its last parameter; None when it does not end with one, or nothing but "/" would be left."""
         last = self.segments[-1]
-        if len(self.segments) < 2 or not isinstance(last, Parameter) or last.literals:
+        if len(self.segments) < 2 or not isinstance(last, Parameter) or last.prefix or last.suffix:
             return None
         return Rule(self.text.rpartition("/")[0], self.segments[:-1])
 

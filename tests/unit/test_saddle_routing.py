@@ -194,6 +194,14 @@ def test_keyword_only_arguments_and_positional_only_ones_have_defaults_too() -> 
     assert leads(Router([Route("/p/<x>", positional)]), "/p") == "positional"
 
 
+def test_a_rule_comes_before_one_that_was_shortened_to_it() -> None:
+    def item(was: Any, id: int = 0) -> None: ...
+
+    for order in (["/items", "/items/<int:id>"], ["/items/<int:id>", "/items"]):
+        routes = Router(Route(each, item if "id" in each else plain, each) for each in order)
+        assert leads(routes, "/items") == "/items"
+
+
 # Slashes
 
 
@@ -233,6 +241,9 @@ def test_precedence_does_not_depend_on_the_order_of_definition() -> None:
         "/a/<float:x>",
         "/a/<x>",
         "/a/<path:x>",
+        "/a/at<path:x>",
+        "/a/<x>-long",
+        "/a/x-<x>",
         "/a/b/<path:x>",
         "/a/<x>/c",
         "/<path:x>",
@@ -240,6 +251,9 @@ def test_precedence_does_not_depend_on_the_order_of_definition() -> None:
     expected = {
         "/a/b": "/a/b",
         "/a/b-c": ("/a/b-<x>", {"x": "c"}),
+        "/a/atlas": ("/a/at<path:x>", {"x": "las"}),
+        "/a/x-y-long": ("/a/x-<x>", {"x": "y-long"}),
+        "/a/y-long": ("/a/<x>-long", {"x": "y"}),
         "/a/1": ("/a/<int:x>", {"x": 1}),
         "/a/1.5": ("/a/<float:x>", {"x": 1.5}),
         "/a/c": ("/a/<x>", {"x": "c"}),
