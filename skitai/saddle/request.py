@@ -91,7 +91,7 @@ class Request:
     def response(self) -> Response:
         """The response to it."""
         if self._response is None:
-            self._response = Response(self)
+            self._response = Response(self.exchange)
         return self._response
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from skitai.http.status import phrase
 from skitai.saddle.contents import Api, File
 
 if TYPE_CHECKING:
-    from skitai.saddle.request import Request
+    from skitai.exchange import Exchange
 
 Pair = tuple[str, str]
 Given = Mapping[str, Any] | Iterable[tuple[str, Any]]
@@ -59,15 +59,16 @@ class Response:
 
     Call it to set the status and return a body: ``return was.response("201 Created", text, [("Location", url)])``.
 
+    :ivar exchange: of the request.
     :ivar status_code: the status.
     :ivar reason: the reason phrase, "" for the standard one.
     :ivar fields: names and values so far; None when there is none.
     """
 
-    __slots__ = ("fields", "reason", "request", "status_code")
+    __slots__ = ("exchange", "fields", "reason", "status_code")
 
-    def __init__(self, request: Request) -> None:
-        self.request = request
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
         self.status_code = 200
         self.reason = ""
         self.fields: list[Pair] | None = None
@@ -208,7 +209,7 @@ class Response:
         """
         if max_age <= 0:
             self.set_header("Cache-Control", "no-cache")
-        elif self.request.version == "1.0":
+        elif self.exchange.head.version == "1.0":
             self.set_header("Expires", format_http_date(time() + max_age))
         else:
             self.set_header("Cache-Control", f"max-age={int(max_age)}")
@@ -219,7 +220,7 @@ class Response:
         :raises ValueError: the URI holds what no field may hold.
         """
         checked("Link", uri)
-        push = getattr(self.request.exchange, "push", None)
+        push = getattr(self.exchange, "push", None)
         if push is not None:
             push(uri, ())
 

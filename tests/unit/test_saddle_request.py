@@ -96,7 +96,7 @@ def test_who_and_which() -> None:
     assert (request.gtxid, request.ltxid) == (request.get_gtxid(), "1000") == ("gtxn-1", "1000")
     assert (request.get_ltxid(), request.get_ltxid(3)) == ("1001", "1003")
     assert (request.user, request.token, request.claim) == (None, None, None)
-    assert request.response.request is request
+    assert request.response is request.response
     assert request.routed is request.routed_function is None and request.routable == {}
 
 

@@ -143,7 +143,7 @@ def test_caching() -> None:
 def test_hints_go_to_protocols_that_can_push(response: Response) -> None:
     response.hint_promise("/images/a.png")
     pushed: list[str] = []
-    exchange: Any = response.request.exchange
+    exchange: Any = response.exchange
     exchange.push = lambda uri, fields: pushed.append(uri)
     response.hint_promise("/images/b.png")
     assert pushed == ["/images/b.png"]
