@@ -157,7 +157,7 @@ class Worker:
             log.error("cannot open the request log again: %s", error)
 
     async def _drain(self) -> None:
-        """Stop accepting, and let what runs finish, also in threads whose client has left.
+        """Stop accepting, and let what runs finish, also in threads whose client has left, and messages to other workers leave.
 
         A retiring worker gives idle clients the keep-alive time, so that none is cut while its next request is on the way.
         """
@@ -167,7 +167,7 @@ class Worker:
             self.server.retire()
         else:
             self.server.stop()
-        while services.connections or services.pool.busy or services.pool.queued:
+        while services.connections or services.pool.busy or services.pool.queued or self.child.bus.waiting:
             if monotonic() >= services.leave_by:
                 left = len(services.connections), services.pool.busy
                 log.warning("worker #%d leaves %d connections and %d busy threads behind", self.child.number, *left)

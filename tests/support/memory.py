@@ -214,10 +214,10 @@ def wire(*mounts: Mount, kind: str = "wsgi", engine: str = "asyncio", **values: 
         for connection in tuple(services.connections):
             connection.abort()
         await asyncio.sleep(0.01)
-        services.pool.stop()
-        services.disk.shutdown(wait=True)
         for route in routes:
             await route.app.shutdown()
+        services.pool.stop()
+        services.disk.shutdown(wait=True)
 
     def main() -> None:
         try:

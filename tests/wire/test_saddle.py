@@ -224,6 +224,28 @@ def test_many_requests_wait_in_coroutines_at_once(app: Saddle) -> None:
         assert [client.response()[2] for client in clients] == [b"together"] * together
 
 
+def test_requests_that_do_not_end_are_cancelled_with_the_worker_and_torn_down(app: Saddle, threads: int) -> None:
+    said: list[str] = []
+
+    @app.route("/")
+    async def index(was: Was) -> str:
+        said.append("begun")
+        try:
+            await asyncio.sleep(60)
+        finally:
+            said.append("cancelled")
+        return ""
+
+    @app.teardown_request
+    def teardown(was: Was) -> None:
+        said.append("torn down")
+
+    with wire(mounted("/", app), kind="saddle", threads=threads, grace_s=0.1) as server:
+        server.connect().send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        wait_for(lambda: said == ["begun"])
+    assert said == ["begun", "cancelled", "torn down"]
+
+
 # Streams
 
 

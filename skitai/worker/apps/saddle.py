@@ -114,15 +114,18 @@ class SaddleApp:
         self.limits = settle_limits(self.app, self._mount, self._context.config.bodies)
 
     async def shutdown(self) -> None:
-        """Let the requests end, then cancel what the loop still does for them."""
-        ends = monotonic() + self._context.config.timeouts.grace_s
-        while self.running and monotonic() < min(ends, self._context.leave_by):
+        """Let the requests end, cancel what the loop still does for them, then take the app down."""
+        grace_s = self._context.config.timeouts.grace_s
+        began = monotonic()
+        while self.running and monotonic() < min(began + grace_s, self._context.leave_by):
             await asyncio.sleep(LOOK_S)
         if self.tasks:
             log.warning("%d requests of the app at %s were cancelled", len(self.tasks), self._mount.point)
             for task in self.tasks:
                 task.cancel()
-            await asyncio.wait(self.tasks, timeout=CANCEL_S)
+            ends = monotonic() + CANCEL_S
+            while self.running and monotonic() < ends:
+                await asyncio.sleep(LOOK_S)
         await self._stay.end()
         apps.unregister(self._mount.host, self.app)
 
@@ -278,8 +281,6 @@ class Call(Pump):
                 return
             if self._send(outcome):
                 self._resume()
-        except asyncio.CancelledError:
-            self._fail(Unavailable("the request was cancelled"))
         except BaseException as error:  # noqa: BLE001 - as in `_advance`
             self._fail(error)
 
@@ -361,7 +362,8 @@ class Call(Pump):
 
     def _fail(self, error: BaseException) -> None:
         self._end()
-        self.exchange.fail(error)
+        cancelled = isinstance(error, asyncio.CancelledError)
+        self.exchange.fail(Unavailable("the request was cancelled") if cancelled else error)
 
     def _end(self) -> None:
         """Let go of what belongs to the request."""
