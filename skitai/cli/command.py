@@ -6,7 +6,7 @@ import os
 import sys
 
 from skitai import bootstrap
-from skitai.cli import control, helper, probe
+from skitai.cli import control, probe
 from skitai.cli.app import default, execute, identity
 from skitai.cli.line import ASKING_VERBS, UsageError, parse
 from skitai.cli.manual import print_help, print_version
@@ -31,10 +31,10 @@ def main(words: list[str] | None = None) -> int:
             probe.answer(lambda: _run(app, rest))
         case ["_resume", app, *rest]:
             return _resume(app, rest)
-        case ["_probe_smtpda" | "_probe_cron" as word, *rest]:
-            helper.answer_probe(word.removeprefix("_probe_"), rest)
-        case ["_resume_smtpda" | "_resume_cron" as word, *rest]:
-            return helper.resume(word.removeprefix("_resume_"), rest)
+        case ["_probe_smtpda" | "_probe_cron" | "_resume_smtpda" | "_resume_cron" as word, *rest]:
+            from skitai.cli import helper  # with calendars, which servers without jobs need not load
+
+            return helper.play(word, rest)
     return said(lambda: _command(words))
 
 

@@ -45,7 +45,12 @@ def read(path: str, *, must_exist: bool) -> ConfFile | None:
             text = stream.read().decode()
         except UnicodeDecodeError as error:
             raise StartError(f"{path}: not UTF-8: {error}") from error
-    file = parse(path, text)
-    if file.holds_secret and found.st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        raise StartError(f"{path}: holds a password, and others may read it: chmod 600 {path}")
+        file = parse(path, text)
+        refuse_to_tell(fd, path, file.holds_secret)
     return file
+
+
+def refuse_to_tell(fd: int, path: str, holds_secret: bool) -> None:
+    """:raises StartError: the open file holds a password that others may read."""
+    if holds_secret and os.fstat(fd).st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        raise StartError(f"{path}: holds a password, and others may read it: chmod 600 {path}")

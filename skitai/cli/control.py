@@ -41,7 +41,8 @@ def act(line: Line, config: Config) -> int:
                 return _reload(folder, config.title)
             case "status":
                 return _status(folder, config.title)
-        return logs.print_logs(_log_folders(folder, config), follow=line.follow)
+        names = [f"{config.helper}.log"] if config.helper else rundir.LOG_FILES
+        return logs.print_logs(_log_folders(folder, config), follow=line.follow, names=names)
     except PermissionError as error:
         raise StartError(
             f"{error.filename}: {error.strerror}: another user's server is theirs or root's to control"

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import NoReturn
 
 from skitai import bootstrap
 from skitai.cli import conffile, control, install, listing, probe, show
@@ -64,8 +65,18 @@ def main(helper: str, words: list[str] | None = None) -> int:
     return said(lambda: _act(helper, understand(words, grammar(helper)), words))
 
 
-def answer_probe(helper: str, words: list[str]) -> None:
-    """Say whether a reload would do; does not return."""
+def play(part: str, words: list[str]) -> int:
+    """The parts in which the master of a helper starts a fresh interpreter.
+
+    :param part: ``_probe_HELPER`` or ``_resume_HELPER``.
+    :return: the exit code.
+    """
+    _, verb, helper = part.split("_")
+    return _resume(helper, words) if verb == "resume" else _answer_probe(helper, words)
+
+
+def _answer_probe(helper: str, words: list[str]) -> NoReturn:
+    """Say whether a reload would do."""
 
     def load() -> str:
         config = effective(helper, understand(words, grammar(helper)))
@@ -75,7 +86,7 @@ def answer_probe(helper: str, words: list[str]) -> None:
     probe.answer(load)
 
 
-def resume(helper: str, words: list[str]) -> int:
+def _resume(helper: str, words: list[str]) -> int:
     """Go on as the master after an exec in place."""
     inherited_fd = bootstrap.inherited_descriptor()
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Sequence
 from typing import IO
 
 from skitai.errors import StartError
@@ -72,17 +73,18 @@ class Tail:
         return lines
 
 
-def print_logs(folders: list[str], *, follow: bool) -> int:
+def print_logs(folders: list[str], *, follow: bool, names: Sequence[str] = LOG_FILES) -> int:
     """Print the ends of the log files of a server.
 
     :param folders: where they may be; the first that holds one counts.
+    :param names: of the files.
     :param follow: go on with what is added, until interrupted.
     :raises StartError: there are no log files.
     """
-    folder = next((each for each in folders if any(os.path.exists(os.path.join(each, name)) for name in LOG_FILES)), None)
+    folder = next((each for each in folders if any(os.path.exists(os.path.join(each, name)) for name in names)), None)
     if folder is None:
         raise StartError(f"there are no log files in {' nor in '.join(folders)}; --file-logging makes a server write some")
-    tails = [Tail(os.path.join(folder, name)) for name in LOG_FILES]
+    tails = [Tail(os.path.join(folder, name)) for name in names]
     try:
         for tail in tails:
             _print(tail.path, tail.last(_TAIL_LINES))

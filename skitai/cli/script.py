@@ -6,6 +6,7 @@ import os
 
 from skitai import bootstrap
 from skitai.cli import control, install, probe, show
+from skitai.cli.conffile import refuse_to_tell
 from skitai.cli.line import ASKING_VERBS, Line, parse
 from skitai.cli.manual import print_help, print_version
 from skitai.cli.role import Purpose, role
@@ -13,7 +14,7 @@ from skitai.cli.said import said
 from skitai.cli.world import WORLD
 from skitai.config.check import build, build_without_mounts
 from skitai.config.draft import Draft
-from skitai.config.sources import ConfigFile
+from skitai.config.sources import ConfigFile, holds_secret
 from skitai.config.tree import Config
 from skitai.errors import StartError
 from skitai.ipc import rundir
@@ -48,13 +49,15 @@ def effective(draft: Draft, line: Line) -> Config:
 def config_file(line: Line) -> ConfigFile | None:
     """The file that ``--config`` names, read.
 
-    :raises StartError: when it cannot be read.
+    :raises StartError: when it cannot be read, or others may read a password in it.
     """
     if not line.config:
         return None
     try:
-        with open(line.config, encoding="utf-8") as file:
-            return ConfigFile(line.config, file.read())
+        with open(line.config, encoding="utf-8") as stream:
+            file = ConfigFile(line.config, stream.read())
+            refuse_to_tell(stream.fileno(), line.config, holds_secret(file))
+            return file
     except OSError as error:
         raise StartError(f"--config {line.config}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -68,6 +68,19 @@ def from_file(file: ConfigFile, faults: list[str]) -> Iterator[Entry]:
                 yield Entry(option.name, value, file.name, label)
 
 
+def holds_secret(file: ConfigFile) -> bool:
+    """Whether a TOML file gives a value to an option that nobody else should see."""
+    try:
+        sections = tomllib.loads(file.text)
+    except tomllib.TOMLDecodeError:
+        return False
+    return any(
+        isinstance(table := sections.get(option.section), dict) and table.get(option.field)
+        for option in OPTIONS.values()
+        if option.secret
+    )
+
+
 def from_environment(environ: Mapping[str, str], faults: list[str]) -> Iterator[Entry]:
     """The variables that begin with SKITAI_."""
     for variable in sorted(environ):

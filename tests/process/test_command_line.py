@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import configparser
 import json
+import os
+import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests.support.dialogue import ROOT
 from tests.support.place import SCRIPT, Place
 
 pytestmark = pytest.mark.process
@@ -93,10 +96,23 @@ def test_nothing_runs_yet(place: Place) -> None:
         assert (stop.returncode, stop.stdout) == (0, f"skitai({place.folder.name}/app) is not running\n")
 
 
-def test_the_launcher_of_the_distribution_is_the_same_command() -> None:
-    launcher = Path(__file__).parents[2] / "bin" / "skitai"
+@pytest.mark.parametrize("name", ["skitai", "skitai-smtpda", "skitai-cron"])
+def test_the_launchers_of_the_distribution_are_the_same_commands(name: str) -> None:
+    launcher = ROOT / "bin" / name
+    assert os.access(launcher, os.X_OK)
     done = subprocess.run([sys.executable, str(launcher), "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("Skitai ")
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    [entry] = re.findall(rf"^{name} = (\S+)$", setup["options.entry_points"]["console_scripts"], re.MULTILINE)
+    module, _, function = entry.partition(":")
+    assert f"from {module} import {function}\n" in launcher.read_text()
+
+
+def test_a_server_without_jobs_does_not_load_calendars() -> None:
+    code = "import sys; from skitai import cli; print('croniter' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 # The probe ------------------------------------------------------------------------------------------------------------

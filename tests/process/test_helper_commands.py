@@ -110,6 +110,8 @@ def test_both_run_at_once_and_keep_apart(home: Home) -> None:
     home.did("cron", "start")
     assert home.pid_of("smtpda") != home.pid_of("cron")
     assert sorted(os.listdir(home.logs)) == ["cron.log", "smtpda.log"]
+    assert home.did("cron", "logs").startswith(f"==> {home.logs}/cron.log\n")
+    assert "smtpda" not in home.did("cron", "logs")
     home.did("cron", "stop")
     assert home.did("smtpda", "status").startswith("skitai-smtpda: serving")
 

@@ -445,6 +445,23 @@ def test_a_configuration_file_is_read_only_when_named(
     assert f"{'port':<24} {'7000':<32} {named}" in capsys.readouterr().out
 
 
+def test_a_configuration_file_with_a_password_is_its_owners_alone_to_read(
+    draft: Draft, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "site.toml"
+    file.write_text("[smtpda]\npassword = 'sesame'\n")
+    file.chmod(0o644)
+    skitai.mount("/", "static")
+    assert run(draft, monkeypatch, "check", "--config", str(file)) == 1
+    assert capsys.readouterr().err == f"{file}: holds a password, and others may read it: chmod 600 {file}\n"
+    file.chmod(0o600)
+    draft.closed = False
+    assert run(draft, monkeypatch, "check", "--config", str(file)) == 0
+    shown = capsys.readouterr().out
+    assert "smtpda_password          (not shown)" in shown
+    assert "sesame" not in shown
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
