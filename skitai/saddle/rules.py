@@ -85,7 +85,13 @@ class Rule:
     @property
     def base(self) -> str:
         """The path up to the first parameter; all of it when there is none."""
-        return quote(self.text.partition("<")[0], safe=SAFE)
+        texts: list[str] = []
+        for each in self.segments:
+            if isinstance(each, Parameter):
+                texts.append(each.prefix)
+                break
+            texts.append(quote(each, safe=SAFE))
+        return "/" + "/".join(texts)
 
     def shortened(self) -> Rule | None:
         """The rule without its last parameter; None when it does not end with one, or nothing but "/" would be left."""
@@ -118,6 +124,8 @@ def parse(text: str) -> Rule:
     """
     if not text.startswith("/"):
         raise ValueError(f"the rule {text!r} does not begin with '/'")
+    if "//" in text or "?" in text or "#" in text:
+        raise ValueError(f"the rule {text!r} has '//', '?' or '#', which no path has")
     written = text[1:].split("/")
     segments = tuple(_segment(text, each, is_last=number == len(written)) for number, each in enumerate(written, 1))
     rule = Rule(text, segments)
@@ -132,7 +140,7 @@ def _segment(rule: str, text: str, *, is_last: bool) -> str | Parameter:
     if not opening:
         if ">" in text:
             raise ValueError(f"the rule {rule!r} has a '>' without '<'")
-        return text
+        return unquote(text)
     if not closing or "<" in inside or "<" in suffix or ">" in suffix:
         raise ValueError(f"the rule {rule!r} has to have one '<name>' at most between two slashes, and not {text!r}")
     kind, colon, name = inside.rpartition(":")

@@ -52,6 +52,8 @@ def leads(routes: Router, path: str, method: str = "GET") -> Any:
         ("/<path:p>/edit", "takes all the rest"),
         ("/<path:p>.html", "takes all the rest"),
         ("/<a-b>", "no name of an argument"),
+        ("//evil.example", "which no path has"),
+        ("/x?y=<z>", "which no path has"),
     ],
 )
 def test_a_rule_that_cannot_be_is_refused_where_it_is_written(rule: str, why: str) -> None:
@@ -156,10 +158,11 @@ def test_path_alone_at_the_end_is_a_path() -> None:
 
 
 def test_literal_text_is_compared_decoded() -> None:
-    routes = router("/한글", "/a b", "/x/y")
+    routes = router("/한글", "/a b", "/x/y", "/c%20d")
     assert leads(routes, "/%ED%95%9C%EA%B8%80") == "/한글"
     assert leads(routes, "/a%20b") == "/a b"
     assert leads(routes, "/%78/y") == "/x/y"
+    assert leads(routes, "/c%20d") == leads(routes, "/%63%20d") == "/c%20d"
     assert leads(routes, "/x%2Fy") is None
 
 
@@ -412,3 +415,5 @@ def test_a_rule_shows_its_beginning() -> None:
     assert parse("/user/<id>/pat").base == "/user/"
     assert parse("/v<int:n>").base == "/v"
     assert parse("/über").base == "/%C3%BCber"
+    assert parse("/a%20b/<x>").base == "/a%20b/"
+    assert parse("/").base == "/"
