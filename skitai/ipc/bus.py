@@ -395,6 +395,11 @@ class Bus:
 
     # Receiving
 
+    @property
+    def waiting(self) -> int:
+        """Messages that wait for other workers to make room, counted once for each of these."""
+        return self._waiting
+
     def pause(self) -> None:
         """Take no more out of the inbox for now: this worker has enough to do."""
         if not self._paused and self._loop is not None and self._reader is not None:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from os import PathLike, fspath
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -26,7 +27,8 @@ log = logging.getLogger("skitai.app")
 
 TOPIC = "saddle.event"
 MOST_WAITING = 1000
-AT_ONCE = 50
+TURN_S = 0.02
+"""So long a thread tells of broadcasts before it lets requests in."""
 
 Hear = Callable[[tuple[str, ...], tuple[Any, ...], dict[str, Any]], None]
 """Tells an app of events, with their arguments."""
@@ -151,7 +153,8 @@ class Receiver:
     def _work(self) -> None:
         """Tell some; others want the thread, too."""
         try:
-            for _ in range(min(AT_ONCE, len(self._waiting))):
+            ends = monotonic() + TURN_S
+            while self._waiting and monotonic() < ends:
                 events, args, kwargs = orjson.loads(self._waiting.popleft())
                 for hear in tuple(_audience.values()):
                     hear(tuple(events), tuple(args), kwargs)

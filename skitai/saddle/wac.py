@@ -45,6 +45,9 @@ class Logger:
 class Loggers:
     """`wac.logger`: the logs."""
 
+    def __init__(self) -> None:
+        self._made: set[str] = set()
+
     def get(self, name: str = "app") -> Logger:
         """A log that is there: "app", "server", or one that was made.
 
@@ -70,7 +73,9 @@ class Loggers:
             return Logger("app", f"[{prefix}] ")
         places = worker.places
         try:
-            journal.join(prefix, places.log or None, console=places.console)
+            if prefix not in self._made:  # else threads may be writing to it
+                journal.join(prefix, places.log or None, console=places.console)
+                self._made.add(prefix)
             if places.log:
                 mark(places.log, prefix, freq)
         except (StartError, OSError) as error:

@@ -157,7 +157,7 @@ class Worker:
             log.error("cannot open the request log again: %s", error)
 
     async def _drain(self) -> None:
-        """Stop accepting, and let what runs finish, also in threads whose client has left, and messages to other workers leave.
+        """Stop accepting, and let what runs finish, also in threads whose client has left, and messages to workers leave.
 
         A retiring worker gives idle clients the keep-alive time, so that none is cut while its next request is on the way.
         """

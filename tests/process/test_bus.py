@@ -144,7 +144,7 @@ def listens_for(count: int) -> Life:
 def says(*texts: str) -> Life:
     async def live(station: Station) -> None:
         station.say(*texts)
-        await station.until(lambda: not station.bus._waiting)
+        await station.until(lambda: not station.bus.waiting)
         station.report(dropped=station.bus.dropped)
 
     return live
@@ -191,7 +191,7 @@ def test_all_may_talk_at_once_from_several_threads(street: Street) -> None:
         ]
         for thread in threads:
             thread.start()
-        await station.until(lambda: len(station.heard) >= 4 * count and not station.bus._waiting)
+        await station.until(lambda: len(station.heard) >= 4 * count and not station.bus.waiting)
         by_thread = {
             f"{sender}{name}": [text[1:] for who, text in station.heard if (who, text[0]) == (sender, name)]
             for sender in (0, 1, 2)
@@ -233,7 +233,7 @@ def test_a_killed_worker_costs_the_others_nothing_and_its_successor_hears_nothin
         await station.until(lambda: row.inbox not in (0, killed))
         station.say(*map(str, range(count // 2, count)))
         station.bus.tick()
-        await station.until(lambda: not station.bus._waiting)
+        await station.until(lambda: not station.bus.waiting)
         station.report(gone=gone, dropped=station.bus.dropped)
 
     street.start(2, speaker)
@@ -261,7 +261,7 @@ def test_a_large_payload_comes_whole_and_leaves_no_descriptors(street: Street) -
     async def speaker(station: Station) -> None:
         before = len(os.listdir("/proc/self/fd"))
         station.say("small", large, *["y" * (buses.INLINE_BYTES + extra) for extra in (-1, 0, 1)], "end")
-        await station.until(lambda: not station.bus._waiting)
+        await station.until(lambda: not station.bus.waiting)
         with pytest.raises(ValueError, match="too large: workers take up to 67108864"):
             station.bus.send("news", bytes(buses.LARGEST_BYTES + 1))
         station.report(left=len(os.listdir("/proc/self/fd")) - before)
@@ -288,10 +288,10 @@ def test_a_reader_that_does_not_read_costs_a_bounded_memory_and_a_line(
         began_s = time.monotonic()
         station.say(*map(str, range(10_000)))
         took_s = time.monotonic() - began_s
-        kept, dropped = station.bus._waiting, station.bus.dropped
+        kept, dropped = station.bus.waiting, station.bus.dropped
         station.bus.tick()
         station.report(took_s=took_s, kept=kept, dropped=dropped)
-        await station.until(lambda: not station.bus._waiting)
+        await station.until(lambda: not station.bus.waiting)
 
     street.start(1, speaker)
 
