@@ -325,6 +325,17 @@ def test_a_restart_runs_no_minute_twice_and_skips_none_silently(scheduled: Any) 
     assert minutes == in_a_row(minutes) or server.logs("missed")
 
 
+def test_a_time_is_noted_before_it_is_run(scheduled: Any, tmp_path: Path) -> None:
+    (tmp_path / "note.sh").write_text("grep handled var/cron/history.json >> runs; kill -9 $PPID")
+    server = scheduled(". ./note.sh")
+
+    server.logs("job added", times=4, within_s=20)  # it has been killed three times
+
+    noted = (tmp_path / "runs").read_text().splitlines()
+    assert len(noted) >= 3
+    assert noted == sorted(set(noted))
+
+
 def test_a_reload_runs_no_minute_twice_and_skips_none(scheduled: Any) -> None:
     server = scheduled("true")
     server.logs("job started")

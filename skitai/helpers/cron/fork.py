@@ -109,7 +109,7 @@ def _begin(scheduler: int, guard_fd: int, output: int) -> None:
     end_with_parent()
     if os.getppid() != scheduler:
         os._exit(CANNOT_EXECUTE)
-    with suppress(BrokenPipeError):  # it has just been killed; the next guard will be told of this group
+    with suppress(BrokenPipeError, BlockingIOError):  # it has just been killed; the next guard will be told of this group
         os.write(guard_fd, b"+%d\n" % os.getpid())
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(output, 1)

@@ -42,6 +42,7 @@ class Guard:
             finally:
                 os._exit(0)
         os.close(reading)
+        os.set_blocking(writing, False)
         if self.fd >= 0:
             os.close(self.fd)
         self.pid, self.fd = pid, writing
@@ -69,8 +70,9 @@ class Guard:
         self._write(b"-%d\n" % group)
 
     def _write(self, line: bytes) -> None:
-        # A guard that was killed is started again with all groups, as soon as its end is known.
-        with suppress(BrokenPipeError):
+        # A guard that was killed is started again with all groups, as soon as its end is known; one that was stopped must
+        # not stop the scheduler, too.
+        with suppress(BrokenPipeError, BlockingIOError):
             os.write(self.fd, line)
 
     def stop(self) -> None:
