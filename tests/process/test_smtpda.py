@@ -107,10 +107,10 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 @pytest.fixture
 def said(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], str]]:
-    caplog.set_level(logging.INFO, "skitai.server")
-    logging.getLogger("skitai.server").addHandler(caplog.handler)
+    caplog.set_level(logging.INFO, "skitai.smtpda")
+    logging.getLogger("skitai.smtpda").addHandler(caplog.handler)
     yield lambda: caplog.text
-    logging.getLogger("skitai.server").removeHandler(caplog.handler)
+    logging.getLogger("skitai.smtpda").removeHandler(caplog.handler)
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +243,7 @@ def test_a_greylisting_server_takes_it_the_second_time(desk, pipelining):
         eventually(lambda: server.got, "the message arrives")
         assert 0.45 <= server.got[0].at_s - began_s < 3
         eventually(desk.is_empty, "it leaves the spool")
-        assert (desk.row.done, desk.row.failed) == (1, 0)
+        eventually(lambda: (desk.row.done, desk.row.failed) == (1, 0), "it is counted")
 
 
 @pytest.mark.parametrize("pipelining", [False, True])

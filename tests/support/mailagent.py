@@ -89,7 +89,7 @@ def survive(folder: Path, kills: int, messages: int, seed: int) -> int:
 
 def main(home: str, server: str) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    logging.getLogger("skitai.server").addHandler(logging.NullHandler())
+    logging.getLogger("skitai.smtpda").addHandler(logging.NullHandler())
     for _ in sys.stdin:
         pid = os.fork()
         if pid == 0:

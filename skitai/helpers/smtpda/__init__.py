@@ -1,4 +1,4 @@
-"""The mail agent, a program beside the workers: delivers what `was.email` leaves in the spool."""
+"""The mail agent, a program beside the workers: delivers what `was.email` leaves in the spool. README.md says how."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ CANNOT_START = 3
 
 def serve(child: Child) -> int:
     """The target of the agent's process; returns its exit code."""
-    timeouts = child.config.timeouts
-    agent = Agent(child.config.smtpda, Spool(child.places.home), child.row)
+    config, places, timeouts = child.config, child.places, child.config.timeouts
+    for sock in child.sockets:
+        sock.close()  # a connection that is queued there is for workers
+    agent = Agent(config.smtpda, Spool(places.home), child.row)
     try:
+        journal.join("smtpda", places.log or None, console=places.console, verbose=config.log.verbose)
         agent.prepare()
     except StartError as error:
         child.failed(str(error))

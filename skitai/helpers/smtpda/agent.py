@@ -32,7 +32,7 @@ from skitai.ipc.envelope import MailServer, Name
 from skitai.ipc.scoreboard import Row
 from skitai.ipc.spool import Spool, sync_folder
 
-log = logging.getLogger("skitai.server")
+log = logging.getLogger("skitai.smtpda")
 
 TICK_S = 1.0
 LEAVING_TICK_S = 0.02
@@ -109,6 +109,7 @@ class Agent:
         for _ in self._threads:
             self._orders.put(None)
         self._report()
+        log.info("the mail agent leaves")
 
     def soon(self, job: Callable[[], object]) -> None:
         """Have `job` called by `run`; from any thread, and from a signal handler."""

@@ -11,7 +11,7 @@ from typing import Any
 from skitai.config.tree import Smtpda
 from skitai.errors import StartError
 
-log = logging.getLogger("skitai.server")
+log = logging.getLogger("skitai.smtpda")
 
 
 class Signer:

@@ -10,7 +10,7 @@ from time import monotonic, time
 from skitai.helpers.smtpda.session import Dialling, Session, Unreachable
 from skitai.ipc.envelope import MailServer
 
-log = logging.getLogger("skitai.server")
+log = logging.getLogger("skitai.smtpda")
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from skitai.ipc.envelope import CorruptMail, Name
 from skitai.ipc.spool import Lease, Spool
 from skitai.log.lines import FAIL
 
-log = logging.getLogger("skitai.server")
+log = logging.getLogger("skitai.smtpda")
 
 DISK_S = 5.0
 """Between two tries to write down what came of an attempt."""
