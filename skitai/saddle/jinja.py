@@ -14,9 +14,23 @@ from skitai.was.context import current
 if TYPE_CHECKING:
     from skitai.saddle.templates import Templates
 
-ESCAPED = ("html", "htm", "xhtml", "xml", "svg", "jinja", "j2")
+ESCAPED = ("", "html", "htm", "xhtml", "xml", "svg")
+"""Extensions of templates whose values are escaped."""
+
+OWN = ("jinja", "jinja2", "j2")
+"""Extensions that say nothing of the content: the one before them does."""
 
 SAME = (("variable_start_string", "variable_end_string"), ("block_start_string", "block_end_string"))
+
+
+def escapes(name: str | None) -> bool:
+    """Whether values are escaped in a template of this name; also in one that has none."""
+    if name is None:
+        return True
+    stem, _, extension = name.rpartition("/")[2].lower().rpartition(".")
+    if extension in OWN:
+        extension = stem.rpartition(".")[2] if "." in stem else ""
+    return extension in ESCAPED and bool(stem)
 
 
 class CurrentWas:
@@ -55,7 +69,7 @@ class Jinja:
         self._templates = templates
         self.env = jinja2.Environment(
             loader=Loader(templates),
-            autoescape=jinja2.select_autoescape(ESCAPED),
+            autoescape=escapes,
             auto_reload=templates.watched,
             extensions=[Doubled],
         )
@@ -75,6 +89,7 @@ class Jinja:
             self.env.globals[name] = _with_was(function)
 
     def render(self, was: Any, name: str, values: Mapping[str, Any]) -> str:
+        self.env.auto_reload = self._templates.watched  # the app may be told later than its environment is made
         return self.env.get_template(name).render({"was": was, **values})
 
 

@@ -458,4 +458,4 @@ def _parameters_of(function: Callable[..., Any]) -> Values:
 
 @lru_cache(maxsize=8)
 def _vouching(proxies: tuple[str, ...]) -> Trusted:
-    return Trusted((*forwarded.LOOPBACK, *proxies))
+    return Trusted((*forwarded.LOOPBACK, forwarded.UNIX, *proxies))

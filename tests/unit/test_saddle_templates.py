@@ -51,17 +51,26 @@ def test_a_value_may_have_any_name(write: Write) -> None:
     assert Was(app).render("a.txt", template=1, values=2, self_=3) == "1 2 3"
 
 
-def test_html_is_escaped_and_text_is_not(write: Write) -> None:
-    app = write(a_html="{{ x }}", a_htm="{{ x }}", a_xml="{{ x }}", a_txt="{{ x }}", a_js="{{ x }}", noext="{{ x }}")
-    escaped = {name: Was(app).render(name, x="<&>") for name in ("a.html", "a.htm", "a.xml", "a.txt", "a.js", "noext")}
-    assert escaped == {
-        "a.html": "&lt;&amp;&gt;",
-        "a.htm": "&lt;&amp;&gt;",
-        "a.xml": "&lt;&amp;&gt;",
-        "a.txt": "<&>",
-        "a.js": "<&>",
-        "noext": "<&>",
-    }
+@pytest.mark.parametrize(
+    ("name", "escaped"),
+    [
+        ("a.html", True),
+        ("A.HTM", True),
+        ("a.xml", True),
+        ("a.svg", True),
+        ("a.html.j2", True),
+        ("a.j2", True),
+        ("a.txt", False),
+        ("a.txt.j2", False),
+        ("a.js", False),
+        ("noext", False),
+    ],
+)
+def test_html_is_escaped_and_text_is_not(write: Write, tmp_path: Path, name: str, escaped: bool) -> None:
+    app = write(x_txt="")
+    (tmp_path / "templates" / name).write_text("{{ x }}")
+    assert Was(app).render(name, x="<&>") == ("&lt;&amp;&gt;" if escaped else "<&>")
+    assert app.jinja_env.from_string("{{ x }}").render(x="<") == "&lt;"
 
 
 def test_what_an_app_adds(write: Write) -> None:
@@ -134,6 +143,7 @@ def test_no_name_leads_out_of_the_folders(write: Write, tmp_path: Path, name: st
 
 def test_changed_templates_count_at_once_while_developing(write: Write, tmp_path: Path) -> None:
     app = write(a_txt="old", a_pt="<p>old</p>")
+    app.jinja_env.globals["made"] = "before"
     app.debug = True
     file, page = tmp_path / "templates" / "a.txt", tmp_path / "templates" / "a.pt"
     assert (Was(app).render("a.txt"), Was(app).render("a.pt")) == ("old", "<p>old</p>")
