@@ -20,6 +20,8 @@ from skitai.saddle.urls import UrlFacet
 class App(RouteFacet):
     """An app that has routes only."""
 
+    basepath = "/"  # type: ignore[assignment]
+
     def __init__(self, basepath: str = "/") -> None:
         super().__init__()
         self.basepath = basepath
