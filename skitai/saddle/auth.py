@@ -6,6 +6,7 @@ is one of them.
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import hmac
 import re
@@ -214,31 +215,44 @@ def _basic(was: Was, realm: str, rest: str) -> Check:
 
 
 def _digest(was: Was, realm: str, rest: str) -> Check:
-    authority = was.app._authority
     given = http.parameters(rest) if rest else None
-    stale = False
+    verdict = Verdict.WRONG
     if given is not None and _fits(was, given, realm):
-        algorithm = given.get("algorithm", "MD5").upper()
-        if algorithm not in authority.algorithms:
-            stale = algorithm in http.ALGORITHMS
-        else:
-            user = http.username(given) or ""
-            account = yield from _account(was, user)
-            needed = account.algorithm if account is not None else None
-            if needed not in (None, algorithm):
-                # The hash that is kept fits another algorithm than the client's. From now on only that is offered, to
-                # everybody: an answer must not tell which users there are.
-                authority.algorithms = (needed,)
-                stale = True
-            else:
-                secret = (account or NOBODY).secret(algorithm, user, realm)
-                right = http.digest(algorithm, secret, was.request.head.method, given)
-                if _equal(right, given["response"].lower()) and account is not None:
-                    if nonces.shared().use(given["nonce"], given["nc"], time()):
-                        sign_in(was.request, User(user, realm, account.info))
-                        return
-                    stale = True  # who knows the password need not type it again
-    raise Unauthorized(*_digest_challenges(was, realm, stale))
+        verdict = yield from _judged(was, realm, given)
+    if verdict is not Verdict.GOOD:
+        raise Unauthorized(*_digest_challenges(was, realm, stale=verdict is Verdict.STALE))
+
+
+class Verdict(enum.Enum):
+    """On digest credentials. Stale ones are sent again with another nonce, and nobody has to type a password for that."""
+
+    GOOD = enum.auto()
+    STALE = enum.auto()
+    WRONG = enum.auto()
+
+
+def _judged(was: Was, realm: str, given: Mapping[str, str]) -> Generator[Step, Any, Verdict]:
+    """Judge complete digest credentials; for good ones, let the client be its user."""
+    authority = was.app._authority
+    algorithm = given.get("algorithm", "MD5").upper()
+    if algorithm not in authority.algorithms:
+        return Verdict.STALE if algorithm in http.ALGORITHMS else Verdict.WRONG
+    user = http.username(given) or ""
+    account = yield from _account(was, user)
+    needed = account.algorithm if account is not None else None
+    if needed not in (None, algorithm):
+        # The hash that is kept fits another algorithm than the client's. From now on only that is offered, to everybody: an
+        # answer must not tell which users there are.
+        authority.algorithms = (needed,)
+        return Verdict.STALE
+    secret = (account or NOBODY).secret(algorithm, user, realm)
+    right = http.digest(algorithm, secret, was.request.head.method, given)
+    if not _equal(right, given["response"].lower()) or account is None:
+        return Verdict.WRONG
+    if not nonces.shared().use(given["nonce"], given["nc"], time()):
+        return Verdict.STALE
+    sign_in(was.request, User(user, realm, account.info))
+    return Verdict.GOOD
 
 
 def _fits(was: Was, given: Mapping[str, str], realm: str) -> bool:
@@ -282,7 +296,7 @@ def _bearer(was: Was, realm: str, token: str) -> Check:
     else:
         try:
             trouble = yield Step(handler.is_async, handler.function, (was, token))
-        except TypeError:
+        except (TypeError, AttributeError):
             if not was.refused:
                 raise
             trouble = was.refused  # the handler read the claims that a refused token does not have
