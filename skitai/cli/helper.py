@@ -39,6 +39,9 @@ _OWN_VERBS = {
     "smtpda": {"queue": "print the messages that wait, and those that were given up"},
     "cron": {"list": "print the jobs and when they run next"},
 }
+_ASKING = frozenset({"stop", "reload", "status", "logs", "queue"})
+"""What is asked of a helper whether or not its file is in order."""
+
 _PURPOSE = {
     "smtpda": "delivers the mail that apps leave in the spool",
     "cron": "runs the jobs of the crontab in its configuration file",
@@ -104,7 +107,7 @@ def grammar(helper: str) -> Grammar:
     spelled = {"--" + key.replace("_", "-"): option for key, option in options.items()}
     return Grammar(
         verbs,
-        frozenset({"stop", "reload", "status", "logs", "queue"}),
+        _ASKING,
         {spelling: option for spelling, option in spelled.items() if not option.secret},
         {spelling: environment_name(option.name) for spelling, option in spelled.items() if option.secret},
     )
@@ -128,7 +131,7 @@ def _act(helper: str, line: Line, words: list[str]) -> int:
         return _print_help(helper)
     if line.version:
         return print_version()
-    if line.verb in {"stop", "reload", "status", "logs", "queue"}:
+    if line.verb in _ASKING:
         return _ask(helper, line)
     if line.verb == "install":
         path = conffile.path_of(line.config)

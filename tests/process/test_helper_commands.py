@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from skitai.ipc import rundir
+from skitai.ipc import control, rundir
 from skitai.ipc.envelope import Envelope
 from skitai.ipc.spool import Spool
 from tests.support.dialogue import ROOT, eventually
@@ -131,6 +131,18 @@ def test_without_varpath_they_share_the_default_folder_of_their_user(home: Home,
             assert f"skitai-{name}: serving" in home.skitai("status").stdout
         finally:
             assert home.did(name, "stop").startswith(f"skitai-{name} has stopped")
+
+
+def test_there_is_one_whatever_is_asked_for(home: Home) -> None:
+    home.did("smtpda", "start")
+    refused = control.ask(str(home.var / "smtpda"), "workers", timeout_s=10, change=1)
+    assert (refused.ok, refused.text) == (False, "there is one smtpda, always")
+
+
+def test_a_spool_that_cannot_be_used_is_said_at_the_start(home: Home) -> None:
+    (home.var / "smtpda").mkdir(parents=True)
+    (home.var / "smtpda" / "mail").write_text("")
+    assert f"cannot use {home.var}/smtpda/mail: it is not a folder" in home.fails("smtpda", "start")
 
 
 def test_a_killed_helper_is_replaced(home: Home) -> None:

@@ -261,6 +261,32 @@ def test_passwords_are_neither_shown_nor_taken_on_a_command_line(place: Place) -
     assert "use SKITAI_SMTPDA_PASSWORD or a configuration file" in refused.stderr
 
 
+def test_a_generation_that_is_given_up_takes_no_helper_with_it(served: Any) -> None:
+    server = served(smtpda_enabled=True).start()
+
+    def smtpda() -> list[int]:
+        children = server.ask("status").data["children"]
+        return [each["pid"] for each in children if each["program"] == "smtpda" and each["state"] == "serving"]
+
+    [pid] = eventually(smtpda, "a mail agent")
+    server.write_script(smtpda_enabled=False)
+    server.toys(boot="fail")
+
+    assert not server.ask("reload").ok
+
+    time.sleep(0.5)
+    assert smtpda() == [pid]
+    server.toys(boot="")
+    assert server.ask("reload").ok
+    eventually(lambda: not psutil.pid_exists(pid), "its end, as the code that serves now does without")
+
+
+def test_there_is_one_of_each_whatever_is_asked_for(served: Any) -> None:
+    server = served(smtpda_enabled=True).start()
+    assert server.ask("workers", change=1).text == "worker: 3 wanted"
+    server.ask("stop")
+
+
 MAILING = """\
 import skitai
 from skitai import was

@@ -198,3 +198,27 @@ def test_a_helper_on_the_console(tmp_path: Path, capfd: pytest.CaptureFixture[st
 def test_the_log_of_a_helper_that_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="cron.log: No such file or directory"):
         journal.join("cron", str(tmp_path / "none"), console=False)
+
+
+def test_a_helper_that_runs_alone_has_one_log_for_everything(tmp_path: Path) -> None:
+    journal.setup(Log(), str(tmp_path), console=False, sole="cron")
+    cron = journal.join("cron", str(tmp_path), console=False)
+    journal.server.info("started")
+    cron.info("job started")
+    os.write(journal.descriptor(), b"2026.11.22 10:00:00 a stack\n")
+    (tmp_path / "cron.log").rename(tmp_path / "old.log")
+    journal.reopen()
+    journal.app.info("of a job")
+    cron.info("job finished")
+    assert texts(tmp_path / "old.log") == ["[info] started", "[info] job started", "a stack"]
+    assert texts(tmp_path / "cron.log") == ["[info] of a job", "[info] job finished"]
+    assert sorted(os.listdir(tmp_path)) == ["cron.log", "old.log"]
+
+
+def test_it_rotates_no_log_of_another(tmp_path: Path) -> None:
+    for name in ("cron", "smtpda"):
+        (tmp_path / f"{name}.log").write_text("old\n")
+        os.utime(tmp_path / f"{name}.log", (0, 0))
+    journal.setup(Log(), str(tmp_path), console=False, sole="cron")
+    assert journal.rotate(1_800_000_000)
+    assert sorted(os.listdir(tmp_path)) == ["cron-19700101.log", "cron.log", "smtpda.log"]
