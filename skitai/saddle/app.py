@@ -23,6 +23,7 @@ from skitai.saddle.routes import RouteFacet
 from skitai.saddle.rpc import RpcFacet
 from skitai.saddle.storage import StorageFacet
 from skitai.saddle.templates import TemplateFacet
+from skitai.was.context import current
 
 
 class Saddle(
@@ -52,7 +53,6 @@ class Saddle(
     :ivar use_reloader: load the app anew when its files change.
     :ivar securekey: the secret of sessions and tokens; the same for all apps of a host. A list: the first seals, all open.
     :ivar session_timeout: seconds; None for 1200.
-    :ivar basepath: where it is mounted, with its slash at the end; "/" before it is.
     """
 
     skitai_kind: ClassVar[str] = "saddle"
@@ -63,7 +63,7 @@ class Saddle(
         self.config = limits()
         self.debug = False
         self.use_reloader = False
-        self.basepath = "/"
+        self._points: list[str] = []
         self.securekey: Any = None
         self.session_timeout: float | None = None
         RouteFacet.__init__(self)
@@ -78,6 +78,26 @@ class Saddle(
         StorageFacet.__init__(self)
         ErrorFacet.__init__(self)
         TemplateFacet.__init__(self)
+
+    @property
+    def basepath(self) -> str:
+        """Where it is mounted, with its slash at the end; "/" before it is.
+
+        Of several mounts, the one that the running request came by; outside of requests, the first.
+        """
+        exchange = current.get()
+        if exchange is not None and exchange.context is not None and exchange.context.app is self:
+            return str(exchange.app.mount.point)
+        return self._points[0] if self._points else "/"
+
+    @basepath.setter
+    def basepath(self, point: str) -> None:
+        self._points = [point]
+
+    def mounted_at(self, point: str) -> None:
+        """Note a mount point of this app; the worker says so before it calls anything of the app."""
+        if point not in self._points:
+            self._points.append(point)
 
     @property
     def max_client_body_size(self) -> int:

@@ -58,6 +58,26 @@ def test_below_a_mount_point_paths_and_urls_are_the_apps_own(saddle: Serve, app:
     assert server.get("/page/one")[0] == 404
 
 
+def test_an_app_that_is_mounted_twice_builds_the_urls_of_each_mount(app: Saddle) -> None:
+    mounted_once: list[str] = []
+
+    @app.mounted
+    def note(was: Was) -> None:
+        mounted_once.append(was.ab("index"))
+
+    @app.route("/")
+    def index(was: Was) -> str:
+        was.cookie["a"] = "b"
+        return was.ab("index")
+
+    with wire(mounted("/one/", app), mounted("/two/", app), kind="saddle") as server:
+        for point in ("/one", "/two"):
+            _, fields, body = server.get(f"{point}/")
+            assert body.decode() == f"{point}/"
+            assert f"path={point}" in fields["set-cookie"]
+    assert mounted_once == ["/one/"]
+
+
 def test_a_missing_slash_is_put_right_with_the_query(saddle: Serve, app: Saddle) -> None:
     @app.route("/list/")
     def all_of_them(was: Was) -> str:

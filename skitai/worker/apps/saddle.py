@@ -101,7 +101,7 @@ class SaddleApp:
 
     def _prepare(self, context: Context) -> None:
         self._context = context
-        self.app.basepath = self._mount.point
+        self.app.mounted_at(self._mount.point)
         self.submit = context.run_in_thread
         self.on_loop = context.on_loop
         self.threads = context.config.server.threads
