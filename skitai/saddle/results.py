@@ -18,7 +18,7 @@ from urllib.parse import quote
 from skitai.errors import Answerable
 from skitai.http import jsontext, ranges
 from skitai.http.byteranges import Parts, length, multipart, part_fields
-from skitai.http.dates import format_http_date
+from skitai.http.dates import format_http_date, parse_http_date
 from skitai.http.selection import judge, read_wishes
 from skitai.lib import producers
 from skitai.protocols import xmlrpc
@@ -163,6 +163,8 @@ def _of_open_file(result: File, file: IO[bytes], state: os.stat_result, response
     now = time()
     size, modified = state.st_size, max(0, state.st_mtime_ns // 1_000_000_000)
     etag = response.get_header("etag") or f'"{size:x}-{state.st_mtime_ns:x}"'
+    date = response.get_header("last-modified")
+    valid = modified if date is None else parse_http_date(date, now)
     fields = list(_fields(response, (("Content-Type", result.media_type),)))
     for name, value in (("ETag", etag), ("Last-Modified", format_http_date(min(modified, now))), ("Accept-Ranges", "bytes")):
         if response.get_header(name) is None:
@@ -172,7 +174,7 @@ def _of_open_file(result: File, file: IO[bytes], state: os.stat_result, response
     if response.status_code != 200:
         return _whole(file, size, response, fields)
     verdict = judge(
-        request.method, read_wishes(request.head.fields), etag, modified, size, host.config().static.static_ranges, now
+        request.method, read_wishes(request.head.fields), etag, valid, size, host.config().static.static_ranges, now
     )
     if verdict.status == 200:
         return _whole(file, size, response, fields)

@@ -318,6 +318,9 @@ def test_fields_of_the_app_count_for_files_too(path: Path) -> None:
     request = ask(if_none_match='"mine"', range="bytes=0-0")
     request.response.set_header("ETag", '"mine"')
     assert send(request.response.file(path), request).status == 304
+    dated = ask(if_modified_since="Sun, 06 Nov 1994 08:49:37 GMT")
+    dated.response.set_header("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT")
+    assert send(dated.response.file(path), dated).status == 304
     other = ask(range="bytes=0-0")
     made = send(other.response("404 Not Found", other.response.file(path), {"Content-Type": "image/gif"}), other)
     assert (made.status, content(made), type_of(made)) == (404, CONTENT, "image/gif")
