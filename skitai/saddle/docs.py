@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from skitai.http import jsontext
 from skitai.saddle.openapi import document
+from skitai.saddle.schema import FILE
 
 if TYPE_CHECKING:
     from skitai.saddle.app import Saddle
@@ -150,12 +151,21 @@ def _form(url: str, method: str, parameters: list[Schema], content: Schema) -> s
         f"<label>{html.escape(each['name'])} <input name='{html.escape(each['name'])}' data-in='{each['in']}'></label>"
         for each in parameters
     )
-    if content:
+    if "multipart/form-data" in content:
+        properties = content["multipart/form-data"]["schema"]["properties"]
+        fields += "".join(_form_field(name, each) for name, each in properties.items())
+    elif content:
         kind = html.escape(next(iter(content)))
         example = _example(next(iter(content.values())).get("schema", {}))
         fields += f"<label>Body <textarea data-in=body data-type='{kind}' rows=4>{example}</textarea></label>"
     fields += "<button>Try</button><pre hidden></pre>"
     return f"<form data-url='{html.escape(url)}' data-method={method.upper()}>{fields}</form>"
+
+
+def _form_field(name: str, schema: Schema) -> str:
+    name = html.escape(name)
+    kind = "file" if FILE in (schema, schema.get("items")) else "text"
+    return f"<label>{name} <input name='{name}' data-in=form type={kind}{' multiple' if 'items' in schema else ''}></label>"
 
 
 def _example(schema: Schema) -> str:
@@ -187,6 +197,9 @@ for (const form of document.forms) form.addEventListener("submit", async event =
     if (field.dataset.in == "body") {
       sent.body = field.value;
       sent.headers["Content-Type"] = field.dataset.type;
+    } else if (field.dataset.in == "form") {
+      sent.body = sent.body || new FormData();
+      for (const value of field.files || [field.value]) sent.body.append(field.name, value);
     } else if (field.dataset.in == "path") {
       url = url.replace("{" + field.name + "}", encodeURIComponent(field.value).replaceAll("_", "%5F"));
     } else if (field.value) query.append(field.name, field.value);

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from skitai.saddle.args import Argument
 from skitai.saddle.routing import Route
 from skitai.saddle.rules import Parameter, Rule
-from skitai.saddle.schema import Definitions, Schema, record, schema, with_default
+from skitai.saddle.schema import FILE, Definitions, Schema, record, schema, with_default
 
 VERSION = "3.1.0"
 
@@ -24,6 +24,7 @@ Scheme = Callable[[Route], str | None]
 """The authentication that a route wants."""
 
 _BODIES = ("application/json", "application/x-www-form-urlencoded")
+_WITH_FILES = ("multipart/form-data",)
 _WITH_BODY = ("post", "put", "patch")
 _SHOWN = ("get", "post", "put", "patch", "delete")
 
@@ -224,7 +225,8 @@ def _body(route: Route, arguments: list[Argument], said: Told, definitions: Defi
         description = said.params.get(each.name)
         properties[each.name] = {**made, "description": description} if description else made
         required += [each.name] if each.required else []
-    types = sorted(route.content_types) or _BODIES
+    files = any(FILE in (each, each.get("items")) for each in properties.values())
+    types = sorted(route.content_types) or (_WITH_FILES if files else _BODIES)
     if not properties and not route.binder.takes_more:
         return {"content": {each: {} for each in types}} if route.content_types else {}
     made = {"type": "object", "properties": properties, "additionalProperties": route.binder.takes_more}

@@ -12,9 +12,13 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from skitai.saddle.uploads import UploadedFile
+
 Schema = dict[str, Any]
 Definitions = dict[str, Schema]
 """Schemas of classes by name; a schema refers to them."""
+
+FILE: Schema = {"type": "string", "contentMediaType": "application/octet-stream"}
 
 _SIMPLE: dict[Any, Schema] = {
     int: {"type": "integer"},
@@ -29,6 +33,7 @@ _SIMPLE: dict[Any, Schema] = {
     decimal.Decimal: {"type": "string", "format": "decimal"},
     uuid.UUID: {"type": "string", "format": "uuid"},
     type(None): {"type": "null"},
+    UploadedFile: FILE,
 }
 
 _LISTS = (list, tuple, set, frozenset, Sequence, Iterable)

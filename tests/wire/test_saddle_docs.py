@@ -13,6 +13,7 @@ from typing import Any, Literal
 import pytest
 
 from skitai.saddle import Saddle, Was
+from skitai.saddle.uploads import UploadedFile
 from tests.support.memory import Wire, mounted, wire
 
 
@@ -82,6 +83,10 @@ def server() -> Iterator[Wire]:
     def files(was: Was, path: str) -> bytes:
         raise AssertionError
 
+    @app.route("/upload", methods=["POST"])
+    def upload(was: Was, file: UploadedFile, more: list[UploadedFile] = [], title: str = "") -> str:  # noqa: B006
+        return f"{file.name} {title}"
+
     @app.route("/secret", docs=False)
     def secret(was: Was) -> str:
         raise AssertionError
@@ -118,6 +123,7 @@ def test_it_has_the_routes_that_are_to_be_shown(document: Any) -> None:
         "/page": ["get"],
         "/files/{path}": ["get"],
         "/admin/find": ["get", "post"],
+        "/upload": ["post"],
     }
 
 
@@ -167,6 +173,22 @@ def test_a_body_holds_arguments_and_the_fields_of_dataclasses(document: Any) -> 
         "parts": {"type": "array", "items": {"$ref": "#/components/schemas/Part"}},
         "notify": {"type": "boolean", "default": False},
     }
+
+
+def test_files_come_in_multipart_forms(document: Any, server: Wire) -> None:
+    file = {"type": "string", "contentMediaType": "application/octet-stream"}
+    [(kind, made)] = document["paths"]["/upload"]["post"]["requestBody"]["content"].items()
+    assert kind == "multipart/form-data"
+    assert made["schema"]["properties"] == {
+        "file": file,
+        "more": {"type": "array", "items": file, "default": []},
+        "title": {"type": "string", "default": ""},
+    }
+    part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhello\r\n--x--\r\n'
+    head = f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {len(part)}\r\n\r\n"
+    asked = b"POST /shop/upload HTTP/1.1\r\nHost: x\r\n" + head.encode() + part
+    assert server.ask(asked)[::2] == (200, b"a.txt ")
+    assert b"name='file' data-in=form type=file" in server.get("/shop/docs")[2]
 
 
 def test_a_query_does_too(document: Any) -> None:
