@@ -26,11 +26,15 @@ LIFE_S = 300
 WINDOW = 63
 """How far behind the newest a request may come in: clients send several at once, on several connections."""
 
-ENTRIES = 4096
-"""Nonces in use at a time. Where two want one place, the later is stale until the other one's time is over."""
+SHELVES = 4096
+PLACES = 4
+"""On each shelf. A nonce belongs on one, and is stale when that was full of others before its first use."""
+
+DRAWS = 32
+"""So many are drawn, until one belongs on a shelf with a free place."""
 
 _KEY_SLOTS = 4
-_SLOTS = _KEY_SLOTS + 4 * ENTRIES
+_SLOTS = _KEY_SLOTS + 4 * PLACES * SHELVES
 _ID, _ENDS, _HIGHEST, _SEEN = range(4)
 
 _PARTS = Struct("!Qq")
@@ -53,7 +57,11 @@ class Nonces:
 
         :param now: seconds since the epoch.
         """
-        parts = _PARTS.pack(int(now), _random())
+        for _ in range(DRAWS):
+            identity = _random()
+            if self._free_place(identity, now) >= 0:
+                break
+        parts = _PARTS.pack(int(now), identity)
         return urlsafe_b64encode(parts + self._seal(parts)).decode("ascii")
 
     def use(self, nonce: str, count: str, now: float) -> bool:
@@ -76,9 +84,11 @@ class Nonces:
             return self._count(identity, number, made + LIFE_S, int(now))
 
     def _count(self, identity: int, number: int, ends: int, now: int) -> bool:
-        table, at = self._table, _KEY_SLOTS + 4 * (identity % ENTRIES)
-        if table[at + _ID] != identity:
-            if table[at + _ENDS] > now:
+        table = self._table
+        at = next((at for at in _places(identity) if table[at + _ID] == identity), -1)
+        if at < 0:
+            at = self._free_place(identity, now)
+            if at < 0:
                 return False
             table[at + _ID], table[at + _ENDS], table[at + _HIGHEST], table[at + _SEEN] = identity, ends, 0, 0
         highest, seen = table[at + _HIGHEST], table[at + _SEEN]
@@ -91,6 +101,10 @@ class Nonces:
             return False
         table[at + _SEEN] = seen | 1 << behind
         return True
+
+    def _free_place(self, identity: int, now: float) -> int:
+        """Where a nonce might go; -1 when its shelf is full."""
+        return next((at for at in _places(identity) if self._table[at + _ENDS] <= now), -1)
 
     def _seal(self, parts: bytes) -> bytes:
         key = self._table[:_KEY_SLOTS]
@@ -126,6 +140,12 @@ def _mapped(path: str) -> Memory:
     except OSError:
         os.close(fd)
         raise
+
+
+def _places(identity: int) -> range:
+    """The places on the shelf of a nonce."""
+    first = _KEY_SLOTS + 4 * PLACES * (identity % SHELVES)
+    return range(first, first + 4 * PLACES, 4)
 
 
 def _random() -> int:

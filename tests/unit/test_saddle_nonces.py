@@ -11,13 +11,11 @@ from hypothesis import strategies as st
 from skitai.ipc.locks import ProcessLock
 from skitai.ipc.memory import Memory
 from skitai.saddle import nonces as room
-from skitai.saddle.nonces import ENTRIES, LIFE_S, WINDOW, Nonces
-
-SLOTS = 4 + 4 * ENTRIES
+from skitai.saddle.nonces import LIFE_S, PLACES, SHELVES, WINDOW, Nonces
 
 
 def new() -> Nonces:
-    return Nonces(Memory.create("nonces", SLOTS), ProcessLock(-1, 0))
+    return Nonces(Memory.create("nonces", room._SLOTS), ProcessLock(-1, 0))
 
 
 def test_a_nonce_may_be_used_once_for_each_count() -> None:
@@ -82,15 +80,25 @@ def test_the_clock_may_be_put_back() -> None:
     assert not nonces.use(nonce, "00000002", 10_000 - LIFE_S)
 
 
-def test_where_two_want_one_place_the_later_is_stale() -> None:
+def test_many_are_in_use_at_a_time() -> None:
     nonces = new()
-    many = [nonces.make(0) for _ in range(1000)]
-    used = [nonce for nonce in many if nonces.use(nonce, "00000001", 1)]
-    assert 800 < len(used) < 1000
+    used = []
+    for _ in range(SHELVES * PLACES * 3 // 4):
+        used.append(nonces.make(0))
+        assert nonces.use(used[-1], "00000001", 1)
     assert all(nonces.use(nonce, "00000002", 2) for nonce in used)
-    assert not any(nonces.use(nonce, "00000001", 2) for nonce in many)
-    late = [nonces.make(LIFE_S) for _ in range(100)]
-    assert sum(nonces.use(nonce, "00000001", LIFE_S + 1) for nonce in late) > 90
+    assert not any(nonces.use(nonce, "00000002", 2) for nonce in used)
+
+
+def test_more_than_there_is_room_for_are_stale_until_others_have_ended() -> None:
+    nonces = new()
+    made = [nonces.make(0) for _ in range(SHELVES * PLACES + 1)]
+    used = [nonce for nonce in made if nonces.use(nonce, "00000001", 1)]
+    assert len(used) < len(made)
+    assert not any(nonces.use(nonce, "00000001", 2) for nonce in made), (
+        "what had no place was not used, and is not either now"
+    )
+    assert all(nonces.use(nonces.make(LIFE_S), "00000001", LIFE_S + 1) for _ in range(100))
 
 
 def test_processes_share_a_file(tmp_path: Path) -> None:
