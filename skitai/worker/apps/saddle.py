@@ -12,46 +12,34 @@ from collections.abc import Callable
 from contextlib import aclosing
 from functools import partial
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
-from skitai.config import preset
-from skitai.config.mounts import BODY_SIZES
-from skitai.config.tree import AppFile, AppObject, Bodies, Mount
-from skitai.config.values import size
-from skitai.errors import Answerable, LoadError, NotFound, Unavailable
-from skitai.exchange import BodyMode, Context, Flow, Head
+from skitai.config.tree import AppFile, AppObject, Mount
+from skitai.errors import Answerable, LoadError, Unavailable
+from skitai.exchange import BodyMode, Context, Flow
 from skitai.loading.app import Loaded
-from skitai.saddle import apps, cors
+from skitai.saddle import apps
 from skitai.saddle.app import Saddle
 from skitai.saddle.call import answer
 from skitai.saddle.contents import FileBody
 from skitai.saddle.context import Was
 from skitai.saddle.hooks import Step, Steps, settled
 from skitai.saddle.lifecycle import Stay
+from skitai.saddle.limits import settle_limits
 from skitai.saddle.pieces import AsyncPieces
 from skitai.saddle.results import Outcome
-from skitai.saddle.routing import Redirect, Route, below
+from skitai.saddle.routing import Route
+from skitai.saddle.targets import Ready, Target, find
 from skitai.was.context import current
 from skitai.worker.apps.pump import Pump
 
 log = logging.getLogger("skitai.app")
-
-Target = tuple[Route | None, dict[str, Any], Answerable | None]
-"""Who answers a head: a route with the values of its URL, or an error."""
-
 
 LOOK_S = 0.02
 """How often a shutdown looks whether the requests are over."""
 
 CANCEL_S = 0.2
 """What cancelled requests may take; the master waits for a second."""
-
-
-class Ready(NamedTuple):
-    """A response without a body that no function of the app has a part in."""
-
-    status: int
-    fields: list[tuple[str, str]]
 
 
 class SaddleApp:
@@ -158,32 +146,10 @@ class SaddleApp:
         head = exchange.head
         target: Target | Ready | None = head.forms.get(self)
         if target is None:
-            target = self._find(head, exchange.peer.scheme)
+            target = find(self.app, head, self._mount.point, exchange.peer.scheme)
             if head.method != "OPTIONS":  # whose answer depends on more
                 head.forms[self] = target
         return target
-
-    def _find(self, head: Head, scheme: str) -> Target | Ready:
-        """Who answers a head."""
-        path = below(head.raw_path, self._mount.point)
-        found = self.app._routes.find(path)
-        service = self.app._service_for(head, found)
-        if service is not None:
-            return service, {}, None
-        if found is None:
-            return None, {}, NotFound()
-        try:
-            if isinstance(found, Redirect):
-                location = head.raw_path.removesuffix(path) + found.path + ("?" + head.query if head.query else "")
-                fields = cors.fields(self.app, None, head, scheme)
-                return Ready(found.status(head.method), [("Location", location), *fields])
-            if head.method == "OPTIONS":
-                answered = cors.options(self.app, found, head, scheme)
-                if answered is not None:
-                    return Ready(*answered)
-            return found.pick(head.method, head.fields.text("content-type")), found.values, None
-        except Answerable as error:
-            return None, {}, error
 
 
 class Call(Pump):
@@ -396,23 +362,6 @@ class Admission(Call):
         self._driver.running.discard(self)
         self.exchange.receive_body()
         return False
-
-
-def settle_limits(app: Saddle, mount: Mount, bodies: Bodies) -> dict[str, int]:
-    """The limits of an app's requests: the server's, where the app and its preferences leave the defaults.
-
-    :raises LoadError: one is no size in bytes.
-    """
-    defaults, servers = preset.limits(), preset.limits(bodies)
-    for name in BODY_SIZES:
-        value = app.config.get(name, defaults[name])
-        if value == defaults[name] and name not in mount.pref.config:
-            value = servers[name]
-        try:
-            app.config[name] = size(value)
-        except ValueError as error:
-            raise LoadError(f"the app at {mount.point}: config.{name}: {error}") from error
-    return {name: app.config[name] for name in BODY_SIZES}
 
 
 def file_name(mount: Mount) -> str:
