@@ -22,12 +22,12 @@ Start = Callable[..., Visitor]
 
 
 @pytest.fixture
-def visit(engine: str, threads: int) -> Iterator[Start]:
+def visit(threads: int) -> Iterator[Start]:
     """Serve one app, and come as a client that keeps cookies."""
     running: list[Any] = []
 
     def start(app: Saddle, point: str = "/", **values: Any) -> Visitor:
-        context = wire(mounted(point, app), kind="saddle", engine=engine, threads=threads, **values)
+        context = wire(mounted(point, app), kind="saddle", threads=threads, **values)
         running.append(context)
         return Visitor(context.__enter__())
 

@@ -158,6 +158,23 @@ def test_a_session(visit: Start, counting: Saddle) -> None:
     assert Visitor(client.server).get("/").body == "1", "each client has its own"
 
 
+def test_nothing_of_one_client_is_seen_by_the_next(visit: Start, app: Saddle) -> None:
+    @app.route("/set")
+    def fails(was: Was) -> str:
+        was.session["user"] = was.cookie["user"] = was.g.user = "ann"
+        was.mbox.send("for ann")
+        raise LookupError("on the way")
+
+    @app.route("/get")
+    def get(was: Was) -> str:
+        return f"{dict(was.session)} {dict(was.cookie)} {was.g.get('user')} {was.mbox.get()} {was.user}"
+
+    client = visit(app)
+    for _ in range(8):  # on each of the threads
+        assert client.get("/set").status == 500
+        assert client.get("/get").body == "{} {} None [] None"
+
+
 def test_a_session_over_tls_insists_on_it(visit: Start, counting: Saddle) -> None:
     client = visit(counting, trusted_proxies=("unix",))
     assert "; HttpOnly; SameSite=Lax" in client.get("/").get("set-cookie")
