@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from skitai import was as general
 from skitai.config.tree import Log
+from skitai.errors import LoadError
 from skitai.ipc.bus import Bus, Inboxes
 from skitai.ipc.lastupdate import Table
 from skitai.ipc.link import Child, Link
@@ -287,3 +290,38 @@ def test_both_locks_may_be_taken_again_by_their_thread(app: Saddle) -> None:
 def test_in_a_worker_the_process_lock_is_for_all_of_them(app: Saddle, worker: Child) -> None:
     assert app.plock._fd == worker.table.memory.fd
     assert app.plock._offset != Saddle("tests.support.memory").plock._offset
+
+
+# Modules
+
+
+def test_a_module_that_is_named_decorates_when_the_app_starts(saddle: Serve, app: Saddle) -> None:
+    accounts: Any = ModuleType("accounts")
+
+    def decorate(app: Saddle) -> None:
+        @app.route("/secret")
+        def secret(was: Was) -> str:
+            return "secret"
+
+        @app.route("/open", authenticate=False)
+        def open_to_all(was: Was) -> str:
+            return f"{was.ab(secret)} {was.ab('accounts.open_to_all')} {accounts.__options__['word']}"
+
+    accounts.decorate = decorate
+    app.users = {"rosa": "pass"}
+    app.decorate_with(accounts, mount="/accounts", ns="accounts", authenticate="basic", word="hello")
+
+    wire = saddle(app, "/shop")
+
+    assert wire.get("/shop/accounts/secret")[0] == 401
+    assert text(wire.get("/shop/accounts/open")) == "/shop/accounts/secret /shop/accounts/open hello"
+    credentials = base64.b64encode(b"rosa:pass").decode()
+    assert text(wire.get("/shop/accounts/secret", Authorization=f"Basic {credentials}")) == "secret"
+
+
+def test_a_module_that_cannot_decorate_is_an_app_that_does_not_load(app: Saddle) -> None:
+    broken: Any = ModuleType("broken")
+    broken.decorate = lambda: None
+    app.decorate_with(broken)
+    with pytest.raises(LoadError, match=r"broken: decorate\(app\): TypeError"), wire(mounted("/", app), kind="saddle"):
+        pass
