@@ -24,5 +24,8 @@ class once(Generic[T]):  # noqa: N801 - used as a decorator, like `property`
     def __get__(self, instance: object | None, owner: type) -> once[T] | T:
         if instance is None:
             return self
-        made = instance.__dict__[self._name] = self._function(instance)
+        try:
+            made = instance.__dict__[self._name] = self._function(instance)
+        except AttributeError as error:  # which would pass for "there is no such member"
+            raise RuntimeError(f"{type(instance).__name__}.{self._name} cannot be made: {error}") from error
         return made
