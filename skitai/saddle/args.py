@@ -118,6 +118,9 @@ class Binder:
                 self.arguments.append(Argument(parameter, hints.get(parameter.name, Any)))
         if first:
             raise ValueError(f"{self._name}() has no first argument for was")
+        self._reserved = _first_names(function)
+        if taken := self._reserved.intersection(self.url_names):
+            raise ValueError(f"{self._name}() has {', '.join(taken)} for the request, so its rule needs another name")
         self._by_name = {each.name: each for each in self.arguments}
         beyond = [each for each in self.arguments if each.name not in self.url_names]
         self._beyond = frozenset().union(*(each.names for each in beyond))
@@ -213,7 +216,7 @@ class Binder:
         for name, value in given.items():
             if name in self._by_name or (name in self._known and not self.takes_more):
                 continue
-            if not self.takes_more:
+            if not self.takes_more or name in self._reserved:
                 faults.append((name, "it is unknown"))
                 continue
             try:
@@ -238,6 +241,18 @@ class Binder:
         if body:
             merged.update(body)
         return merged
+
+
+def _first_names(function: Callable[..., Any]) -> frozenset[str]:
+    """What a function, and the wrappers around it, call `was`: no value of a request may come by such a name."""
+    names = set()
+    while True:
+        signature = inspect.signature(function, follow_wrapped=False)
+        names.update([each.name for each in signature.parameters.values() if each.kind is each.POSITIONAL_OR_KEYWORD][:1])
+        inner = getattr(function, "__wrapped__", None)
+        if inner is None:
+            return frozenset(names)
+        function = inner
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

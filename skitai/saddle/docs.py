@@ -133,6 +133,8 @@ def _type(schema: Schema) -> str:
     if "$ref" in schema:
         name = html.escape(schema["$ref"].rpartition("/")[2])
         return f"<a href='#schema-{name}'>{name}</a>"
+    if schema == FILE:
+        return "file"
     if "enum" in schema:
         return html.escape(" | ".join(json.dumps(each, ensure_ascii=False) for each in schema["enum"]))
     if "anyOf" in schema:
@@ -184,7 +186,8 @@ h1,h2{font-weight:500}small{color:#666}summary{cursor:pointer;padding:.4rem}
 details{border:1px solid #ddd;border-radius:4px;margin:.5rem 0;padding:0 .6rem}details[open]{padding-bottom:.6rem}
 table{border-collapse:collapse;width:100%}td{border-top:1px solid #eee;padding:.2rem .6rem .2rem 0;vertical-align:top}
 b{display:inline-block;width:4.5rem;color:#36c}b.post{color:#283}b.put,b.patch{color:#a60}b.delete{color:#b22}
-pre{background:#f4f4f4;overflow:auto;padding:.6rem}label{display:block;margin:.3rem 0}textarea{display:block;width:100%}
+pre{background:#f4f4f4;overflow:auto;padding:.6rem}label{display:block;margin:.3rem 0}
+textarea{box-sizing:border-box;display:block;width:100%}
 .deprecated>summary{text-decoration:line-through}
 """
 
@@ -192,7 +195,7 @@ _SCRIPT = """
 for (const form of document.forms) form.addEventListener("submit", async event => {
   event.preventDefault();
   let url = form.dataset.url;
-  const query = new URLSearchParams(), sent = {method: form.dataset.method, headers: {}};
+  const query = new URLSearchParams(), sent = {method: form.dataset.method, headers: {Accept: "application/json, */*"}};
   for (const field of form.querySelectorAll("[data-in]")) {
     if (field.dataset.in == "body") {
       sent.body = field.value;

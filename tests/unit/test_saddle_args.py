@@ -139,6 +139,21 @@ def test_a_decorator_keeps_the_arguments_of_what_it_wraps() -> None:
     assert bind(function, {"c": "1", "a": "1"}) == ERROR
 
 
+def test_no_value_takes_the_place_of_was() -> None:
+    def plain(was: Any, **kw: Any) -> None: ...
+    def named_otherwise(w: Any, **kw: Any) -> None: ...
+
+    @wraps(named_otherwise)
+    def wrapper(was: Any, *args: Any, **kwargs: Any) -> Any:
+        return named_otherwise(was, *args, **kwargs)
+
+    assert bind(plain, {"was": "1"}) == bind(plain, {}, {"was": 1}) == ERROR
+    assert bind(wrapper, {"was": "1"}) == bind(wrapper, {"w": "1"}) == ERROR
+    assert bind(named_otherwise, {"was": "1"}) == {"was": "1"}
+    with pytest.raises(ValueError, match="was for the request"):
+        Binder(plain, ["was"])
+
+
 def test_methods_of_objects_and_callable_objects_have_a_was_too() -> None:
     class Views:
         def view(self, was: Any, a: int) -> None: ...

@@ -151,6 +151,9 @@ def posted(server: Wire, target: str, value: Any) -> Any:
 def test_queries(server: Wire) -> None:
     assert said(server, "/needs") == 400
     assert said(server, "/needs?a=1")["a"] == "1"
+    assert said(server, "/needs?a=")["a"] == said(server, "/needs?a")["a"] == ""
+    assert said(server, "/anything?was=1&self=2") == 400
+    assert said(server, "/anything?self=2&class=3&function=4&args=5&kw=6")["kw"]["args"] == "5"
     assert said(server, "/needs?a=1&a=2")["a"] == ["1", "2"]
     assert said(server, "/needs?a=1&b=2") == said(server, "/optional?b=2") == 400
     assert said(server, "/optional") == {"a": 1, "args": {"a": 1}}
