@@ -30,6 +30,7 @@ Recipients = str | Iterable[str]
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 _HEADER_NAME = re.compile(r"[!-9;-~]+", re.ASCII)
 _MIMETYPE = re.compile(r"text/([\w!#$&^.+-]+)", re.ASCII)
+_DOMAIN = re.compile(r"[A-Za-z0-9._-]+|\[[A-Za-z0-9.:-]+\]", re.ASCII)
 _CONTENT_ID = re.compile(r"[^\s<>]+")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _HARMLESS = (ObsoleteHeaderDefect, NonASCIILocalPartDefect)
@@ -306,12 +307,12 @@ def _addresses(given: Recipients, what: str) -> list[Address]:
 
 def _plain(address: Address, what: str) -> Address:
     """The same address with a domain in ASCII (RFC 5890)."""
-    if not address.username or not address.domain:
-        raise ValueError(f"{what} is {str(address)!r}: it should be name@example.com")
     try:
         domain = address.domain if address.domain.isascii() else address.domain.encode("idna").decode("ascii")
     except UnicodeError as error:
         raise ValueError(f"{what} is {str(address)!r}: its domain is no name: {error}") from error
+    if not address.username or not _DOMAIN.fullmatch(domain):
+        raise ValueError(f"{what} is {str(address)!r}: it should be name@example.com")
     return Address(address.display_name, address.username, domain)
 
 

@@ -409,10 +409,11 @@ def test_a_server_that_is_not_there_is_tried_again(desk):
         eventually(lambda: server.got, "the message arrives")
 
 
-def test_a_name_that_nobody_has(desk):
+@pytest.mark.parametrize("host", ["mail.invalid", "a..b", ".", "x" * 300])
+def test_a_name_that_nobody_has(desk, host):
     desk.start(max_retry=0)
-    desk.put(server=MailServer("mail.invalid", 25))
-    assert desk.failures()["b@mail.test"].startswith("mail.invalid:25: ")
+    desk.put(server=MailServer(host, 25))
+    assert desk.failures()["b@mail.test"].startswith(f"{host}:25: ")
 
 
 def test_a_hanging_server_holds_up_nobody_else(desk):

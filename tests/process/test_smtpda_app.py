@@ -22,8 +22,10 @@ import os
 import skitai
 from flask import Flask, request
 from skitai import was
+from skitai.saddle import Saddle
 
 app = Flask(__name__)
+saddle = Saddle(__name__)
 
 @app.route("/send")
 def send():
@@ -41,10 +43,15 @@ async def asgi(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": message_id.encode()})
 
+@saddle.route("/send")
+def send_of_saddle(was):
+    return was.email("from Saddle", "ann@client.test", "bob@mail.test").send()
+
 if __name__ == "__main__":
     skitai.enable_smtpda("{server}", ssl=False, max_retry=3, keep_days=3, retry_s=0.2)
     skitai.mount("/", app)
     skitai.mount("/asgi", asgi)
+    skitai.mount("/saddle", saddle)
     skitai.run({options})
 """
 
@@ -93,12 +100,12 @@ def test_what_an_app_sends_arrives(mailing):
     with mail_server() as (server, address):
         site = mailing(address)
         first = site.send("안녕", to="bob@mail.test,eve@mail.test")
-        second = site.get("/asgi/")
-        eventually(lambda: len(server.got) == 2, "both arrive")
-        assert {got.message_id for got in server.got} == {first, second}
+        ids = {first, site.get("/asgi/"), site.get("/saddle/send")}
+        eventually(lambda: len(server.got) == 3, "all arrive")
+        assert {got.message_id for got in server.got} == ids
         assert ["bob@mail.test", "eve@mail.test"] in [got.recipients for got in server.got]
         (agent,) = site.agents()
-        eventually(lambda: site.agents()[0]["done"] == 2, "status counts them")
+        eventually(lambda: site.agents()[0]["done"] == 3, "status counts them")
         assert " ".join(psutil.Process(agent["pid"]).cmdline()).strip().endswith("/app): smtpda")
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import random
+from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from skitai.helpers.smtpda.queue import Queue
 from skitai.helpers.smtpda.retry import Fate, delay_s, fate
@@ -134,3 +138,32 @@ def test_what_becomes_of_a_message(tried, attempts, expected):
 
 def test_without_retries_the_first_failure_is_the_last():
     assert fate(Mail(TO_TWO, (Attempt(1, deferred={"b@y": "450"}),)), 1, max_retry=0) is Fate.GIVEN_UP
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(), st.integers(1, 8))
+def test_whatever_happens_every_message_is_dealt_with_once_at_a_time(seed, places):
+    chance = random.Random(seed)
+    made = Queue(places, horizon_s=3600)
+    waiting = {number: named(number, f"{number % 3:08x}", NOW + chance.randrange(4)) for number in range(30)}
+    now_s, under_way, over = NOW, {}, set()
+    while len(over) < 30 or under_way:
+        now_s += 0.1
+        for name in chance.sample(list(waiting.values()), chance.randrange(len(waiting) + 1)):
+            made.add(name, now_s)
+        while (name := made.next(now_s)) is not None:
+            assert name.identity not in under_way
+            assert name.due_s <= now_s
+            under_way[name.identity] = name
+        assert len(under_way) == made.under_way <= places
+        for name in chance.sample(list(under_way.values()), chance.randrange(len(under_way) + 1)):
+            del under_way[name.identity]
+            again = None
+            if chance.random() < 0.3:
+                again = replace(name, due_ms=int((now_s + chance.random()) * 1000), attempts=name.attempts + 1)
+                waiting[int(name.identity, 16)] = again
+            else:
+                over.add(name.identity)
+                waiting.pop(int(name.identity, 16))
+            made.finish(name, now_s, again, chance.choice([True, False, None]))
+    assert len(made) == 0

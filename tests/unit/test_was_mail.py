@@ -296,6 +296,8 @@ def test_nothing_breaks_out_of_its_line(write, end):
         "<a@example.com",
         "Kim, Minsu <a@example.com>",
         "a@example..com",
+        "a@[> SIZE=1]",
+        "a@exa>mple.com",
         "a@\ud800.example",
         f"a@{'ü' * 70}.example",
     ],
@@ -351,3 +353,19 @@ def test_what_is_written_is_read(spool, subject, note, text):
     assert " ".join(str(sent.message["Subject"]).split()) == " ".join(subject.split())
     assert " ".join(str(sent.message["X-Note"]).split()) == " ".join(note.split())
     assert unix(sent.message.get_content()) == unix(text)
+
+
+# What may stand between the brackets of MAIL FROM and RCPT TO (RFC 5321, section 4.1.2; RFC 6531, section 3.3).
+_ATOM = r"[^\x00-\x20\x7f\"(),.:;<>@\[\\\]]+"
+_MAILBOX = re.compile(rf'(?:{_ATOM}(?:\.{_ATOM})*|"(?:[^\x00-\x1f\x7f\\"]|\\[^\x00-\x1f\x7f])*")@[A-Za-z0-9._:\[\]-]+')
+
+
+@settings(deadline=None)
+@given(st.text(st.sampled_from('ab.@<>"\\ ,;:[]()é\u3000=?\t'), max_size=25) | st.text(max_size=25))
+def test_an_address_that_is_accepted_is_one(text):
+    try:
+        email = Email("x", "a@example.com", text)
+    except ValueError:
+        return
+    for each in email._to:
+        assert _MAILBOX.fullmatch(each.addr_spec)

@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from math import inf
 from queue import SimpleQueue
 from time import monotonic, time
@@ -151,13 +152,6 @@ class Agent:
                 self._done.append(done)
                 self.wake()
 
-    def _deliver(self, name: Name) -> Done:
-        try:
-            return self._work.do(name)
-        except Exception:
-            log.exception("the message %s cannot be dealt with", name)
-            return Done(name)  # it is still there, and will be found again
-
     def _settle(self) -> None:
         """Enter in the books what the threads have done."""
         while self._done:
@@ -172,7 +166,7 @@ class Agent:
     def _dispatch(self) -> None:
         now_s = time()
         while (name := self._queue.next(now_s)) is not None:
-            self._orders.put(lambda name=name: self._deliver(name))  # type: ignore[misc]
+            self._orders.put(partial(self._work.do, name))
 
     def _hear(self) -> None:
         """Take note of what has appeared in the folder."""

@@ -38,7 +38,7 @@ def bounce(mail: Mail, message: bytes, failures: Mapping[str, str], host: str, n
     report["Date"] = formatdate(now_s, localtime=True)
     report["Message-ID"] = make_msgid(domain=domain)
     report["From"] = Address("Mail Delivery", "mailer-daemon", domain)
-    report["To"] = Address(addr_spec=sender)
+    report["To"] = sender
     report["Subject"] = "Undelivered mail"
     report["Auto-Submitted"] = "auto-replied"
     if mail.envelope.message_id:

@@ -15,7 +15,7 @@ from skitai.helpers.smtpda.bounce import bounce
 from skitai.helpers.smtpda.delivery import Abandoned, Delivery, Outcome
 from skitai.helpers.smtpda.retry import Fate, delay_s, fate
 from skitai.helpers.smtpda.session import own_name
-from skitai.ipc.envelope import CorruptMail, Name
+from skitai.ipc.envelope import Attempt, CorruptMail, Name
 from skitai.ipc.spool import Lease, Spool
 from skitai.log.lines import FAIL
 
@@ -73,7 +73,7 @@ class Work:
         if lease is None or self._leaving.is_set():
             return Done(name)
         try:
-            return self._settle(lease, self._delivery.attempt(lease, lambda: self._commit(name)))
+            return self._settle(lease, self._try(lease))
         except Abandoned:
             return Done(name)
         except FileNotFoundError:
@@ -81,6 +81,9 @@ class Work:
             return Done(name)
         except OSError as error:
             log.error("%s: what came of it could not be written down: %s", _about(lease), error.strerror)
+            return Done(name)
+        except Exception:
+            log.exception("%s: what came of it could not be written down", _about(lease))
             return Done(name)
         finally:
             self.committed.discard(name)
@@ -104,6 +107,16 @@ class Work:
         self.committed.add(name)  # first, so that whoever sets `leaving` and then looks sees it
         if self._leaving.is_set():
             raise Abandoned
+
+    def _try(self, lease: Lease) -> Outcome:
+        try:
+            return self._delivery.attempt(lease, lambda: self._commit(lease.name))
+        except Abandoned:
+            raise
+        except Exception as error:
+            log.exception("%s cannot be dealt with", _about(lease))
+            why = f"an error of the mail agent: {type(error).__name__}"
+            return Outcome(Attempt(time(), deferred=dict.fromkeys(lease.mail.pending, why)))
 
     def _settle(self, lease: Lease, outcome: Outcome) -> Done:
         """Write down what came of an attempt, and make it so."""
