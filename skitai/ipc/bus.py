@@ -102,6 +102,11 @@ class Inboxes:
         except OSError as error:
             raise StartError(f"cannot make {count} inboxes for workers: {error.strerror}") from error
 
+    def replace(self) -> Inboxes:
+        """As many new ones, for children that have nothing to do with those who have these."""
+        self.close()
+        return Inboxes.create(len(self))
+
     def hand_over(self) -> list[list[int]]:
         """Let all survive the next exec; their descriptors."""
         for each in self._sockets():

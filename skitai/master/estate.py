@@ -109,6 +109,9 @@ class Estate:
         script, arguments, *others = data["origin"]
         fd, old_names, places = data["table"]
         scoreboard = Scoreboard.adopt(data["scoreboard"])
+        inboxes = Inboxes.adopt(data["inboxes"])
+        if scoreboard is None:  # the old children's rows are not ours, so their inboxes are not either
+            inboxes = inboxes.replace()
         verbose, log_keep = data["log"]
         estate = cls(
             origin=Origin(script, tuple(arguments), *others),
@@ -117,7 +120,7 @@ class Estate:
             control=ControlServer.adopt(data["control"], data["places"][0]),
             scoreboard=scoreboard or Scoreboard.create(),
             table=Table.adopt(fd, old_names if names is None else names, places),
-            inboxes=Inboxes.adopt(data["inboxes"]),
+            inboxes=inboxes,
             listeners=[Listener.adopt(each) for each in data["listeners"]],
             identity=Identity(*data["identity"]) if data["identity"] else None,
             log_options=Log(verbose=verbose, log_keep=log_keep),

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -358,6 +359,23 @@ def test_inboxes_survive_an_exec_with_what_lies_in_them(street: Street) -> None:
     again.close()
     street.inboxes.keep()
     assert not any(os.get_inheritable(fd) for pair in fds for fd in pair)
+
+
+def test_children_whose_rows_are_not_known_any_more_keep_their_inboxes_to_themselves(street: Street) -> None:
+    street.start(0, listens_for(1))
+    street.hears_of(0)
+    new = Inboxes.adopt([[os.dup(fd) for fd in pair] for pair in street.inboxes.hand_over()]).replace()
+    street.inboxes.keep()
+
+    street.start(1, says("among the old"))
+
+    assert street.hears_of(0)["heard"] == [[1, "among the old"]]
+    assert len(new) == len(street.inboxes)
+    reader = new.reader(0)
+    assert reader is not None
+    with pytest.raises(BlockingIOError):
+        reader.recv(1, socket.MSG_DONTWAIT)
+    new.close()
 
 
 def test_a_worker_without_an_inbox_still_sends(street: Street, server_log: Path) -> None:
