@@ -111,7 +111,9 @@ class Context:
     @once
     def _shelf(self) -> Shelf:
         request = self.request
-        return Shelf(self.cookie, lambda: keys_of(self.app.securekey), request.get_remote_addr, request.scheme == "https")
+        keys = lambda: keys_of(self.app.securekey)  # noqa: E731
+        memo = request.head.fields.forms
+        return Shelf(self.cookie, keys, request.get_remote_addr, request.scheme == "https", memo=memo)
 
     @property
     def user(self) -> Any:

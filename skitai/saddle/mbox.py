@@ -40,7 +40,7 @@ class _Store:
         self.address: str | None = None
         self.messages: list[Message] = []
         self.read: set[str] = set()
-        kept = place.read(shelf.cookie)
+        kept = place.read(shelf)
         if kept is not None:
             now = shelf.clock()
             self.address, rows = kept

@@ -46,12 +46,19 @@ class Sealer:
 
         :raises SealBroken: it is forged, cut, or was sealed with other secrets or for another purpose.
         """
+        return values.unpack(self.unseal(text))
+
+    def unseal(self, text: str) -> str:
+        """What was sealed, as `values.pack` made a text of it.
+
+        :raises SealBroken: as `open`.
+        """
         try:
             token = text.encode("ascii")
             data = self._cipher.decrypt(token + b"=" * (-len(token) % 4))
         except (self._broken, UnicodeEncodeError):
             raise SealBroken("the value does not verify") from None
-        return values.unpack(data.decode("ascii"))
+        return data.decode("ascii")
 
 
 class Keys:

@@ -32,7 +32,7 @@ class _Store:
         self.address: str | None = None
         self.came: str | None = None
         self.items: dict[str, Any] = {}
-        kept = place.read(shelf.cookie)
+        kept = place.read(shelf)
         if kept is not None and kept[0] > shelf.clock():
             self.expiry, self.address, self.items = kept
             if not all(type(each) in _UNCHANGING for each in self.items.values()):

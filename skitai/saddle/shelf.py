@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from skitai.saddle import values
 from skitai.saddle.cookie import Cookie, Expires, Setting
 from skitai.saddle.seal import Keys, SealBroken, Secret, keys_of
 
@@ -20,6 +21,7 @@ class Shelf(NamedTuple):
     :ivar address: of the client.
     :ivar secure: the client came by TLS, so that cookies may insist on it.
     :ivar clock: seconds since the epoch.
+    :ivar memo: of the request's fields (`Fields.forms`): a client that sends the same cookies again is known by them.
     """
 
     cookie: Cookie
@@ -27,6 +29,7 @@ class Shelf(NamedTuple):
     address: Callable[[], str]
     secure: bool = False
     clock: Callable[[], float] = time.time
+    memo: dict[Any, Any] | None = None
 
     def place(
         self,
@@ -60,15 +63,21 @@ class Place(NamedTuple):
     domain: str | None
     secure: bool
 
-    def read(self, cookie: Cookie) -> Any:
+    def read(self, shelf: Shelf) -> Any:
         """What the client brought; None when there is nothing, or nothing that verifies."""
-        text = cookie.get(self.title)
+        text = shelf.cookie.get(self.title)
         if not text:
             return None
-        try:
-            return self.keys.sealer(self.title).open(text)
-        except SealBroken:
-            return None
+        memo = shelf.memo if shelf.memo is not None else {}
+        which = (self.title, text, self.keys)
+        known = memo.get(which)
+        if known is None:
+            try:
+                known = self.keys.sealer(self.title).unseal(text)
+            except SealBroken:
+                return None
+            memo[which] = known
+        return values.unpack(known)
 
     def write(self, cookie: Cookie, value: Any, expires: Expires) -> None:
         """Have the client keep a value.

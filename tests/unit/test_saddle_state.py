@@ -32,6 +32,7 @@ class Browser:
         self.now = 1_000_000.0
         self.address = "192.0.2.1"
         self.cookies: dict[str, str] = {}
+        self.memo: dict[Any, Any] = {}  # of all requests, as if all had the same fields
         self.said: list[str] = []
 
     def shelf(self, secure: bool = False) -> Shelf:
@@ -39,7 +40,7 @@ class Browser:
         field = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         clock = lambda: self.now  # noqa: E731
         self.cookie = Cookie(field, "/app/", clock)
-        return Shelf(self.cookie, lambda: keys_of(self.key), lambda: self.address, secure, clock)
+        return Shelf(self.cookie, lambda: keys_of(self.key), lambda: self.address, secure, clock, self.memo)
 
     def session(self, **options: Any) -> Session:
         return Session(self.shelf(**options))
