@@ -121,6 +121,7 @@ class Binder:
         self._reserved = _first_names(function)
         if taken := self._reserved.intersection(self.url_names):
             raise ValueError(f"{self._name}() has {', '.join(taken)} for the request, so its rule needs another name")
+        self._positional = [each for each in self.arguments if each.positional]
         self._by_name = {each.name: each for each in self.arguments}
         beyond = [each for each in self.arguments if each.name not in self.url_names]
         self._beyond = frozenset().union(*(each.names for each in beyond))
@@ -198,8 +199,8 @@ class Binder:
             faults += self._rest(given, kwargs)
         if faults:
             raise BadArgument(faults)
-        args = [kwargs.pop(each.name) for each in self.arguments if each.positional and each.name in kwargs]
-        return Bound(tuple(args), kwargs, self, sources)
+        args = tuple(kwargs.pop(each.name, each.default) for each in self._positional) if self._positional else ()
+        return Bound(args, kwargs, self, sources)
 
     def _gather(self, argument: Argument, record: Record, given: dict[str, Any]) -> None:
         """Where a dataclass has no object of its own among the values, make one of its fields."""

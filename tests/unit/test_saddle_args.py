@@ -8,11 +8,14 @@ import decimal
 import enum
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, Union
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from skitai.errors import Answerable
 from skitai.saddle.args import BadArgument, Binder
@@ -122,6 +125,10 @@ def test_all_kinds_of_parameters() -> None:
 
     assert bind(kinds, {"first": "1", "second": "2", "third": "3"}) == (("1",), {"second": "2", "third": "3"})
     assert bind(kinds, {"first": "1", "second": "2"}) == ERROR
+
+    def gap(was: Any, first: Any = 1, second: Any = 2, /) -> None: ...
+
+    assert bind(gap, {"second": "x"}) == ((1, "x"), {})
 
 
 def test_a_decorator_keeps_the_arguments_of_what_it_wraps() -> None:
@@ -380,6 +387,34 @@ def test_defaults_are_not_converted() -> None:
         ...
 
     assert bind(function) == {}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from(["1", "x", "", "red"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["x", "y", "points", "z"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+TYPES = [
+    int, float, bool, str, bytes, list, list[int], set[Any], tuple[int, str], tuple[int, ...], dict[str, int], Optional[int],
+    Union[int, str, None], Literal["a", 1, True], Colour, datetime.date, datetime.datetime, datetime.time,
+    datetime.timedelta, decimal.Decimal, uuid.UUID, Point, Line, Optional[Point], list[Point], Any, Annotated[list[float], "x"], Function,
+]  # fmt: skip
+
+
+@given(st.sampled_from(TYPES), JSON)
+def test_no_value_is_another_error_than_one_of_the_argument(annotation: Any, value: Any) -> None:
+    with suppress(BadArgument):
+        fitted(annotation, value)
+
+
+@given(st.dictionaries(st.sampled_from("abcdxyz"), JSON, max_size=5), st.dictionaries(st.sampled_from("abcdxyz"), JSON))
+def test_nor_are_any_values_together(query: Any, body: Any) -> None:
+    def function(was: Any, a: int, point: Point, /, b: list[float] = [], *, c: bool = True, **more: Any) -> None: ...  # noqa: B006
+
+    with suppress(BadArgument):
+        Binder(function, ["d"]).bind({"d": 1}, query, body)
 
 
 # Remote calls
