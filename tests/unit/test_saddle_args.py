@@ -399,7 +399,8 @@ JSON = st.recursive(
 TYPES = [
     int, float, bool, str, bytes, list, list[int], set[Any], tuple[int, str], tuple[int, ...], dict[str, int], Optional[int],
     Union[int, str, None], Literal["a", 1, True], Colour, datetime.date, datetime.datetime, datetime.time,
-    datetime.timedelta, decimal.Decimal, uuid.UUID, Point, Line, Optional[Point], list[Point], Any, Annotated[list[float], "x"], Function,
+    datetime.timedelta, decimal.Decimal, uuid.UUID, Point,
+    Line, Optional[Point], list[Point], Any, Annotated[list[float], "x"], Function,
 ]  # fmt: skip
 
 
