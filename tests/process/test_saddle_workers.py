@@ -302,6 +302,11 @@ LIVING = """
     def index(was):
         return VERSION + " " + was.engine
 
+    @app.route("/ping")
+    @app.broadcast_after("ping")
+    def ping(was):
+        return ""
+
     @app.route("/slow")
     def slow(was):
         time.sleep(2.5)
@@ -316,6 +321,11 @@ PARTS = """
         @app.route("/part")
         def part(was):
             return f"part {VERSION}"
+
+        @app.on_broadcast("ping")
+        def ping(was):
+            with open(app.joinpath("life"), "a") as file:
+                file.write(f"{VERSION} ping\\n")
 
     def dettach(app):
         with open(app.joinpath("life"), "a") as file:
@@ -381,6 +391,8 @@ def test_new_code_takes_over_in_order_and_the_old_lets_go_after_its_last_request
         "one dettach",
     ]
     assert life(living)[len(AT_START) :] == taken_over
+    living.text("/ping")
+    assert life(living)[-2:] == ["one dettach", "two ping"], "handlers of the old code hear nothing any more"
 
     living.signal(signal.SIGTERM)
     living.leaves()
