@@ -138,7 +138,10 @@ class DecorateFacet:
                 state.attached.append(module)
             try:
                 with self.route_scope(**scope):
-                    module.decorate(self)
+                    result = module.decorate(self)
+                if inspect.iscoroutine(result):
+                    result.close()
+                    raise TypeError("it is a coroutine function, and the app cannot start before it has ended")
             except (Exception, SystemExit) as error:
                 self._let_go()
                 raise LoadError(f"{source_of(module) or module.__name__}: decorate(app): {reason(error)}") from error

@@ -319,6 +319,29 @@ def test_a_module_that_is_named_decorates_when_the_app_starts(saddle: Serve, app
     assert text(wire.get("/shop/accounts/secret", Authorization=f"Basic {credentials}")) == "secret"
 
 
+def test_a_module_may_take_its_time_to_let_go_but_not_to_decorate(app: Saddle) -> None:
+    said: list[str] = []
+    module: Any = ModuleType("module")
+    module.decorate = lambda app: None
+
+    async def dettach(app: Saddle) -> None:
+        await asyncio.sleep(0)
+        said.append("let go")
+
+    module.dettach = dettach
+    app.decorate_with(module)
+    with wire(mounted("/", app), kind="saddle"):
+        assert said == []
+    assert said == ["let go"]
+
+    other = Saddle(__name__)
+    module.decorate = dettach
+    other.decorate_with(module)
+    with pytest.raises(LoadError, match="it is a coroutine function"):
+        other.decorate()
+    assert said == ["let go", "let go"]
+
+
 def test_a_module_that_cannot_decorate_is_an_app_that_does_not_load(app: Saddle) -> None:
     broken: Any = ModuleType("broken")
     broken.decorate = lambda: None
