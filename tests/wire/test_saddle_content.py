@@ -105,6 +105,63 @@ def test_every_documented_name_of_a_request(saddle: Serve, app: Saddle) -> None:
     }
 
 
+def test_every_documented_name_of_a_response(saddle: Serve, app: Saddle) -> None:
+    @app.route("/")
+    def index(was: Was) -> Any:
+        response = was.response
+        response.set_status("202 Accepted")
+        response.set_headers([("X-One", "1"), ("X-Two", "2"), ("X-Gone", "3")])
+        response.set_header("X-Three", 3)
+        response.append_header("X-Three", 4)
+        response.del_header("X-Gone")
+        response.update({"X-Two": "22"})
+        response["X-Four"] = "4"
+        response.set_cache(60)
+        response.hint_promise("/images/a.png")
+        return response.API(
+            {"status": response.get_status()}, headers=response.get_headers(), one=response.get_header("x-one")
+        )
+
+    @app.route("/fault")
+    def fault(was: Was) -> Any:
+        return was.response("400 Bad Request", was.response.fault("wrong", 20001, "details", "https://example.com/20001"))
+
+    @app.route("/traceback")
+    def traceback(was: Was) -> Any:
+        try:
+            raise LookupError("lost")
+        except LookupError:
+            return was.response.traceback()
+
+    @app.route("/g")
+    def as_protobuf(was: Was) -> Any:
+        return was.gstream(Message())
+
+    wire = saddle(app)
+    status, fields, body = wire.get("/")
+    assert (status, fields["cache-control"], fields["x-three"], fields["x-two"]) == (202, "max-age=60", "3, 4", "22")
+    assert "x-gone" not in fields
+    told = json.loads(body)
+    assert (told["status"], told["one"]) == ("202 Accepted", "1")
+    assert ["X-Four", "4"] in told["headers"] and len(told["headers"]) == 5
+    status, _, body = wire.get("/fault")
+    wanted = {"code": 20001, "message": "wrong", "debug": "details", "more_info": "https://example.com/20001"}
+    assert (status, json.loads(body)) == (400, wanted)
+    status, _, body = wire.get("/traceback")
+    told = json.loads(body)
+    assert (status, told["code"], told["message"], told["debug"]) == (200, 10001, "lost", "see traceback")
+    assert told["traceback"][1].endswith("function traceback")
+    status, fields, body = wire.get("/g")
+    assert (body, fields["content-type"]) == (b"\x08\x01", "application/x-protobuf")
+
+
+class Message:
+    """As protobuf makes them."""
+
+    def SerializeToString(self) -> bytes:
+        return b"\x08\x01"
+
+
 class Numbers:
     """A producer of one's own, that says when it is closed."""
 
