@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from skitai.testing.client import Response
+from skitai.lib.client import Response
 
 Send = Callable[..., Response]
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from skitai.errors import StartError
+from skitai.lib.client import Response, multipart
 from skitai.testing import launch
-from skitai.testing.client import Response, multipart
 from skitai.testing.paths import Path
 
 
