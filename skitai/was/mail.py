@@ -295,12 +295,14 @@ def _addresses(given: Recipients, what: str) -> list[Address]:
     """
     found: list[Address] = []
     for text in [given] if isinstance(given, str) else given:
+        _checked(text, what)
+        wanted = f"{what} is {text!r}: it should be name@example.com, or Name <name@example.com>"
         try:
-            header = SMTP.header_factory("To", _checked(text, what))
-        except IndexError:  # what Python's parser says to an address that ends early
-            header = None
-        if header is None or any(not isinstance(defect, _HARMLESS) for defect in header.defects):
-            raise ValueError(f"{what} is {text!r}: it should be name@example.com, or Name <name@example.com>")
+            header = SMTP.header_factory("To", text)
+        except Exception as error:  # Python's parser fails on what is no address in ever so many ways
+            raise ValueError(wanted) from error
+        if any(not isinstance(defect, _HARMLESS) for defect in header.defects):
+            raise ValueError(wanted)
         found += [_plain(each, what) for each in header.addresses]
     return found
 

@@ -297,6 +297,8 @@ def test_nothing_breaks_out_of_its_line(write, end):
         "Kim, Minsu <a@example.com>",
         "a@example..com",
         "a@[> SIZE=1]",
+        ":;:",
+        "\\@[",
         "a@exa>mple.com",
         "a@\ud800.example",
         f"a@{'ü' * 70}.example",
@@ -305,6 +307,14 @@ def test_nothing_breaks_out_of_its_line(write, end):
 def test_what_is_no_address_is_refused(address):
     with pytest.raises(ValueError):
         Email("x", "a@example.com", address)
+
+
+def test_what_is_no_text_is_a_mistake_of_another_kind():
+    for address in (None, 7, [None], b"a@example.com"):
+        with pytest.raises(TypeError):
+            Email("x", "a@example.com", address)
+    with pytest.raises(TypeError):
+        Email(None, "a@example.com", "b@example.com")
 
 
 def test_a_message_has_one_sender():
@@ -360,7 +370,7 @@ _ATOM = r"[^\x00-\x20\x7f\"(),.:;<>@\[\\\]]+"
 _MAILBOX = re.compile(rf'(?:{_ATOM}(?:\.{_ATOM})*|"(?:[^\x00-\x1f\x7f\\"]|\\[^\x00-\x1f\x7f])*")@[A-Za-z0-9._:\[\]-]+')
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=300)
 @given(st.text(st.sampled_from('ab.@<>"\\ ,;:[]()é\u3000=?\t'), max_size=25) | st.text(max_size=25))
 def test_an_address_that_is_accepted_is_one(text):
     try:
