@@ -4,7 +4,8 @@ Values come from the URL's parameters, the query and the body (a form, or a JSON
 
 - The query is passed when the function takes an argument that is not in its URL, or ``**``; else it stays aside.
 - The body is passed when the query was passed or is empty, and the function takes ``**`` or one of the body's names.
-- What is passed has to be wanted: an unknown name is an error unless the function takes ``**``.
+- What is passed has to be wanted: an unknown name is an error unless the function takes ``**``. The field by which forms
+  show that they are ours (`CSRF_NAME`) is in any form, and no error.
 - The URL's value wins, then the body's, then the query's. A name that comes several times has a list.
 - Annotations convert (`convert`). An argument whose annotation is a dataclass takes the object of its own name, or else
   its fields from among the other values.
@@ -24,6 +25,9 @@ from skitai.errors import Answerable
 from skitai.saddle.convert import Converter, Record, Unfit, converter
 
 Values = Mapping[str, Any]
+
+CSRF_NAME = "_csrf_token"
+"""Field of forms for `was.csrf_verify`."""
 
 
 class BadArgument(Answerable):
@@ -216,6 +220,8 @@ class Binder:
         faults: list[tuple[str, str]] = []
         for name, value in given.items():
             if name in self._by_name or (name in self._known and not self.takes_more):
+                continue
+            if name == CSRF_NAME and not self.takes_more:
                 continue
             if not self.takes_more or name in self._reserved:
                 faults.append((name, "it is unknown"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from markupsafe import Markup
 
 from skitai.lib.jwt import ExpiredToken, InvalidToken, gen_token, read_token
+from skitai.saddle.args import CSRF_NAME
 from skitai.saddle.seal import Keys, SealBroken, keys_of
 from skitai.saddle.user import User, sign_in
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from skitai.saddle.request import Request
     from skitai.saddle.session import Session
 
-CSRF_NAME = "_csrf_token"
 CSRF_FIELD = "x-csrf-token"
 TIMEOUT_S = 1200
 PURPOSE = "token"

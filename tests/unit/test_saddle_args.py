@@ -437,3 +437,13 @@ def test_remote_calls_give_arguments_by_position_or_by_name() -> None:
         call({}, [])
     with pytest.raises(BadArgument, match="'other': it is unknown"):
         call({}, [1], {"other": 2})
+
+
+def test_the_field_that_protects_a_form_is_no_argument_and_no_error() -> None:
+    def sign(was: Any, name: str) -> None: ...
+
+    def sign_all(was: Any, **form: Any) -> None: ...
+
+    assert bind(sign, body={"name": "ann", "_csrf_token": "1"}) == {"name": "ann"}
+    assert bind(sign_all, body={"name": "ann", "_csrf_token": "1"}) == {"name": "ann", "_csrf_token": "1"}
+    assert bind(sign, body={"name": "ann", "csrf": "1"}) == ERROR
