@@ -14,13 +14,14 @@ from collections.abc import Callable, Generator, Mapping
 from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-from skitai.errors import Answerable
+from skitai.errors import Answerable, LoadError
 from skitai.http import authorization as http
 from skitai.saddle import nonces
 from skitai.saddle.hooks import Function, Hook, Step, Steps
 from skitai.saddle.user import User, sign_in, sign_out
 
 if TYPE_CHECKING:
+    from skitai.saddle.app import Saddle
     from skitai.saddle.context import Was
 
 F = TypeVar("F", bound=Function)
@@ -185,6 +186,19 @@ class AuthFacet:
         if wanted is None:
             wanted = self.authenticate
         return _checked(wanted, self.authorization) if wanted else None
+
+
+def check_schemes(app: Saddle, point: str) -> None:
+    """See that all that an app and its routes want can be had.
+
+    :raises LoadError: no such scheme.
+    """
+    for route in (None, *app._routes.all):
+        try:
+            app._scheme(route)
+        except ValueError as error:
+            whose = f"the app at {point}" if route is None else f"the route {route.name} of the app at {point}"
+            raise LoadError(f"{whose}: {error}") from error
 
 
 def authorized(was: Was, scheme: str) -> Steps:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from skitai.errors import LoadError
 from skitai.lib.jwt import gen_token
 from skitai.saddle import Saddle, Was
 from tests.support.memory import mounted, wait_for, wire
@@ -507,7 +508,25 @@ def test_an_unknown_scheme_is_refused(visit: Start, app: Saddle) -> None:
     with pytest.raises(ValueError, match="basic, digest, bearer, True or False, not 'ntlm'"):
         app.authorization_required("ntlm")
     app.authenticate = "ntlm"
-    assert visit(app).get("/open").status == 500
+    with pytest.raises(LoadError, match="the app at /: authenticate is basic"):
+        visit(app)
+
+
+def test_a_route_that_wants_what_there_is_not_is_told_at_the_start(visit: Start, app: Saddle) -> None:
+    app.add_route("/x", lambda was: "", name="typo", authenticate="digset")
+    with pytest.raises(LoadError, match="the route typo of the app at /: authenticate is .* not 'digset'"):
+        visit(app)
+
+
+def test_routes_of_a_scope_want_what_it_says(visit: Start, app: Saddle) -> None:
+    with app.route_scope(authenticate="basic"):
+        app.add_route("/a", lambda was: "a", name="a")
+        app.add_route("/b", app.auth_not_required(lambda was: "b"), name="b")
+        app.add_route("/c", lambda was: "c", name="c", authenticate="bearer")
+    client = visit(app)
+    assert client.get("/a").get("www-authenticate").startswith("Basic")
+    assert client.get("/b").body == "b"
+    assert client.get("/c").get("www-authenticate").startswith("Bearer")
 
 
 def test_hooks_are_for_those_who_were_let_in(visit: Start, app: Saddle) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from functools import partial
 from time import monotonic
@@ -20,6 +21,7 @@ from skitai.exchange import BodyMode, Context, Flow
 from skitai.loading.app import Loaded
 from skitai.saddle import apps
 from skitai.saddle.app import Saddle
+from skitai.saddle.auth import check_schemes
 from skitai.saddle.call import answer
 from skitai.saddle.contents import FileBody
 from skitai.saddle.context import Was
@@ -66,7 +68,8 @@ class SaddleApp:
     async def startup(self, context: Context) -> None:
         """Get ready for requests.
 
-        :raises LoadError: a size limit in the app's config is none, or one of its modules cannot decorate it.
+        :raises LoadError: a size limit in the app's config is none, a route wants an authentication that there is not, or
+            one of its modules cannot decorate it.
         """
         self._prepare(context)
         apps.register(self._mount.host, file_name(self._mount), self.app)
@@ -98,8 +101,9 @@ class SaddleApp:
         self._stay = Stay(self.app, context, self._modules)
 
     def _settle(self) -> None:
-        """Take the limits from the app's config; its hooks may have changed them."""
+        """Take the limits from the app's config, and see what its routes want; its hooks may have changed both."""
         self.limits = settle_limits(self.app, self._mount, self._context.config.bodies)
+        check_schemes(self.app, self._mount.point)
 
     async def shutdown(self) -> None:
         """Let the requests end, cancel what the loop still does for them, then take the app down."""
@@ -250,10 +254,11 @@ class Call(Pump):
         except BaseException as error:  # noqa: BLE001 - as in `_advance`
             self._fail(error)
 
-    def _task(self, work: Any) -> None:
+    def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name="request")
         self._driver.tasks.add(task)
         task.add_done_callback(self._driver.tasks.discard)
+        return task
 
     # Sending
 
@@ -301,7 +306,9 @@ class Call(Pump):
         self.exchange.finish()
 
     def _stream(self, pieces: AsyncPieces) -> None:
-        self._task(self._pump_in_loop(pieces))
+        task = self._task(self._pump_in_loop(pieces))
+        # Weakly, for the task refers to the exchange.
+        self.exchange.when_gone(partial(cancel, weakref.ref(task)))
 
     async def _pump_in_loop(self, pieces: AsyncPieces) -> None:
         """Send what an asynchronous iterator yields, at the client's pace."""
@@ -320,7 +327,8 @@ class Call(Pump):
                 else:
                     self._complete()
         except asyncio.CancelledError:
-            exchange.fail(Unavailable("the request was cancelled"))
+            if not exchange.gone:
+                exchange.fail(Unavailable("the request was cancelled"))
         except BaseException as error:  # noqa: BLE001 - as in `_advance`
             exchange.fail(error)
         finally:
@@ -369,6 +377,13 @@ def file_name(mount: Mount) -> str:
     target = mount.target
     path = target.path if isinstance(target, AppFile) else target.script if isinstance(target, AppObject) else ""
     return os.path.splitext(os.path.basename(path))[0]
+
+
+def cancel(task: weakref.ref[asyncio.Task[None]]) -> None:
+    """The client has left a stream that may be waiting for something else."""
+    running = task()
+    if running is not None:
+        running.cancel()
 
 
 def given(step: Step) -> Step:
