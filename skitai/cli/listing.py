@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
@@ -25,7 +24,7 @@ def queue_lines(home: str, now_s: float) -> Iterator[str]:
     :param home: the folder above the helper's own.
     """
     spool = Spool(home)
-    waiting, given_up = _names(spool.folder), _names(spool.undeliver)
+    waiting, given_up = spool.scan().names, spool.given_up().names
     yield f"{_counted(len(waiting))} in {spool.folder}"
     for name in waiting[:MOST]:
         due = "due" if name.due_s <= now_s else f"in {span(name.due_s - now_s)}"
@@ -44,14 +43,6 @@ def job_lines(jobs: Iterable[Job], now: datetime) -> Iterator[str]:
     for job, times in upcoming(jobs, now, RUNS):
         yield f"{job.schedule}  {job.name}"
         yield "  " + ", ".join(f"{each:%Y-%m-%d %H:%M %Z}" for each in times)
-
-
-def _names(folder: str) -> list[Name]:
-    """Those of messages in a folder, the first due first; the folder need not be there."""
-    try:
-        return sorted(filter(None, map(Name.parse, os.listdir(folder))))
-    except FileNotFoundError:
-        return []
 
 
 def _line(spool: Spool, name: Name, when: str, *, given_up: bool) -> Iterator[str]:

@@ -172,6 +172,21 @@ def test_many_go_over_few_connections(desk):
         assert server.connections <= 4
 
 
+def test_ten_thousand_waiting_messages_are_known_within_a_second(desk):
+    desk.put()
+    (name,) = desk.waiting
+    later_ms = int((time.time() + 600) * 1000)
+    for number in range(10_000):
+        other = Name(later_ms + number, 1, name.lane, f"{number:032x}")
+        os.link(Path(desk.spool.folder, str(name)), Path(desk.spool.folder, str(other)))
+    with mail_server() as (server, address):
+        began_s = time.monotonic()
+        desk.start(server=str(address))
+        assert time.monotonic() - began_s < 1
+        eventually(lambda: server.got, "the one that is due arrives")
+        eventually(lambda: desk.row.waiting == 10_000, "the others are counted")
+
+
 def test_each_message_may_name_its_server(desk):
     with mail_server() as (one, first), mail_server() as (two, second):
         desk.start(server=str(first))

@@ -155,3 +155,16 @@ def test_a_killed_master_loses_no_mail(mailing):
         mailing(address)
         eventually(lambda: {got.message_id for got in server.got} == ids, "all arrive", 15)
         assert len(server.got) == 10  # the agent that was left alone ended what it had begun
+
+
+def test_reloads_lose_and_double_nothing(mailing):
+    with mail_server(Behaviour(pause_s=0.1, pipelining=True)) as (server, address):
+        site = mailing(address)
+        ids: list[str] = []
+        for generation in (2, 3):
+            agent = site.agent()
+            ids += [site.send(number) for number in range(10)]
+            site.signal(signal.SIGHUP)
+            eventually(lambda agent=agent: site.agents() and site.agent() != agent, f"agent of generation {generation}")
+        eventually(lambda: len(server.got) >= len(ids), "all arrive", 15)
+        assert sorted(got.message_id for got in server.got) == sorted(ids)
