@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NewType, Optional, Union
 
 import pytest
 from hypothesis import given
@@ -218,6 +218,9 @@ def test_merged_belongs_to_the_request_that_asks() -> None:
 # Annotations
 
 
+Number = NewType("Number", int)
+
+
 class Colour(enum.Enum):
     RED = "red"
     BLUE = 2
@@ -290,6 +293,11 @@ class Line:
         (Point, {"x": "1"}, Point(1.0)),
         (list[Point], [{"x": 1}, {"x": 2, "y": 3}], [Point(1.0), Point(2.0, 3.0)]),
         (Line, {"points": [{"x": 1}, {"x": 2}], "tags": ["t"]}, Line([Point(1), Point(2)], tags={"t"})),
+        (Number, "5", 5),
+        (decimal.Decimal, 5, decimal.Decimal(5)),
+        (Point, Point(1.0), Point(1.0)),
+        (Union[int, Any], "x", "x"),
+        (tuple[Any, int], ["x", "1"], ("x", 1)),
         (Any, [1], [1]),
         (object, None, None),
     ],
