@@ -110,8 +110,8 @@ class Context:
 
     @once
     def _shelf(self) -> Shelf:
-        request = self.request
-        keys = lambda: keys_of(self.app.securekey)  # noqa: E731
+        app, request = self.app, self.request
+        keys = lambda: keys_of(app.securekey)  # noqa: E731 - which must not hold on to `self`
         memo = request.head.fields.forms
         return Shelf(self.cookie, keys, request.get_remote_addr, request.scheme == "https", memo=memo)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 
+from skitai.saddle import Saddle, Was
 from skitai.worker.http1.exchange import Http1Exchange
 from tests.support.memory import Wire, mounted, wire
 
@@ -77,15 +78,73 @@ def alive(server: Wire) -> int:
 def test_an_answered_request_is_gone(app: Any, request_: str, threads: int) -> None:
     kind = "asgi" if asyncio.iscoroutinefunction(app) else "wsgi"
     with wire(mounted("/", app), kind=kind, threads=threads) as server:
-        client = server.connect()
-        gc.collect()
-        gc.disable()
-        logging.disable()  # for pytest keeps what is logged, and with it the frames of a traceback
-        try:
-            before = alive(server)
-            for _ in range(REQUESTS):
-                client.ask(REQUEST[request_])
-            assert alive(server) - before <= 2  # the last ones may still be in somebody's hands
-        finally:
-            logging.disable(logging.NOTSET)
-            gc.enable()
+        assert_freed(server, REQUEST[request_])
+
+
+def saddle(handler: Callable[..., Any]) -> Saddle:
+    """An app with one handler, and hooks of both kinds that look at everything."""
+    app = Saddle(__name__)
+    app.securekey = "s" * 32
+    app.route("/")(handler)
+
+    @app.before_request
+    def before(was: Was) -> None:
+        was.g.was = was.request.args, dict(was.session), was.mbox.get(), was.env
+
+    @app.teardown_request
+    async def teardown(was: Was) -> None:
+        was.response.set_header("X-Was", repr(was))
+
+    return app
+
+
+def text(was: Was) -> str:
+    return was.request.uri
+
+
+async def coroutine(was: Was) -> Any:
+    await asyncio.sleep(0)
+    return {"body": was.request.get_content_length()}
+
+
+def some_pieces(was: Was) -> Any:
+    return (each for each in (was.request.uri, "two"))
+
+
+def async_pieces(was: Was) -> Any:
+    async def made() -> AsyncIterator[str]:
+        yield was.request.uri
+        await asyncio.sleep(0)
+        yield "two"
+
+    return made()
+
+
+def failing(was: Was) -> Any:
+    raise ValueError("on purpose")
+
+
+@pytest.mark.parametrize("request_", REQUEST)
+@pytest.mark.parametrize(
+    "handler", [text, coroutine, some_pieces, async_pieces, failing], ids=lambda handler: handler.__name__
+)
+@pytest.mark.parametrize("threads", [0, 4])
+def test_an_answered_request_of_saddle_is_gone(handler: Any, request_: str, threads: int) -> None:
+    with wire(mounted("/", saddle(handler)), kind="saddle", threads=threads) as server:
+        assert_freed(server, REQUEST[request_])
+
+
+def assert_freed(server: Wire, request: bytes) -> None:
+    client = server.connect()
+    client.ask(request)
+    gc.collect()
+    gc.disable()
+    logging.disable()  # for pytest keeps what is logged, and with it the frames of a traceback
+    try:
+        before = alive(server)
+        for _ in range(REQUESTS):
+            client.ask(request)
+        assert alive(server) - before <= 2  # the last ones may still be in somebody's hands
+    finally:
+        logging.disable(logging.NOTSET)
+        gc.enable()

@@ -327,6 +327,28 @@ def test_a_stream_whose_client_leaves_is_closed(saddle: Serve, app: Saddle, sour
     wait_for(lambda: notes == ["closed"])
 
 
+def test_a_stream_that_waits_for_something_else_is_closed_when_its_client_leaves(saddle: Serve, app: Saddle) -> None:
+    notes: list[str] = []
+
+    @app.route("/")
+    async def news(was: Was) -> AsyncIterator[str]:
+        async def pieces() -> AsyncIterator[str]:
+            try:
+                yield "first"
+                await asyncio.sleep(60)
+            finally:
+                notes.append("closed")
+
+        return pieces()
+
+    server = saddle(app)
+    client = server.connect()
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    client.until(b"first")
+    client.close()
+    wait_for(lambda: notes == ["closed"])
+
+
 def test_was_is_there_while_the_pieces_are_made(saddle: Serve, app: Saddle) -> None:
     @app.route("/")
     def stream(was: Was) -> Iterator[str]:
@@ -584,6 +606,13 @@ def test_an_answered_request_is_freed_at_once(app: Saddle, threads: int) -> None
         note(was)
         return iter([b"a", b"b"])
 
+    @app.route("/news")
+    def news(was: Was) -> Any:
+        async def pieces() -> AsyncIterator[str]:
+            yield note(was)
+
+        return pieces()
+
     @app.route("/coroutine")
     async def coroutine(was: Was) -> Any:
         return note(was)
@@ -603,7 +632,7 @@ def test_an_answered_request_is_freed_at_once(app: Saddle, threads: int) -> None
         logging.disable()  # for pytest keeps what is logged, and with it the frames of a traceback
         try:
             client = server.connect()
-            for target in ("/", "/stream", "/coroutine", "/broken", "/nowhere", "/") * 3:
+            for target in ("/", "/stream", "/news", "/coroutine", "/broken", "/nowhere", "/") * 3:
                 client.ask(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
             wait_for(lambda: sum(each() is not None for each in alive) <= 1)
         finally:
