@@ -19,7 +19,8 @@ from skitai.bootstrap.limits import raise_descriptor_limit
 from skitai.bootstrap.programs import programs
 from skitai.config.tree import Config
 from skitai.errors import StartError
-from skitai.ipc import bus, rundir
+from skitai.ipc import inboxes as inbox
+from skitai.ipc import rundir
 from skitai.ipc.control import ControlServer
 from skitai.ipc.lastupdate import Table
 from skitai.ipc.parent import end_with_parent
@@ -133,7 +134,7 @@ def _acquired(config: Config, origin: Origin) -> Iterator[Estate]:
             undo.callback(each.remove)
         control = ControlServer.listen(var)
         undo.callback(control.remove)
-        inboxes = bus.Inboxes.create(bus.wanted(config.server.workers))
+        inboxes = inbox.Inboxes.create(inbox.wanted(config.server.workers))
         undo.callback(inboxes.close)
         yield Estate(
             origin=origin,
@@ -179,7 +180,7 @@ def _renewed(estate: Estate, config: Config) -> Estate:
     renewed = replace(estate, origin=origin, identity=identity, places=places, log_options=config.log)
     _prepare(renewed, config)
     renewed.give_logs()
-    renewed.inboxes.grow(bus.wanted(config.server.workers))
+    renewed.inboxes.grow(inbox.wanted(config.server.workers))
     renewed.listeners = [] if config.helper else open_listeners(config.server, estate.listeners)
     return renewed
 

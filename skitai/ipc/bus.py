@@ -11,188 +11,31 @@ reader.
 
 from __future__ import annotations
 
-import array
 import asyncio
 import errno
 import logging
 import os
 import socket
-import struct
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from time import monotonic
 
-from skitai.errors import StartError
+from skitai.ipc.inboxes import Inboxes
+from skitai.ipc.parcels import DATAGRAM_BYTES, LARGEST_BYTES, Message, Parcel, unpack
 from skitai.ipc.scoreboard import Row
 
 log = logging.getLogger("skitai.server")
 
-FEWEST = 32
-INLINE_BYTES = 16384
-"""A larger payload travels as a memfd that is passed over the inbox."""
-
-LARGEST_BYTES = 64 << 20
 BACKLOG_MESSAGES = 50_000
 BACKLOG_BYTES = 64 << 20
 """What one worker keeps for all the others, together."""
 
-INBOX_BYTES = 1 << 20
 AT_ONCE = 100
 REPORT_S = 10.0
 
-_VERSION = 1
-_HEAD = struct.Struct("!B?HB")  # version, whether a memfd comes with it, the sender's row, length of the topic
-_DATAGRAM_BYTES = _HEAD.size + 0xFF + INLINE_BYTES
 _FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS, errno.EMFILE)
 _GONE = (errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN)
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What a worker receives.
-
-    :param sender: row of the worker that sent it.
-    :param topic: whom it concerns.
-    """
-
-    sender: int
-    topic: str
-    payload: bytes
-
-
-def wanted(workers: int) -> int:
-    """How many inboxes a server needs: old and new workers live side by side during a reload."""
-    return max(FEWEST, 2 * workers + FEWEST // 2)
-
-
-class Inboxes:
-    """All inboxes of a server, as the master holds them."""
-
-    __slots__ = ("_pairs",)
-
-    def __init__(self, pairs: list[tuple[socket.socket, socket.socket]]) -> None:
-        self._pairs = pairs
-
-    @classmethod
-    def create(cls, count: int) -> Inboxes:
-        """:raises StartError: there are too few descriptors."""
-        inboxes = cls([])
-        inboxes.grow(count)
-        return inboxes
-
-    @classmethod
-    def adopt(cls, pairs: Sequence[Sequence[int]]) -> Inboxes:
-        """Those of the program before the exec, with the messages that lie in them."""
-        inboxes = cls([(socket.socket(fileno=reader), socket.socket(fileno=writer)) for reader, writer in pairs])
-        inboxes.keep()
-        return inboxes
-
-    def grow(self, count: int) -> None:
-        """Have at least so many. Children that live already do not reach the new ones.
-
-        :raises StartError: there are too few descriptors.
-        """
-        try:
-            while len(self._pairs) < count:
-                reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-                writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, INBOX_BYTES)
-                self._pairs.append((reader, writer))
-        except OSError as error:
-            raise StartError(f"cannot make {count} inboxes for workers: {error.strerror}") from error
-
-    def replace(self) -> Inboxes:
-        """As many new ones, for children that have nothing to do with those who have these."""
-        self.close()
-        return Inboxes.create(len(self))
-
-    def hand_over(self) -> list[list[int]]:
-        """Let all survive the next exec; their descriptors."""
-        for each in self._sockets():
-            each.set_inheritable(True)
-        return [[reader.fileno(), writer.fileno()] for reader, writer in self._pairs]
-
-    def keep(self) -> None:
-        """No exec is to come: other programs that are started do not get them."""
-        for each in self._sockets():
-            each.set_inheritable(False)
-
-    def empty(self, slot: int) -> None:
-        """Throw away what was meant for the worker that had this row before. There must be none that reads it."""
-        if slot >= len(self._pairs):
-            return
-        try:
-            while True:
-                self._pairs[slot][0].recv(1, socket.MSG_DONTWAIT)
-        except OSError:
-            return  # nothing is left
-
-    def leave_to(self, slot: int) -> None:
-        """In the child of this row: close what only others read, and what leads to itself."""
-        for number, (reader, writer) in enumerate(self._pairs):
-            (writer if number == slot else reader).close()
-
-    def reader(self, slot: int) -> socket.socket | None:
-        """The end to read from; None when there is no inbox for this row."""
-        return self._pairs[slot][0] if slot < len(self._pairs) else None
-
-    def writers(self, slot: int) -> list[tuple[int, socket.socket]]:
-        """The ends to write to, with their rows, for the worker of this row."""
-        return [(number, writer) for number, (_, writer) in enumerate(self._pairs) if number != slot]
-
-    def close(self) -> None:
-        for each in self._sockets():
-            each.close()
-
-    def _sockets(self) -> list[socket.socket]:
-        return [each for pair in self._pairs for each in pair]
-
-    def __len__(self) -> int:
-        return len(self._pairs)
-
-    def __repr__(self) -> str:
-        return f"<Inboxes {len(self)}>"
-
-
-class _Parcel:
-    """A message on its way to several readers.
-
-    :ivar left: readers that it has not reached yet; the last one closes the memfd.
-    """
-
-    __slots__ = ("data", "fd", "left", "size")
-
-    def __init__(self, head: bytes, payload: bytes, left: int) -> None:
-        self.left = left
-        self.size = len(payload)
-        self.fd = -1
-        if self.size <= INLINE_BYTES:
-            self.data = head + payload
-            return
-        self.data = head
-        self.fd = os.memfd_create("skitai-message", os.MFD_CLOEXEC)
-        try:
-            rest = memoryview(payload)
-            while rest:
-                rest = rest[os.write(self.fd, rest) :]
-        except OSError:
-            os.close(self.fd)
-            raise
-
-    def send(self, sock: socket.socket) -> None:
-        """:raises OSError: it was not sent."""
-        if self.fd < 0:
-            sock.send(self.data, socket.MSG_DONTWAIT)
-        else:
-            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [self.fd]))]
-            sock.sendmsg([self.data], rights, socket.MSG_DONTWAIT)
-
-    def done(self) -> None:
-        """One reader less."""
-        self.left -= 1
-        if self.left == 0 and self.fd >= 0:
-            os.close(self.fd)
 
 
 class _Peer:
@@ -205,7 +48,7 @@ class _Peer:
         self.socket = sock
         self.mark = 0  # of the worker that reads it; 0 when nobody does
         self.told = 0  # the mark that the rest of this worker knows
-        self.backlog: deque[_Parcel] = deque()
+        self.backlog: deque[Parcel] = deque()
         self.watched = False
         self.strained = False  # it was the system, not the inbox, that had no room: writability does not show when it has
         self.dropped = 0
@@ -305,13 +148,11 @@ class Bus:
         """
         if len(payload) > LARGEST_BYTES:
             raise ValueError(f"a message of {len(payload)} bytes is too large: workers take up to {LARGEST_BYTES}")
-        name = topic.encode()
         with self._lock:
             there = [peer for peer in self._peers if self._there(peer)]
             if not there:
                 return 0
-            head = _HEAD.pack(_VERSION, len(payload) > INLINE_BYTES, self._row.index, len(name)) + name
-            parcel = _Parcel(head, payload, len(there))
+            parcel = Parcel.pack(self._row.index, topic, payload, len(there))
             for peer in there:
                 if peer.backlog or not self._sent(peer, parcel):
                     self._keep(peer, parcel)
@@ -325,7 +166,7 @@ class Bus:
             peer.mark = mark
         return mark != 0
 
-    def _sent(self, peer: _Peer, parcel: _Parcel) -> bool:
+    def _sent(self, peer: _Peer, parcel: Parcel) -> bool:
         """Try to send; True when nothing is left to do for this peer."""
         try:
             parcel.send(peer.socket)
@@ -341,7 +182,7 @@ class Bus:
         parcel.done()
         return True
 
-    def _keep(self, peer: _Peer, parcel: _Parcel) -> None:
+    def _keep(self, peer: _Peer, parcel: Parcel) -> None:
         if self._waiting >= BACKLOG_MESSAGES or self._waiting_bytes + parcel.size > BACKLOG_BYTES:
             self.dropped += 1
             peer.dropped += 1
@@ -423,13 +264,13 @@ class Bus:
                 return
             try:
                 data, ancillary, flags, _ = self._reader.recvmsg(
-                    _DATAGRAM_BYTES, socket.CMSG_SPACE(4), socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
+                    DATAGRAM_BYTES, socket.CMSG_SPACE(4), socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
                 )
             except (BlockingIOError, ConnectionResetError):
                 return
             try:
-                message = _unpack(data, ancillary)
-            except (OSError, ValueError, struct.error) as error:
+                message = unpack(data, ancillary)
+            except (OSError, ValueError) as error:
                 self.lost += 1
                 cut = ", and there were no descriptors to take it" if flags & socket.MSG_CTRUNC else ""
                 log.error("a message of another worker could not be read: %s%s", error, cut)
@@ -465,44 +306,3 @@ class Bus:
     def __repr__(self) -> str:
         there = sum(bool(row.inbox) for row in self._marks.values())
         return f"<Bus row={self._row.index} others={there} waiting={self._waiting} dropped={self.dropped}>"
-
-
-def _unpack(data: bytes, ancillary: list[tuple[int, int, bytes]]) -> Message | None:
-    """The message in a datagram; None for one of another version of this program.
-
-    :raises ValueError: it is cut short.
-    """
-    fds = array.array("i")
-    for level, kind, value in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            fds.frombytes(value[: len(value) - len(value) % fds.itemsize])
-    try:
-        version, by_memfd, sender, length = _HEAD.unpack_from(data)
-        if version != _VERSION:
-            return None
-        begin = _HEAD.size + length
-        topic = data[_HEAD.size : begin].decode()
-        if not by_memfd:
-            return Message(sender, topic, data[begin:])
-        if not fds:
-            raise ValueError("its memfd is missing")
-        return Message(sender, topic, _contents(fds[0]))
-    finally:
-        for fd in fds:
-            os.close(fd)
-
-
-def _contents(fd: int) -> bytes:
-    """What a memfd holds. Its file offset is shared with other readers and therefore left alone.
-
-    :raises ValueError: it is too large.
-    """
-    size = os.fstat(fd).st_size
-    if size > LARGEST_BYTES:
-        raise ValueError(f"its memfd holds {size} bytes")
-    parts = []
-    read = 0
-    while read < size and (part := os.pread(fd, size - read, read)):
-        parts.append(part)
-        read += len(part)
-    return b"".join(parts)

@@ -11,8 +11,8 @@ from typing import Any
 
 from skitai.config.tree import Log
 from skitai.ipc import rundir
-from skitai.ipc.bus import Inboxes
 from skitai.ipc.control import ControlServer
+from skitai.ipc.inboxes import Inboxes
 from skitai.ipc.lastupdate import Table
 from skitai.ipc.pidfile import PidFile
 from skitai.ipc.rundir import Places

@@ -20,7 +20,8 @@ from skitai.was import host, services
 
 if TYPE_CHECKING:
     from skitai.exchange import Context
-    from skitai.ipc.bus import Bus, Message
+    from skitai.ipc.bus import Bus
+    from skitai.ipc.parcels import Message
     from skitai.saddle.app import Saddle
 
 log = logging.getLogger("skitai.app")

@@ -18,7 +18,9 @@ import pytest
 
 from skitai.config.tree import Log
 from skitai.ipc import bus as buses
-from skitai.ipc.bus import Bus, Inboxes, Message
+from skitai.ipc.bus import Bus
+from skitai.ipc.inboxes import Inboxes
+from skitai.ipc.parcels import INLINE_BYTES, LARGEST_BYTES, Message
 from skitai.ipc.scoreboard import Scoreboard
 from skitai.log import journal
 from tests.support.dialogue import eventually
@@ -261,17 +263,17 @@ def test_a_large_payload_comes_whole_and_leaves_no_descriptors(street: Street) -
 
     async def speaker(station: Station) -> None:
         before = len(os.listdir("/proc/self/fd"))
-        station.say("small", large, *["y" * (buses.INLINE_BYTES + extra) for extra in (-1, 0, 1)], "end")
+        station.say("small", large, *["y" * (INLINE_BYTES + extra) for extra in (-1, 0, 1)], "end")
         await station.until(lambda: not station.bus.waiting)
         with pytest.raises(ValueError, match="too large: workers take up to 67108864"):
-            station.bus.send("news", bytes(buses.LARGEST_BYTES + 1))
+            station.bus.send("news", bytes(LARGEST_BYTES + 1))
         station.report(left=len(os.listdir("/proc/self/fd")) - before)
 
     street.start(0, reader)
     street.start(1, reader)
     street.start(2, speaker)
 
-    inline = buses.INLINE_BYTES
+    inline = INLINE_BYTES
     for slot in (0, 1):
         assert street.hears_of(slot) == {"sizes": [5, len(large), inline - 1, inline, inline + 1, 3], "left": 0}
     assert street.hears_of(2) == {"left": 0}

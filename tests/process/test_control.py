@@ -17,8 +17,9 @@ import pytest
 from skitai.config.tree import Config, Timeouts
 from skitai.errors import StartError
 from skitai.ipc import link as links
-from skitai.ipc.bus import Bus, Inboxes
+from skitai.ipc.bus import Bus
 from skitai.ipc.control import ControlServer, NotRunning, Outcome, ask, call
+from skitai.ipc.inboxes import Inboxes
 from skitai.ipc.lastupdate import Table
 from skitai.ipc.link import LOST_CODE, Child, Link
 from skitai.ipc.messages import Failed, Ready, Restart, Shutdown

@@ -16,7 +16,8 @@ import pytest
 from skitai import was as general
 from skitai.config.tree import Log
 from skitai.errors import LoadError
-from skitai.ipc.bus import Bus, Inboxes
+from skitai.ipc.bus import Bus
+from skitai.ipc.inboxes import Inboxes
 from skitai.ipc.lastupdate import Table
 from skitai.ipc.link import Child, Link
 from skitai.ipc.rundir import Places

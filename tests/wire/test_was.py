@@ -15,7 +15,8 @@ import pytest
 import skitai.was as was_module
 from skitai import was
 from skitai.config.tree import Log
-from skitai.ipc.bus import Bus, Inboxes
+from skitai.ipc.bus import Bus
+from skitai.ipc.inboxes import Inboxes
 from skitai.ipc.lastupdate import Table
 from skitai.ipc.link import Child, Link
 from skitai.ipc.messages import Restart, Shutdown
