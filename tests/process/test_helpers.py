@@ -122,6 +122,7 @@ def test_a_stopped_helper_that_does_not_beat_is_replaced(place: Place) -> None:
     worker = child(place, "worker")
     helpers = [child(place, "smtpda"), child(place, "cron")]
 
+    time.sleep(1.5)  # until each has beaten once
     for each in helpers:
         each.suspend()
 
