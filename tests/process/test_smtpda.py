@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import os
+import socket
 import ssl
 import threading
 import time
@@ -199,6 +200,18 @@ def test_without_any_server_it_waits_and_says_so(desk, said):
     desk.start(max_retry=0)
     desk.put()
     assert "no mail server is configured" in desk.failures()["b@mail.test"]
+
+
+def test_a_server_with_an_ipv6_address(desk):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("there is no IPv6 here")
+    with mail_server(host="::1") as (server, address):
+        desk.start(server=str(address))
+        desk.put()
+        eventually(lambda: server.got, "the message arrives")
+        assert str(address).startswith("[::1]:")
 
 
 def test_addresses_of_all_scripts(desk):
@@ -440,15 +453,15 @@ def test_a_hanging_server_holds_up_nobody_else(desk):
         hang.wait(10)
 
     with scripted(talk) as hanging, mail_server() as (server, address):
-        desk.start(server=str(address), timeout_s=1, retry_s=60, concurrency=4)
+        desk.start(server=str(address), timeout_s=2, retry_s=60, concurrency=4)
         for _ in range(50):
             desk.put(server=hanging)
         time.sleep(0.2)
         desk.put()
         began_s = time.monotonic()
         eventually(lambda: server.got, "the other server's message arrives")
-        assert time.monotonic() - began_s < 0.5
-        eventually(lambda: all(name.attempts for name in desk.waiting), "the others are put off", 5)
+        assert time.monotonic() - began_s < 1.5
+        eventually(lambda: all(name.attempts for name in desk.waiting), "the others are put off", 8)
         assert len(desk.waiting) == 50
         assert "no answer in time" in desk.spool.peek(desk.waiting[0]).reason
         hang.set()
@@ -621,7 +634,7 @@ def test_leaving_waits_no_longer_than_it_may(desk, said):
         desk.start(server=str(address))
         desk.put()
         eventually(lambda: desk.agent._work.committed, "it is on its way")
-        assert desk.leave(grace_s=0.3) < 1
+        assert desk.leave(grace_s=0.3) < 1.5
         assert "leaves 1 deliveries behind" in said()
         assert len(desk.left) == 1
 
@@ -638,8 +651,8 @@ def test_leaving_does_not_begin_to_send(desk):
         desk.start(server=str(address))
         desk.put()
         assert asked.wait(5)
-        threading.Timer(1, release.set).start()
-        assert desk.leave() < 0.8
+        threading.Timer(2.5, release.set).start()
+        assert desk.leave() < 2
         assert server.got == []
         assert [name.attempts for name in desk.waiting] == [0]
 

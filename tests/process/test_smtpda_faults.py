@@ -133,6 +133,34 @@ def test_on_a_full_disk_nobody_gets_a_message_twice(small_disk, said, monkeypatc
         desk.leave()
 
 
+WRITE = """
+    import skitai
+    from skitai.ipc import rundir
+
+    rundir.VAR_BASE = {base!r}
+    while True:
+        email = skitai.email("x", "a@client.test", "b@mail.test")
+        email.add_text("text " * 10_000)
+        print(email.send(), flush=True)
+"""
+
+
+def test_whatever_was_sent_is_whole_although_its_writer_is_killed(tmp_path):
+    told: list[str] = []
+    for number in range(5):
+        script = textwrap.dedent(WRITE).format(base=str(tmp_path))
+        with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT) as writer:
+            told.append(writer.stdout.readline().strip())
+            time.sleep(0.01 * number)
+            writer.kill()
+            told += [line.strip() for line in writer.stdout if line.endswith("\n")]
+    (folder,) = tmp_path.glob("*/default")
+    spool = Spool(str(folder))
+    found = {spool.peek(name).envelope.message_id for name in spool.scan().names}
+    assert set(told) <= found
+    assert len(found) <= len(told) + 5
+
+
 def test_a_lease_ends_with_its_holder(tmp_path):
     spool = Spool(str(tmp_path))
     name = spool.put(Envelope("a@client.test", ("b@mail.test",)), b"\r\n")

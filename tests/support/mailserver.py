@@ -109,6 +109,7 @@ def mail_server(
     *,
     tls: ssl.SSLContext | None = None,
     implicit: bool = False,
+    host: str = "127.0.0.1",
     port: int = 0,
     **options: Any,
 ) -> Iterator[tuple[Behaviour, MailServer]]:
@@ -139,13 +140,13 @@ def mail_server(
         return made[-1]
 
     async def listen() -> asyncio.Server:
-        return await loop.create_server(make, "127.0.0.1", port, ssl=tls if implicit else None)
+        return await loop.create_server(make, host, port, ssl=tls if implicit else None)
 
     server = loop.run_until_complete(listen())
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
-        yield behaviour, MailServer("127.0.0.1", server.sockets[0].getsockname()[1], ssl=implicit)
+        yield behaviour, MailServer(host, server.sockets[0].getsockname()[1], ssl=implicit)
     finally:
 
         async def stop() -> None:

@@ -229,14 +229,14 @@ class Agent:
         row.connections = self._sessions.open
 
     def _wait(self) -> None:
-        if self._leaving.is_set():
+        poll = select.poll()
+        poll.register(self._woken_fd, select.POLLIN)
+        if self._leaving.is_set():  # and deaf to what appears
             timeout_s = LEAVING_TICK_S
         else:
             timeout_s = max(0.0, min(self._tick_s + TICK_S - monotonic(), self._queue.next_due_s() - time()))
-        poll = select.poll()
-        poll.register(self._woken_fd, select.POLLIN)
-        if self._watch is not None:
-            poll.register(self._watch.fileno(), select.POLLIN)
+            if self._watch is not None:
+                poll.register(self._watch.fileno(), select.POLLIN)
         poll.poll(timeout_s * 1000)
         with suppress(BlockingIOError):
             os.read(self._woken_fd, 65536)
