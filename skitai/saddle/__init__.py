@@ -29,9 +29,11 @@ from skitai.saddle.events import (
     template_rendered,
     template_rendering,
 )
+from skitai.saddle.uploads import UploadedFile
 
 __all__ = [
     "Saddle",
+    "UploadedFile",
     "Was",
     "app_mounted",
     "app_restarted",

@@ -188,15 +188,17 @@ _CONTAINERS: dict[Any, tuple[Callable[[Iterable[Any]], Any], str]] = {
 
 
 def _listed(value: Any) -> list[Any]:
-    """Text that was given once is a list of one."""
+    """A text or file that was given once is a list of one."""
     if isinstance(value, (list, tuple)):
         return list(value)
-    if isinstance(value, str):
-        return [value]
-    raise Unfit(f"{shown(value)} is not a list")
+    if value is None or isinstance(value, (dict, int, float)):
+        raise Unfit(f"{shown(value)} is not a list")
+    return [value]
 
 
 def _items(make: Callable[[Iterable[Any]], Any], what: str, convert: Converter | None, value: Any) -> Any:
+    if value == "" and convert is not None and convert is not _str:
+        return make(())  # a field that was left empty
     items = _listed(value)
     if convert is not None:
         items = [_inner(f"item {number}", convert, each) for number, each in enumerate(items, 1)]

@@ -104,7 +104,7 @@ class UploadedFile:
         self.path: str | None = None
 
     def __repr__(self) -> str:
-        return f"<UploadedFile {self.name} {self.size} {self.path or 'in memory'}>"
+        return f"<UploadedFile {self.name} of {self.size} bytes>"  # messages to clients may hold it: no paths
 
     # While it is received
 

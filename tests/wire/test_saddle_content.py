@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from skitai.saddle import Saddle, Was, uploads
+from skitai.saddle import Saddle, UploadedFile, Was, uploads
 from tests.support.asked import field, multipart_body, upload
 from tests.support.memory import Wire, wait_for
 
@@ -458,6 +458,29 @@ def test_uploads(saddle: Serve, app: Saddle, tmp_path: Path) -> None:
     assert len(seen) == 3
     wait_for(lambda: left() == [])
     assert not any(map(os.path.exists, seen))
+
+
+def test_files_as_typed_arguments(saddle: Serve, app: Saddle) -> None:
+    @app.route("/one", methods=["POST"])
+    def one(was: Was, file: UploadedFile, text: str = "") -> str:
+        return file.name
+
+    @app.route("/maybe", methods=["POST"])
+    def maybe(was: Was, file: UploadedFile | None = None) -> str:
+        return file.name if file else "none"
+
+    @app.route("/many", methods=["POST"])
+    def many(was: Was, file: list[UploadedFile]) -> str:
+        return ",".join(each.name for each in file)
+
+    wire = saddle(app)
+    none, a, b = upload("file", "", b""), upload("file", "a", BIG), upload("file", "b", b"x")
+    assert post_parts(wire, "/one", a)[::2] == (200, b"a")
+    assert [post_parts(wire, "/maybe", *parts)[2] for parts in ([], [none], [b])] == [b"none", b"none", b"b"]
+    assert [post_parts(wire, "/many", *parts)[2] for parts in ([none], [b], [a, b])] == [b"", b"b", b"a,b"]
+    for parts in ([none], [a, b], [field("file", "text")], [b, upload("text", "a", BIG)]):
+        status, _, body = post_parts(wire, "/one", *parts)
+        assert status == 400 and uploads.temporary_folder().encode() not in body
 
 
 URLENCODED = "application/x-www-form-urlencoded"
