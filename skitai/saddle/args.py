@@ -22,9 +22,12 @@ from typing import Any
 
 from skitai.config.pref import AttrDict
 from skitai.errors import Answerable
-from skitai.saddle.convert import Converter, Record, Unfit, converter
+from skitai.saddle.convert import Converter, Record, Unfit, converter, shown
 
 Values = Mapping[str, Any]
+
+MOST_SAID = 10
+"""Faults in one message."""
 
 CSRF_NAME = "_csrf_token"
 """Field of forms for `was.csrf_verify`."""
@@ -39,7 +42,9 @@ class BadArgument(Answerable):
     status = 400
 
     def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
-        super().__init__("; ".join(f"argument {name!r}: {reason}" for name, reason in faults))
+        said = [f"argument {shown(name)}: {reason}" for name, reason in faults[:MOST_SAID]]
+        more = [f"and {len(faults) - MOST_SAID} more"] if len(faults) > MOST_SAID else []
+        super().__init__("; ".join(said + more))
         self.faults = tuple(faults)
 
 
@@ -96,6 +101,7 @@ class Binder:
 
     :ivar arguments: all but `was` and ``**``, in order.
     :ivar takes_more: whether the function has ``**``.
+    :ivar unresolved: names of arguments whose annotations could not be resolved, and so say nothing.
     :ivar reads_body: whether a body can matter to the call; where not, nobody needs to take it apart.
     """
 
@@ -105,6 +111,7 @@ class Binder:
         self._name = getattr(function, "__qualname__", repr(function))
         hints = _hints(function)
         self.arguments: list[Argument] = []
+        self.unresolved: list[str] = []
         self.takes_more = False
         self._more: Converter | None = None
         first = True
@@ -120,6 +127,8 @@ class Binder:
                 first = False
             else:
                 self.arguments.append(Argument(parameter, hints.get(parameter.name, Any)))
+                if parameter.annotation is not parameter.empty and parameter.name not in hints:
+                    self.unresolved.append(parameter.name)
         if first:
             raise ValueError(f"{self._name}() has no first argument for was")
         self._reserved = _first_names(function)

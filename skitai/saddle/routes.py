@@ -56,6 +56,8 @@ class Routes(Router):
         name = options.pop("name", None) or getattr(function, "__name__", "")
         route = Route(scope.mount + rule, function, f"{scope.ns}.{name}" if scope.ns else name, **options)
         self.add(route)
+        for each in route.binder.unresolved:
+            log.warning("%s: no class has the name that annotates %s, so its values are not converted", route.name, each)
         return route
 
     def add(self, route: Route) -> None:

@@ -96,6 +96,8 @@ class Service(Route):
         :returns: what the response is made of.
         :raises Answerable: nothing can be called: the body is malformed, or a call lacks credentials.
         """
+        if was.request.method == "OPTIONS":
+            return was.response("204 No Content", "", [("Allow", "POST, OPTIONS")])
         kind = essence(was.request.head.fields.text("content-type"))
         data = yield Step(False, _body, (was,))
         if kind in XML and (self.is_mounted or xmlrpc.is_call(data)):

@@ -181,6 +181,14 @@ def test_every_fault_is_named() -> None:
     )
 
 
+def test_a_refusal_stays_short() -> None:
+    with pytest.raises(BadArgument) as caught:
+        Binder(optional).bind({}, {f"{number}" + "x" * 500: "" for number in range(500)}, None)
+    assert len(caught.value.faults) == 500
+    assert caught.value.message.endswith("it is unknown; and 490 more")
+    assert len(caught.value.message) < 1100
+
+
 def test_a_body_that_could_not_be_read_is_why_an_argument_is_missing() -> None:
     fault = Answerable("broken", status=415)
     with pytest.raises(Answerable, match="broken"):
@@ -263,6 +271,8 @@ class Line:
         (list, "1", ["1"]),
         (list[int], ["1", "2"], [1, 2]),
         (list[int], "1", [1]),
+        (list[int], "", []),
+        (list[str], "", [""]),
         (list[list[int]], [[1], ["2"]], [[1], [2]]),
         (set[int], ["1", "1"], {1}),
         (tuple[int, ...], ["1", "2"], (1, 2)),
@@ -386,6 +396,7 @@ def test_annotations_of_keywords_and_of_the_url_convert_too() -> None:
 def test_an_annotation_that_exists_for_the_type_checker_only_says_nothing() -> None:
     def function(was: Unknown, a: int, b: Unknown) -> None: ...
 
+    assert Binder(function).unresolved == ["b"]
     assert bind(function, {"a": "5", "b": "x"}) == {"a": 5, "b": "x"}
     assert bind(function, {"a": "y", "b": "x"}) == ERROR
 

@@ -176,6 +176,14 @@ def test_the_later_function_of_a_name_is_meant(app: App, caplog: pytest.LogCaptu
     assert "the name one now leads to /newer, no longer to /one" in caplog.text
 
 
+def test_an_annotation_that_leads_nowhere_is_said(app: App, caplog: pytest.LogCaptureFixture) -> None:
+    def function(was: Any, item: Nowhere) -> None:  # type: ignore[name-defined]  # noqa: F821
+        ...
+
+    app.add_route("/item", function)
+    assert "function: no class has the name that annotates item" in caplog.text
+
+
 def test_one_function_at_two_rules_is_no_cause_for_a_warning(app: App, caplog: pytest.LogCaptureFixture) -> None:
     @app.route("/outer")
     @app.route("/inner")

@@ -309,6 +309,8 @@ def test_batches_and_notifications(server: Wire) -> None:
 def test_another_type_at_the_mounted_path_is_refused(server: Wire) -> None:
     assert post(server, b"x", "text/plain", "/app/rpc")[0] == 415
     assert server.get("/app/rpc")[0] == 405
+    status, fields, _ = server.ask(b"OPTIONS /app/rpc HTTP/1.1\r\nHost: example\r\n\r\n")
+    assert (status, fields["allow"]) == (204, "POST, OPTIONS")
 
 
 def test_what_one_call_sets_is_not_in_the_answer_of_all(server: Wire) -> None:
