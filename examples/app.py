@@ -1,4 +1,4 @@
-"""A small site: pages, a form, static files, a Flask app and a Django project under one server.
+"""A small site: pages, a form, static files, a Flask app, a Django project and a help desk under one server.
 
 python examples/app.py                 start it here; Ctrl-C ends it
 python examples/app.py start           start it in the background; also: status, reload, stop
@@ -16,12 +16,13 @@ if __name__ == "__main__":
     skitai.mount("/", "pages/app.py")
     skitai.mount("/static", "static")
     skitai.mount("/flask", "flaskapp/app.py")
+    skitai.mount("/desk", "desk/app.py")
     skitai.mount("/django", "djangosite/mysite/wsgi.py", "application")
     skitai.mount("/django/static/admin", str(django / "contrib/admin/static/admin"))
 
     skitai.set_max_age("/static", 300)
     skitai.set_max_age("/django/static", 3600)
     skitai.log_off("/static/", "*.ico")
-    skitai.deflu("guestbook")
+    skitai.deflu("guestbook", "tickets")
 
     skitai.run(address="127.0.0.1", port=5000, workers=2)

@@ -1,6 +1,8 @@
 """Where the example keeps its databases."""
 
 import os
+import secrets
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -14,3 +16,17 @@ def data_folder() -> Path:
     if folder.lstat().st_uid != os.getuid():
         raise PermissionError(f"{folder} belongs to somebody else")
     return folder
+
+
+def secret() -> str:
+    """A secret that stays the same from start to start, and for all workers: made once, kept in the folder."""
+    file = data_folder() / "secret"
+    with suppress(FileExistsError):
+        made = file.with_name(f"secret.{os.getpid()}")
+        made.touch(0o600)
+        made.write_text(secrets.token_urlsafe(48))
+        try:
+            os.link(made, file)  # in one step: no worker reads half of it
+        finally:
+            made.unlink()
+    return file.read_text()
