@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from skitai.saddle import values
 from skitai.saddle.seal import Secret
-from skitai.saddle.shelf import Place, Shelf
+from skitai.saddle.shelf import Place, Shelf, Stores
 
 
 class Message(NamedTuple):
@@ -47,6 +47,9 @@ class _Store:
             self.messages = [each for each in map(Message._make, rows) if not each.valid or now < each.created + each.valid]
             self.changed = len(self.messages) < len(rows)
 
+    def __len__(self) -> int:
+        return len(self.messages)
+
     def commit(self, shelf: Shelf) -> None:
         if not self.changed and not self.read:
             return
@@ -57,17 +60,14 @@ class _Store:
             self.place.remove(shelf.cookie)
 
 
-class Mbox:
+class Mbox(Stores[_Store]):
     """`was.mbox`: messages to the user.
 
     One that is valid for 0 seconds goes once it was read and the request succeeded. What is still unread then waits in a
     cookie, so messages for later pages are to be few and short; those read in their own request may be of any size.
     """
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
-        self._stores: dict[str | None, _Store] = {}
-        self._name: str | None = None
+    kind = "mbox"
 
     def send(self, msg: Any, category: str = "info", valid: float = 0, **extra: Any) -> str:
         """Leave a message.
@@ -80,8 +80,7 @@ class Mbox:
         """
         message = Message(secrets.token_hex(4), category, int(self._shelf.clock()), valid, msg, extra)
         values.pack(tuple(message))  # raises where the app's line is still on the stack
-        self._shelf.cookie.see_open("the message box")
-        store = self._store
+        store = self._changing()
         store.messages.append(message)
         store.changed = True
         return message.id
@@ -108,16 +107,10 @@ class Mbox:
 
     def remove(self, message_id: str) -> None:
         """Forget a message, if it is there."""
-        self._shelf.cookie.see_open("the message box")
-        store = self._store
+        store = self._changing()
         left = [each for each in store.messages if each.id != message_id]
         store.changed = store.changed or len(left) < len(store.messages)
         store.messages = left
-
-    def source_verified(self) -> bool:
-        """Whether the client has the address from which the box was last changed; true for a new one."""
-        address = self._store.address
-        return address is None or address == self._shelf.address()
 
     def mount(
         self,
@@ -130,32 +123,14 @@ class Mbox:
     ) -> None:
         """Go on with the box of this name, in this request; the parameters are those of `Session.mount`."""
         if name not in self._stores:
-            self._stores[name] = _Store(self._shelf, self._shelf.place("mbox", name, securekey, path, domain, secure))
+            self._stores[name] = self._read(self._shelf.place(self.kind, name, securekey, path, domain, secure))
         self._name = name
 
-    def exists(self, name: str | None = None, securekey: Secret | Sequence[Secret] | None = None) -> bool:
-        """Whether there is a message in the box of this name; the parameters are those of `Session.exists`."""
-        store = self._stores.get(name)
-        if store is None:
-            store = _Store(self._shelf, self._shelf.place("mbox", name, securekey))
-        return bool(store.messages)
-
-    def commit(self) -> None:
-        """Have the client keep what is still to be shown.
-
-        :raises ValueError: that is too large for a cookie.
-        """
-        for store in self._stores.values():
-            store.commit(self._shelf)
+    def _read(self, place: Place) -> _Store:
+        return _Store(self._shelf, place)
 
     def __repr__(self) -> str:
         return f"<Mbox {self._name or '(default)'}: {len(self._store.messages)} messages>"
-
-    @property
-    def _store(self) -> _Store:
-        if self._name not in self._stores:
-            self.mount(self._name)
-        return self._stores[self._name]
 
 
 def _matches(key: str | None, value: Any) -> Callable[[Message], bool]:

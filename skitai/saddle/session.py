@@ -9,7 +9,7 @@ from typing import Any
 
 from skitai.saddle import values
 from skitai.saddle.seal import Secret
-from skitai.saddle.shelf import Place, Shelf
+from skitai.saddle.shelf import Place, Shelf, Stores
 
 TIMEOUT_S = 1200.0
 
@@ -38,6 +38,9 @@ class _Store:
             if not all(type(each) in _UNCHANGING for each in self.items.values()):
                 self.came = values.pack(self.items)
 
+    def __len__(self) -> int:
+        return len(self.items)
+
     def touch(self, now: float) -> None:
         """Something changed: live on for the timeout, if that is longer than what is left."""
         self.changed = True
@@ -56,18 +59,18 @@ class _Store:
         self.place.write(shelf.cookie, kept, max(1.0, self.expiry - now))
 
 
-class Session(MutableMapping[str, Any]):
+class Session(Stores[_Store], MutableMapping[str, Any]):
     """`was.session`: a dictionary that outlives requests.
 
     Changing it prolongs it by the timeout, reading does not. It is written when the request succeeds; what changes it after
     the response has begun raises RuntimeError.
     """
 
+    kind = "sess"
+
     def __init__(self, shelf: Shelf, timeout_s: float | None = None) -> None:
-        self._shelf = shelf
+        super().__init__(shelf)
         self._timeout_s = TIMEOUT_S if timeout_s is None else float(timeout_s)
-        self._stores: dict[str | None, _Store] = {}
-        self._name: str | None = None
 
     # The dictionary
 
@@ -121,11 +124,6 @@ class Session(MutableMapping[str, Any]):
 
     # Whose it is
 
-    def source_verified(self) -> bool:
-        """Whether the client has the address from which the session was last changed; true for a new one."""
-        address = self._store.address
-        return address is None or address == self._shelf.address()
-
     def getv(self, key: str, default: Any = None) -> Any:
         """The value, if `source_verified`."""
         return self.get(key, default) if self.source_verified() else default
@@ -177,39 +175,10 @@ class Session(MutableMapping[str, Any]):
         :raises ValueError: an unfit name, or no key.
         """
         if name not in self._stores:
-            place = self._shelf.place("sess", name, securekey, path, domain, secure)
+            place = self._shelf.place(self.kind, name, securekey, path, domain, secure)
             timeout_s = self._timeout_s if session_timeout is None else float(session_timeout)
             self._stores[name] = _Store(self._shelf, place, timeout_s)
         self._name = name
 
-    def exists(self, name: str | None = None, securekey: Secret | Sequence[Secret] | None = None) -> bool:
-        """Whether the client has a session of this name that has not ended.
-
-        :param securekey: the secret of one that was not mounted in this request; the app's by default.
-        """
-        store = self._stores.get(name)
-        if store is None:
-            store = _Store(self._shelf, self._shelf.place("sess", name, securekey), self._timeout_s)
-        return bool(store.items)
-
-    def commit(self) -> None:
-        """Have the client keep what changed.
-
-        :raises ValueError: a session is too large for a cookie.
-        """
-        for store in self._stores.values():
-            store.commit(self._shelf)
-
-    def _changing(self) -> _Store:
-        """The session, for a change.
-
-        :raises RuntimeError: the response has begun.
-        """
-        self._shelf.cookie.see_open("the session")
-        return self._store
-
-    @property
-    def _store(self) -> _Store:
-        if self._name not in self._stores:
-            self.mount(self._name)
-        return self._stores[self._name]
+    def _read(self, place: Place) -> _Store:
+        return _Store(self._shelf, place, self._timeout_s)

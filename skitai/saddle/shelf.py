@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from skitai.saddle import values
 from skitai.saddle.cookie import Cookie, Expires, Setting
@@ -94,3 +94,75 @@ class Place(NamedTuple):
     def _put(self, cookie: Cookie, value: str, expires: Expires) -> None:
         setting = Setting(self.title, value, expires, self.path, self.domain, self.secure, http_only=True, same_site="Lax")
         cookie.put(self.title, setting)
+
+
+class Store(Protocol):
+    """What one sealed cookie holds, for one request.
+
+    :ivar address: of the client that changed it last; None while it is new.
+    """
+
+    address: str | None
+
+    def __len__(self) -> int: ...
+
+    def commit(self, shelf: Shelf) -> None:
+        """Have the client keep what changed."""
+
+
+S = TypeVar("S", bound=Store)
+
+
+class Stores(Generic[S]):
+    """A default store and others by name, of which one is meant at a time.
+
+    :ivar kind: "sess" or "mbox".
+    """
+
+    kind = ""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._stores: dict[str | None, S] = {}
+        self._name: str | None = None
+
+    def source_verified(self) -> bool:
+        """Whether the client has the address from which this was last changed; true where it is new."""
+        address = self._store.address
+        return address is None or address == self._shelf.address()
+
+    def exists(self, name: str | None = None, securekey: Secret | Sequence[Secret] | None = None) -> bool:
+        """Whether the client has something of this name that is still good.
+
+        :param securekey: of what was not mounted in this request; the app's by default.
+        """
+        store = self._stores.get(name)
+        return len(store if store is not None else self._read(self._shelf.place(self.kind, name, securekey))) > 0
+
+    def commit(self) -> None:
+        """Have the client keep what changed.
+
+        :raises ValueError: it is too large for a cookie.
+        """
+        for store in self._stores.values():
+            store.commit(self._shelf)
+
+    def _read(self, place: Place) -> S:
+        """What the client keeps at a place."""
+        raise NotImplementedError
+
+    def _changing(self) -> S:
+        """The store that is meant, for a change.
+
+        :raises RuntimeError: the response has begun.
+        """
+        self._shelf.cookie.see_open(f"was.{type(self).__name__.lower()}")
+        return self._store
+
+    @property
+    def _store(self) -> S:
+        """The store that is meant."""
+        store = self._stores.get(self._name)
+        if store is None:  # only the default one is not mounted first
+            store = self._stores[self._name] = self._read(self._shelf.place(self.kind))
+        return store

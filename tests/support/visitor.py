@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -63,6 +64,10 @@ class Visitor:
 
     def post(self, target: str, form: dict[str, str], **fields: str) -> Answer:
         return self.ask("POST", target, urlencode(form), Content_Type="application/x-www-form-urlencoded", **fields)
+
+
+Start = Callable[..., Visitor]
+"""Serves an app, at a point if wanted and with options, and comes to it."""
 
 
 def basic(user: str, password: str) -> str:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from skitai.config.pref import Preference
+from skitai.saddle import Saddle
 from tests.support.memory import Wire, mounted, wire
+from tests.support.visitor import Start, Visitor
 
 
 def echo(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -47,3 +49,18 @@ def saddle(engine: str, threads: int) -> Iterator[Callable[..., Wire]]:
             return running.enter_context(wire(mount, kind="saddle", engine=engine, threads=threads, **values))
 
         yield serve
+
+
+@pytest.fixture
+def visit(threads: int) -> Iterator[Start]:
+    """Serve one Saddle app, and come as a client that keeps cookies."""
+    running: list[Any] = []
+
+    def start(app: Saddle, point: str = "/", **values: Any) -> Visitor:
+        context = wire(mounted(point, app), kind="saddle", threads=threads, **values)
+        running.append(context)
+        return Visitor(context.__enter__())
+
+    yield start
+    for context in running:
+        context.__exit__(None, None, None)

@@ -7,7 +7,7 @@ import hashlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,26 +15,10 @@ import pytest
 from skitai.errors import LoadError
 from skitai.lib.jwt import gen_token
 from skitai.saddle import Saddle, Was
-from tests.support.memory import mounted, wait_for, wire
-from tests.support.visitor import Visitor, basic, challenges, digest
+from tests.support.memory import wait_for
+from tests.support.visitor import Start, Visitor, basic, challenges, digest
 
 KEY = "a long random text that nobody can guess"
-Start = Callable[..., Visitor]
-
-
-@pytest.fixture
-def visit(threads: int) -> Iterator[Start]:
-    """Serve one app, and come as a client that keeps cookies."""
-    running: list[Any] = []
-
-    def start(app: Saddle, point: str = "/", **values: Any) -> Visitor:
-        context = wire(mounted(point, app), kind="saddle", threads=threads, **values)
-        running.append(context)
-        return Visitor(context.__enter__())
-
-    yield start
-    for context in running:
-        context.__exit__(None, None, None)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,25 +11,9 @@ import pytest
 from skitai.lib.jwt import read_token
 from skitai.saddle import Saddle, Was
 from tests.support.memory import mounted, wire
-from tests.support.visitor import Visitor
+from tests.support.visitor import Start, Visitor
 
 KEY = "a long random text that nobody can guess"
-Start = Callable[..., Visitor]
-
-
-@pytest.fixture
-def visit(threads: int) -> Iterator[Start]:
-    """Serve one app, and come as a client that keeps cookies."""
-    running: list[Any] = []
-
-    def start(app: Saddle, point: str = "/", **values: Any) -> Visitor:
-        context = wire(mounted(point, app), kind="saddle", threads=threads, **values)
-        running.append(context)
-        return Visitor(context.__enter__())
-
-    yield start
-    for context in running:
-        context.__exit__(None, None, None)
 
 
 @pytest.fixture
