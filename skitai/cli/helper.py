@@ -164,8 +164,11 @@ def _ask(helper: str, line: Line) -> int:
     if line.verb != "queue":
         return control.act(line, config)
     home = os.path.dirname(rundir.helper_folder(helper, config.paths.varpath))
-    for text in listing.queue_lines(home, time.time()):
-        print(text)
+    try:
+        for text in listing.queue_lines(home, time.time()):
+            print(text)
+    except OSError as error:
+        raise StartError(f"{error.filename}: {error.strerror}") from error
     return 0
 
 

@@ -40,6 +40,11 @@ class Notifier:
     def watchdog(self) -> bool:
         return self.send("WATCHDOG=1")
 
+    def expect_silence(self, seconds: float) -> bool:
+        """Ask for patience: nothing will be heard from us for up to so long; 0 for the usual time."""
+        usec = int(1e6 * max(seconds, self.watchdog_s))
+        return self.watchdog_s > 0 and self.send("WATCHDOG=1", f"WATCHDOG_USEC={usec}")
+
     def send(self, *lines: str) -> bool:
         """Send a notification; False when nobody listens."""
         if not self.address:

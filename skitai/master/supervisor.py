@@ -102,6 +102,7 @@ class Supervisor:
         :param refused: why this program has no code of its own to start; the old children are only taken care of.
         """
         state = inheritance.state
+        self._notifier.expect_silence(0)
         self._family.adopt(state["family"], readable)
         self._early_signals = state["signals"]
         self._complete = True
@@ -423,9 +424,11 @@ class Supervisor:
             "signals": [int(each) for each in pending],
             "rules": self._rules.to_json(),
         }
+        self._notifier.expect_silence(self._rules.boot_s)  # while the script is run anew
         try:
             replace(self._estate, state, self._signals)
         except OSError as error:
+            self._notifier.expect_silence(0)
             self._family.keep()
             self._reloads.keep()
             self._end_reload(False, f"cannot execute the new code: {error}; the old code goes on serving")
