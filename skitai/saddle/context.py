@@ -1,6 +1,6 @@
 """`was` inside a Saddle app: the request that runs, and all that belongs to it.
 
-Members are made when they are first used. What is not here comes from the general `was` that every kind of app has. Hooks
+Members are made when they are first used. Names that are not here are those that others offer (`was.services`). Hooks
 outside of requests get the same class without a request: its members then raise RuntimeError.
 """
 
@@ -23,8 +23,8 @@ from skitai.saddle.shelf import Shelf
 from skitai.saddle.tokens import TokenFacet
 from skitai.saddle.urls import UrlFacet
 from skitai.was import environ, services
-from skitai.was import was as general
 from skitai.was.environ import Environ
+from skitai.was.members import Members
 
 if TYPE_CHECKING:
     from skitai.exchange import Exchange
@@ -42,7 +42,7 @@ class Globals(SimpleNamespace):
         return name in self.__dict__
 
 
-class Context:
+class Context(Members):
     """What `was` is built on.
 
     :ivar app: the app that answers.
@@ -140,18 +140,14 @@ class Context:
             self.request.close()
 
     def running(self, name: str) -> Exchange:
-        """The exchange.
-
-        :param name: what needs it, for the message.
-        :raises RuntimeError: there is no request.
-        """
         if self.exchange is None:
             raise RuntimeError(f"was.{name} belongs to a request, and none is running here (a hook outside of requests)")
         return self.exchange
 
+    def _txn(self) -> str:
+        return "/".join(self.exchange.txn) if self.exchange is not None else ""
+
     def __getattr__(self, name: str) -> Any:
-        if hasattr(type(general), name):
-            return getattr(general, name)
         if name in services.shared:
             return services.shared[name]
         factory = services.factory(name)

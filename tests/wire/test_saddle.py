@@ -657,6 +657,24 @@ def test_the_general_was_reaches_the_same_members(saddle: Serve, app: Saddle) ->
     assert saddle(app).get("/", X_Gtxn_Id="g")[2] == b"g/1000"
 
 
+def test_was_that_is_handed_to_a_thread_still_knows_its_request(saddle: Serve, app: Saddle) -> None:
+    @app.route("/")
+    def index(was: Was) -> str:
+        found: list[str] = []
+
+        def work() -> None:
+            was.log("from elsewhere")
+            found.append(was.txnid())
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        assert general.env["PATH_INFO"] == was.env["PATH_INFO"]
+        return found[0]
+
+    assert saddle(app).get("/", X_Gtxn_Id="g")[2] == b"g/1000"
+
+
 def test_without_a_request_its_members_say_so(app: Saddle) -> None:
     was = Was(app)
     assert was.app is app
