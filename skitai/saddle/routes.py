@@ -94,7 +94,7 @@ class RouteFacet:
     def __init__(self) -> None:
         self._routes = Routes()
 
-    def route(self, rule: str, **options: Any) -> Callable[[F], F]:
+    def route(self, rule: str, /, **options: Any) -> Callable[[F], F]:
         """Let a function answer the paths that fit a rule. The function itself is left as it is.
 
         :param rule: a path with parameters, ``/episode/<int:id>`` (`saddle.rules`). A default of the last parameter makes
@@ -111,7 +111,7 @@ class RouteFacet:
 
         return add
 
-    def add_route(self, rule: str, function: Function, **options: Any) -> None:
+    def add_route(self, rule: str, function: Function, /, **options: Any) -> None:
         """The same as `route`, without a decorator."""
         self._routes.define(rule, function, options)
 

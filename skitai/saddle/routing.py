@@ -56,7 +56,7 @@ class Route:
 
     __slots__ = ("binder", "content_types", "function", "is_async", "methods", "name", "options", "rule", "short")
 
-    def __init__(self, rule: str, function: Callable[..., Any], name: str = "", **options: Any) -> None:
+    def __init__(self, rule: str, function: Callable[..., Any], name: str = "", /, **options: Any) -> None:
         """:raises ValueError: the rule, the methods, the content types or the function's signature cannot be."""
         self.function = function
         self.name = name or getattr(function, "__name__", "")

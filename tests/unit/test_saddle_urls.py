@@ -223,6 +223,12 @@ def test_a_rule_that_cannot_be_is_refused_at_the_decoration() -> None:
         app.route("/x", access_control_allow_origin=["example.com"])(lambda was: "")
 
 
+def test_any_word_may_be_an_option() -> None:
+    app = App()
+    app.route("/x", function=1, options=2, self=3, binder=4)(lambda was: "")
+    assert app._routes.named("<lambda>").options == {"function": 1, "options": 2, "self": 3, "binder": 4}
+
+
 def test_a_mount_point_of_the_whole_app() -> None:
     app = App()
     app.set_mount_point("/v1/")
