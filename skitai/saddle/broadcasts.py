@@ -67,7 +67,7 @@ def _publish(events: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, A
 
 def _send(worker: host.WorkerServices, events: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     try:
-        payload = orjson.dumps([events, args, kwargs], _plain, orjson.OPT_NON_STR_KEYS)
+        payload = dumps(events, args, kwargs)
     except TypeError as error:
         # Where there is one worker, another is there during a reload only, and nobody should have to think of that.
         if worker.config.server.workers > 1:
@@ -77,6 +77,14 @@ def _send(worker: host.WorkerServices, events: tuple[str, ...], args: tuple[Any,
         worker.bus.send(TOPIC, payload)
     except OSError as error:
         log.error("broadcast %r does not reach other workers: %s", events[0], error)
+
+
+def dumps(events: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    """A broadcast as other workers get it.
+
+    :raises TypeError: something has no JSON form.
+    """
+    return orjson.dumps([events, args, kwargs], _plain, orjson.OPT_NON_STR_KEYS)
 
 
 def _plain(value: Any) -> Any:

@@ -34,6 +34,8 @@ TALKATIVE = """
             was.request
         except RuntimeError:
             request = "none"
+            if args[0] == "slowly":
+                time.sleep(0.001)
         heard.append([request, list(map(repr, args)), kwargs])
 
     @app.on_broadcast("said")
@@ -154,6 +156,18 @@ def test_many_broadcasts_come_in_order_and_large_ones_whole(site: Callable[..., 
     server.text("/large")
     heard = server.all_heard(lambda told: told["count"] == 3001, "everybody heard the large one")
     assert all(len(told["heard"][-1][1][0]) == 1_000_002 for told in heard.values())
+
+
+def test_workers_that_hear_slowly_hear_everything(site: Callable[..., Workers]) -> None:
+    server = site(TALKATIVE, workers=2)
+
+    own = int(server.text("/say?what=slowly&times=2500"))
+
+    behind = [told["count"] for pid, told in server.of_all("/heard").items() if pid != own]
+    assert behind[0] < 2500, "it has more to do than it can"
+    heard = server.all_heard(lambda told: told["count"] == 2500 and told["loop"] == 2500, "everybody heard all")
+    for told in heard.values():
+        assert [args[1] for _, args, _ in told["heard"]] == [str(number) for number in range(2480, 2500)]
 
 
 def test_an_update_is_an_event_in_every_worker(site: Callable[..., Workers]) -> None:
