@@ -116,9 +116,9 @@ def routed() -> Saddle:
     return app
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Wire]:
-    with wire(mounted("/app", routed()), kind="saddle", threads=2) as running:
+@pytest.fixture(scope="module", params=[2, 0], ids=["threads", "inline"])
+def server(request: pytest.FixtureRequest) -> Iterator[Wire]:
+    with wire(mounted("/app", routed()), kind="saddle", threads=request.param) as running:
         yield running
 
 

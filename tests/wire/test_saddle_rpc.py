@@ -23,8 +23,8 @@ class Point:
     y: float
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Wire]:
+@pytest.fixture(scope="module", params=[2, 0], ids=["threads", "inline"])
+def server(request: pytest.FixtureRequest) -> Iterator[Wire]:
     app = Saddle(__name__)
     app.users = {"ann": "secret"}
     app.mount_rpc("/rpc")
@@ -94,7 +94,7 @@ def server() -> Iterator[Wire]:
     def index(was: Was) -> str:
         return "index"
 
-    with wire(mounted("/app", app), kind="saddle", threads=2) as running:
+    with wire(mounted("/app", app), kind="saddle", threads=request.param) as running:
         yield running
 
 
