@@ -1,4 +1,4 @@
-"""A small HTTP client for tests, after the manner of `requests`, without a transport: what goes, what comes back, cookies."""
+"""A small HTTP client for tests, in the manner of `requests`, without a transport: what goes, what comes, cookies."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from skitai.config.mounts import BODY_SIZES
 from skitai.config.preset import limits
@@ -24,6 +24,9 @@ from skitai.saddle.rpc import RpcFacet
 from skitai.saddle.storage import StorageFacet
 from skitai.saddle.templates import TemplateFacet
 from skitai.was.context import current
+
+if TYPE_CHECKING:
+    from skitai.saddle.client import Client
 
 
 class Saddle(
@@ -134,6 +137,17 @@ class Saddle(
     def set_default_session_timeout(self, timeout: float) -> None:
         """Set `session_timeout`, in seconds."""
         self.session_timeout = timeout
+
+    def make_client(self, point: str = "/", approot: str = ".") -> Client:
+        """A client for tests, which asks this app in memory: ``with app.make_client() as client: client.get("/")``.
+
+        :param point: where the app is mounted.
+        :param approot: folder of the app's modules, in `sys.path` as long as the client is open.
+        :raises ValueError: the mount point is none.
+        """
+        from skitai.saddle.client import Client  # with cookie jars and the like, which no server needs
+
+        return Client(self, point, approot)
 
     def __repr__(self) -> str:
         return f"<Saddle {self.name} at {self.basepath}>"

@@ -1,0 +1,153 @@
+"""What carries a request to an app in memory, in place of a worker: an exchange, its body, and a loop."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from math import inf
+from typing import IO, Any
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from skitai.config.tree import Config, Mount
+from skitai.exchange import Peer
+from skitai.http.head import Fields, Head
+from skitai.log.txn import Transactions
+
+_transactions = Transactions()
+
+
+class MemoryBody:
+    """A body that is at hand."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def open(self) -> IO[bytes]:
+        return io.BytesIO(self._data)
+
+    def lost(self) -> None:
+        self._data = b""
+
+    @property
+    def size(self) -> int:
+        return len(self._data)
+
+
+@dataclass(slots=True)
+class Place:
+    """Where the app is mounted, as `exchange.app` tells."""
+
+    mount: Mount
+    debug: bool
+    trouble: str = ""
+
+
+class MemoryExchange:
+    """As much of `skitai.exchange.Exchange` as an app sees. Nobody sends anything: the client takes the outcome itself."""
+
+    gone = False
+
+    def __init__(self, head: Head, body: bytes, place: Place, peer: Peer) -> None:
+        self.head = head
+        self.peer = peer
+        self.body = MemoryBody(body)
+        self.app = place
+        self.user = ""
+        self.received = len(body)
+        self.taken = True
+        self.context: Any = None
+        self._serial = _transactions.next()
+
+    @property
+    def txn(self) -> tuple[str, str]:
+        return _transactions.ids(self._serial, self.head.fields)
+
+
+def head_of(method: str, url: str, fields: dict[str, str], length: int) -> Head:
+    """The head of a request.
+
+    :raises ValueError: a control character in it, or a space in the URL.
+    """
+    place = urlsplit(url)
+    raw_path = place.path or "/"
+    target = raw_path + (f"?{place.query}" if place.query else "")
+    if not (target.isascii() and target.isprintable()) or " " in target:
+        raise ValueError(f"{url!r} is no URL: it should be percent-encoded")
+    pairs = [("host", place.netloc), *((name.lower(), value) for name, value in fields.items())]
+    for name, value in pairs:
+        if any(sign in name + value for sign in "\r\n\0"):
+            raise ValueError(f"control character in the field {name}: {value!r}")
+    path = unquote_to_bytes(raw_path).decode("latin-1")
+    host = (place.hostname or "").lower()
+    section = Fields([(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs])
+    return Head(method, target, "origin", path, raw_path, place.query, host, "1.1", section, length=length)
+
+
+class Loop:
+    """An event loop in a thread of its own, which all clients of this process share, as the apps of a worker do."""
+
+    def __init__(self) -> None:
+        self._users = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def enter(self) -> None:
+        """One client more."""
+        self._users += 1
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._loop.run_forever, name="skitai-client", daemon=True)
+            self._thread.start()
+
+    def leave(self) -> None:
+        """One client less; with the last one it ends."""
+        self._users -= 1
+        if self._users == 0 and self._loop is not None and self._thread is not None:
+            self.run(self._loop.shutdown_asyncgens())
+            self.run(self._loop.shutdown_default_executor())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+            self._loop = self._thread = None
+
+    def run(self, work: Coroutine[Any, Any, Any], timeout_s: float | None = None) -> Any:
+        """Run a coroutine in the loop and wait for it.
+
+        :raises TimeoutError: it takes longer; it is cancelled then.
+        :raises BaseException: what it raises.
+        """
+        assert self._loop is not None
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(timeout_s)
+        except TimeoutError:
+            future.cancel()
+            raise
+
+    def call_soon(self, job: Callable[..., None], *args: Any) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(job, *args)
+
+
+loop = Loop()
+
+
+class MemoryWorker:
+    """As much of `skitai.exchange.Context` as an app uses."""
+
+    number = 0
+    leave_by = inf
+
+    def __init__(self) -> None:
+        self.config = Config()
+
+    def run_in_thread(self, job: Callable[..., None], *args: Any) -> None:
+        job(*args)
+
+    def on_loop(self, job: Callable[..., None], *args: Any) -> None:
+        loop.call_soon(job, *args)
