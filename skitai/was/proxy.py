@@ -47,8 +47,6 @@ class Was(Members):
         return environ
 
     def __getattr__(self, name: str) -> Any:
-        if name in services.shared:
-            return services.shared[name]
         exchange = current.get()
         if exchange is not None:
             if exchange.context is not None:
@@ -56,6 +54,8 @@ class Was(Members):
             state = _state(exchange)
             if name in state:
                 return state[name]
+        if name in services.shared:
+            return services.shared[name]
         factory = services.factory(name)
         if factory is None:
             raise AttributeError(f"was has no {name!r}{'' if exchange is not None else ', and no request is running here'}")

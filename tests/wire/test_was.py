@@ -216,6 +216,28 @@ def test_services_of_other_rooms_are_made_once_for_a_request(offered: list[Any])
         _ = was.basket
 
 
+def test_what_is_shared_is_there_with_and_without_a_request() -> None:
+    engine = object()
+    services.share("engine", engine)
+    try:
+        assert was.engine is engine
+        assert "engine" in dir(was)
+        with pytest.raises(ValueError, match="was.engine is taken"):
+            services.register("engine", lambda exchange: None)
+
+        def job() -> str:
+            shared = was.engine is engine
+            was.engine = "the request's own"
+            return f"{shared} {was.engine}"
+
+        assert asked(job) == "True the request's own"
+        assert was.engine is engine
+    finally:
+        services.unshare("engine")
+    with pytest.raises(AttributeError, match="was has no 'engine'"):
+        _ = was.engine
+
+
 # Outside of requests
 
 
