@@ -99,15 +99,16 @@ def keys_of(securekey: Secret | Sequence[Secret] | None) -> Keys:
     :raises ValueError: there is none, or an empty one.
     :raises TypeError: a secret is neither str nor bytes.
     """
-    given = [securekey] if isinstance(securekey, (str, bytes)) else list(securekey or ())
-    for each in given:
-        if not isinstance(each, (str, bytes)):
-            raise TypeError(f"a securekey is a str or bytes, not a {type(each).__name__}")
-    if not given or not all(given):
-        raise ValueError("sessions, message boxes and tokens need app.securekey: a long random text")
-    return _keys(tuple(each.encode("utf-8") if isinstance(each, str) else each for each in given))
+    if isinstance(securekey, (str, bytes)):
+        return _keys(securekey)
+    return _keys(*(securekey or ()))
 
 
 @lru_cache(maxsize=64)
-def _keys(secrets: tuple[bytes, ...]) -> Keys:
-    return Keys(secrets)
+def _keys(*secrets: Secret) -> Keys:
+    for each in secrets:
+        if not isinstance(each, (str, bytes)):
+            raise TypeError(f"a securekey is a str or bytes, not a {type(each).__name__}")
+    if not secrets or not all(secrets):
+        raise ValueError("sessions, message boxes and tokens need app.securekey: a long random text")
+    return Keys([each.encode("utf-8") if isinstance(each, str) else each for each in secrets])

@@ -48,7 +48,7 @@ def pack(value: Any) -> str:
 
 def unpack(text: str) -> Any:
     """The value that `pack` made a text of. Only for texts that are known to be ours."""
-    return _DECODER.decode(text)
+    return _DECODER.raw_decode(text)[0]
 
 
 def _packed(value: Any) -> Any:
