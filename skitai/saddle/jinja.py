@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import jinja2
 from jinja2.ext import Extension
 
+from skitai.errors import Answerable
 from skitai.was.context import current
 
 if TYPE_CHECKING:
@@ -52,6 +54,15 @@ class Loader(jinja2.FileSystemLoader):
         return super().get_source(environment, template)
 
 
+class Environment(jinja2.Environment):
+    """Leaves errors that are answers alone: Jinja would make up frames for them, which hold the error that holds them."""
+
+    def handle_exception(self, source: str | None = None) -> NoReturn:
+        if isinstance(sys.exception(), Answerable):
+            raise  # noqa: PLE0704 - Jinja calls this while it handles the error
+        super().handle_exception(source)
+
+
 class Doubled(Extension):
     """Where a variable begins and ends with the same text, that text doubled stands for itself."""
 
@@ -67,7 +78,7 @@ class Jinja:
 
     def __init__(self, templates: Templates) -> None:
         self._templates = templates
-        self.env = jinja2.Environment(
+        self.env: jinja2.Environment = Environment(
             loader=Loader(templates),
             autoescape=escapes,
             auto_reload=templates.watched,

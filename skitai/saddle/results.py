@@ -25,7 +25,7 @@ from skitai.protocols import xmlrpc
 from skitai.saddle.contents import Api, File, FileBody
 from skitai.saddle.pieces import AsyncPieces, Pieces, as_bytes
 from skitai.saddle.request import Request
-from skitai.saddle.response import Response, read_status
+from skitai.saddle.response import HTTPError, Response, read_status
 from skitai.was import host
 
 Pair = tuple[str, str]
@@ -110,7 +110,9 @@ def _of_api(result: Any, response: Response, request: Request) -> Outcome:
 
 
 def _of_error(result: Answerable, _response: Response, _request: Request) -> Outcome:
-    raise result
+    # A copy, which no frame on the way holds: else the error and its own traceback keep each other.
+    status = f"{result.status} {getattr(result, 'reason', '')}"
+    raise HTTPError(status, result.message, result.fields, getattr(result, "shown", ""))
 
 
 def _of_list(result: Sequence[Any], response: Response, request: Request) -> Outcome:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+from jinja2 import DictLoader
 
 from skitai.saddle import Saddle, Was
 from skitai.worker.http1.exchange import Http1Exchange
@@ -124,10 +126,43 @@ def failing(was: Was) -> Any:
     raise ValueError("on purpose")
 
 
+def explained(was: Was) -> Any:
+    return was.response.with_explain("404 Not Found", "on purpose")
+
+
+def thrown(was: Was) -> Any:
+    was.response.throw("404 Not Found")
+
+
+def page(was: Was) -> Any:
+    return None, 404
+
+
+def file(was: Was) -> Any:
+    return was.response.file(__file__)
+
+
+def missing(was: Was) -> Any:
+    return was.response.file("/nowhere")
+
+
+def told(was: Was) -> Any:
+    try:
+        raise ValueError("on purpose")
+    except ValueError:
+        return [was.response.traceback(), was.response("500 Internal Server Error", exc_info=sys.exc_info()).shown]
+
+
+def rendered(was: Was) -> Any:
+    was.app.jinja_env.loader = DictLoader({"a.html": "{{ was.request.uri }}{{ was.response.throw('404 Not Found') }}"})
+    return was.render("a.html")
+
+
+HANDLERS = [text, coroutine, some_pieces, async_pieces, failing, explained, thrown, page, file, missing, told, rendered]
+
+
 @pytest.mark.parametrize("request_", REQUEST)
-@pytest.mark.parametrize(
-    "handler", [text, coroutine, some_pieces, async_pieces, failing], ids=lambda handler: handler.__name__
-)
+@pytest.mark.parametrize("handler", HANDLERS, ids=lambda handler: handler.__name__)
 @pytest.mark.parametrize("threads", [0, 4])
 def test_an_answered_request_of_saddle_is_gone(handler: Any, request_: str, threads: int) -> None:
     with wire(mounted("/", saddle(handler)), kind="saddle", threads=threads) as server:
