@@ -20,7 +20,7 @@ import json
 import re
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from skitai.errors import SkitaiError
@@ -155,6 +155,10 @@ class Mail:
 
     envelope: Envelope
     attempts: tuple[Attempt, ...] = ()
+
+    def after(self, attempt: Attempt) -> Mail:
+        """The same with one attempt more."""
+        return replace(self, attempts=(*self.attempts, attempt))
 
     @property
     def pending(self) -> tuple[str, ...]:

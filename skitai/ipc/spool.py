@@ -219,7 +219,7 @@ class Lease:
         :raises OSError: it cannot be written; the file is as before, `mail` knows it, and the same call may be made again.
         """
         if self.mail.attempts[-1:] != (attempt,):
-            self.mail = replace(self.mail, attempts=(*self.mail.attempts, attempt))
+            self.mail = self.mail.after(attempt)
         line = encode_attempt(attempt)
         try:
             os.ftruncate(self._fd, self._end)  # what a crash or a full disk has left of a line

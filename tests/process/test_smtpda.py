@@ -25,7 +25,7 @@ from skitai.config.tree import Smtpda
 from skitai.errors import StartError
 from skitai.helpers.smtpda.agent import Agent
 from skitai.helpers.smtpda.watch import Watch
-from skitai.ipc.envelope import Envelope, MailServer, Name
+from skitai.ipc.envelope import Attempt, Envelope, MailServer, Name
 from skitai.ipc.scoreboard import Scoreboard
 from skitai.ipc.spool import Spool
 from tests.support.dialogue import eventually
@@ -613,6 +613,21 @@ def test_without_inotify_it_looks_every_second(desk, monkeypatch):
         time.sleep(0.2)
         desk.put()
         eventually(lambda: server.got, "the message arrives", 3)
+
+
+def test_a_message_whose_recipients_all_have_their_answers_is_only_put_away(desk):
+    with mail_server() as (server, address):
+        for attempt in (Attempt(1, ("b@mail.test",)), Attempt(1, refused={"b@mail.test": "550 no"})):
+            desk.put()
+            (name,) = desk.waiting
+            lease = desk.spool.lease(name)
+            lease.note(attempt)
+            lease.release()
+            desk.start(server=str(address))
+            eventually(desk.is_empty, "it leaves the spool")
+            desk.leave()
+        assert server.got == []
+        assert desk.failures() == {"b@mail.test": "550 no"}
 
 
 # Leaving

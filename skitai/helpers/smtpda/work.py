@@ -109,6 +109,8 @@ class Work:
             raise Abandoned
 
     def _try(self, lease: Lease) -> Outcome:
+        if not lease.mail.pending:
+            return Outcome(Attempt(time()))  # all had their answers when an agent was killed
         try:
             return self._delivery.attempt(lease, lambda: self._commit(lease.name))
         except Abandoned:
@@ -121,24 +123,28 @@ class Work:
     def _settle(self, lease: Lease, outcome: Outcome) -> Done:
         """Write down what came of an attempt, and make it so."""
         attempt, attempts = outcome.attempt, lease.name.attempts + 1
+        what = fate(lease.mail.after(attempt), attempts, self._options.max_retry)
+        again: Name | None = None
         self.committed.add(lease.name)
+        if attempt.delivered:
+            log.info("%s to %s: delivered by %s", _about(lease), _some(attempt.delivered), outcome.server)
+        if what is Fate.DELIVERED:
+            self._insist(lease, lease.remove)
+        else:
+            self._note(lease, attempt)
+            if what is Fate.DEFERRED:
+                again = self._defer(lease, attempts)
+            else:
+                self._give_up(lease)
+        return Done(lease.name, again, outcome.reached, what)
+
+    def _note(self, lease: Lease, attempt: Attempt) -> None:
         try:
             lease.note(attempt)
         except OSError as error:
             log.error("%s: cannot write to its file: %s", _about(lease), error.strerror)
             if attempt.delivered and lease.mail.pending:
                 self._insist(lease, lambda: lease.note(attempt))  # or they would get it twice
-        what = fate(lease.mail, attempts, self._options.max_retry)
-        again: Name | None = None
-        if attempt.delivered:
-            log.info("%s to %s: delivered by %s", _about(lease), _some(attempt.delivered), outcome.server)
-        if what is Fate.DELIVERED:
-            self._insist(lease, lease.remove)
-        elif what is Fate.DEFERRED:
-            again = self._defer(lease, attempts)
-        else:
-            self._give_up(lease)
-        return Done(lease.name, again, outcome.reached, what)
 
     def _defer(self, lease: Lease, attempts: int) -> Name:
         options = self._options
