@@ -19,7 +19,7 @@ from skitai.saddle.args import Bound
 from skitai.saddle.auth import authorized
 from skitai.saddle.context import Was
 from skitai.saddle.events import emitted
-from skitai.saddle.hooks import Hook, Step, Steps
+from skitai.saddle.hooks import Hook, Step, Steps, calling
 from skitai.saddle.results import Outcome, outcome
 from skitai.saddle.routing import Route, UnsupportedType
 from skitai.saddle.rpc import Service
@@ -105,7 +105,7 @@ def _called(was: Was, route: Route) -> Steps:
         bound = yield Step(False, bind, (was, route))  # reading a body may take long
     else:
         bound = bind(was, route)
-    content = yield Step(route.is_async, route.function, (was, *bound.args), bound.kwargs)
+    content = yield from calling(route.function, route.is_async, was, bound.args, bound.kwargs)
     if content is None:
         raise TypeError(f"{route.name}() returned None; return '' for an empty response")
     return content

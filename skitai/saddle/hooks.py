@@ -111,34 +111,45 @@ def place(function: Function) -> str:
     return f"{function.__module__}.{getattr(function, '__qualname__', repr(function))}"
 
 
+class Layer(NamedTuple):
+    """What `around` put around a function; a request takes it step by step.
+
+    :ivar wrapper: the function that carries this, to be told from others that only copied its attributes.
+    :ivar inner: the function itself, a coroutine function also if that is behind some decorator's wrapper.
+    """
+
+    wrapper: Function
+    before: tuple[Hook, ...]
+    inner: Hook
+    after: tuple[Hook, ...]
+
+
+LAYER = "saddle_layer"
+
+
 def around(function: F, before: Iterable[Function] = (), after: Iterable[Function] = ()) -> F:
     """A handler with guards before it and jobs after it, all called with `was`.
 
-    The arguments that a request is mapped to remain those of `function`.
+    The arguments that a request is mapped to remain those of `function`. In a request each function runs where it belongs
+    (`calling`). Called directly, all run where the caller is; if any is a coroutine function, so is the result.
 
-    :raises TypeError: a guard or job is a coroutine function, but `function` is none: it runs in a thread, they cannot.
+    :raises TypeError: a guard or job cannot be called.
     """
     guards, jobs = tuple(before), tuple(after)
     for each in (*guards, *jobs):
         if not callable(each):
             raise TypeError(f"{place(function)}: {each!r} is no function to call before or after it")
-        if is_async(each) and not is_async(function):
-            raise TypeError(f"{place(each)} is a coroutine function, so {place(function)} has to be one, too")
 
-    if is_async(function):
-
-        @functools.wraps(function)
-        async def call_async(was: Any, *args: Any, **kwargs: Any) -> Any:
-            for guard in guards:
-                content = await settled(guard(was))
-                if content is not None:
-                    return content
-            content = await function(was, *args, **kwargs)
-            for job in jobs:
-                await settled(job(was))
-            return content
-
-        return call_async  # type: ignore[return-value]
+    @functools.wraps(function)
+    async def call_async(was: Any, *args: Any, **kwargs: Any) -> Any:
+        for guard in guards:
+            content = await settled(guard(was))
+            if content is not None:
+                return content
+        content = await settled(function(was, *args, **kwargs))
+        for job in jobs:
+            await settled(job(was))
+        return content
 
     @functools.wraps(function)
     def call(was: Any, *args: Any, **kwargs: Any) -> Any:
@@ -151,7 +162,35 @@ def around(function: F, before: Iterable[Function] = (), after: Iterable[Functio
             job(was)
         return content
 
-    return call  # type: ignore[return-value]
+    wrapper = call_async if any(is_async(each) for each in (function, *guards, *jobs)) else call
+    inner = Hook(function, is_async(function) or is_async(inspect.unwrap(function)))
+    setattr(wrapper, LAYER, Layer(wrapper, tuple(map(Hook.of, guards)), inner, tuple(map(Hook.of, jobs))))
+    return wrapper  # type: ignore[return-value]
+
+
+def calling(function: Function, in_loop: bool, was: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Steps:
+    """Call a handler as steps of a request, with all that `around` put around it.
+
+    :param in_loop: it is a coroutine function, behind whatever is around it.
+    """
+    layer: Layer | None = getattr(function, LAYER, None)
+    if layer is None or layer.wrapper is not function:
+        return (yield Step(in_loop, function, (was, *args), kwargs))
+    for guard in layer.before:
+        content = yield from _stepped(guard, was)
+        if content is not None:
+            return content
+    content = yield from calling(*layer.inner, was, args, kwargs)
+    for job in layer.after:
+        yield from _stepped(job, was)
+    return content
+
+
+def _stepped(hook: Hook, was: Any) -> Steps:
+    result = yield Step(hook.is_async, hook.function, (was,))
+    if not hook.is_async and inspect.isawaitable(result):  # a plain function handed a coroutine on
+        result = yield Step(True, settled, (result,))
+    return result
 
 
 async def settled(value: Any) -> Any:

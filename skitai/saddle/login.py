@@ -73,14 +73,10 @@ class LoginFacet:
         return function
 
     def _demand(self, name: str, function: F, *args: Any) -> F:
-        async_too = is_async(function)
-
         def guard(was: Any) -> Any:
             handler = self._guards.get(name)
             if handler is None:
                 raise RuntimeError(f"{place(function)} needs a function that @app.{name}_handler decorates")
-            if is_async(handler) and not async_too:
-                raise TypeError(f"{place(handler)} is a coroutine function, so {place(function)} has to be one, too")
             return handler(was, *map(list, args))
 
         return around(function, before=[guard])

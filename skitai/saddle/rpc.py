@@ -23,7 +23,7 @@ from skitai.protocols import jsonrpc, xmlrpc
 from skitai.saddle import cors
 from skitai.saddle.args import BadArgument, Bound
 from skitai.saddle.auth import authorized
-from skitai.saddle.hooks import Step, Steps
+from skitai.saddle.hooks import Step, Steps, calling
 from skitai.saddle.routing import Found, NotAllowed, Redirect, Route, UnsupportedType, below
 
 if TYPE_CHECKING:
@@ -305,7 +305,7 @@ def _one(was: Was, call: Wanted, route: Route, values: dict[str, Any]) -> Gettin
     try:
         bound: Bound = route.binder.call(values, call.positional, call.named)
         was.request.args = bound.merged
-        result = yield Step(route.is_async, route.function, (was, *bound.args), bound.kwargs)
+        result = yield from calling(route.function, route.is_async, was, bound.args, bound.kwargs)
         if isinstance(result, Answerable):
             raise result
     except Unanswerable:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -273,33 +276,89 @@ def test_run_before_and_run_after(saddle: Serve, app: Saddle) -> None:
     assert said == ["first", "second"]
 
 
-def test_guards_of_a_coroutine_function_may_be_coroutine_functions(saddle: Serve, app: Saddle) -> None:
+@pytest.mark.parametrize("kind", ["plain", "coroutine"])
+def test_guards_jobs_and_handlers_of_either_kind_run_where_they_belong(
+    saddle: Serve, app: Saddle, threads: int, kind: str
+) -> None:
+    places: dict[str, str] = {}
+
+    def note(name: str) -> None:
+        places[name] = threading.current_thread().name[:4]
+
     async def guard(was: Was) -> Any:
+        note("coroutine")
+        await asyncio.sleep(0)
         return was.response("403 Forbidden", "no") if "stop" in was.request.args else None
+
+    def other_guard(was: Was) -> None:
+        note("plain")
 
     async def job(was: Was) -> None:
         was.response.set_header("X-Job", "done")
 
-    @app.route("/")
-    @app.run_before(guard)
-    @app.run_after(job)
-    async def index(was: Was) -> str:
+    def plain(was: Was) -> str:
+        note("handler")
         return "content"
 
+    async def coroutine(was: Was) -> str:
+        note("handler")
+        return "content"
+
+    handler = plain if kind == "plain" else coroutine
+    app.route("/")(app.run_before(other_guard)(app.run_before(guard)(app.run_after(job)(handler))))
     server = saddle(app)
     status, fields, body = server.get("/")
     assert (status, fields["x-job"], body) == (200, "done", b"content")
+    loop = server.on_loop(lambda: threading.current_thread().name)[:4]
+    thread = "app-" if threads else loop
+    assert places == {"coroutine": loop, "plain": thread, "handler": thread if kind == "plain" else loop}
     assert server.get("/?stop=1")[::2] == (403, b"no")
 
 
-def test_guards_that_cannot_be_are_refused_at_once(app: Saddle) -> None:
-    async def guard(was: Was) -> None: ...
+def test_another_decorator_over_one_of_ours_is_not_passed_by(saddle: Serve, app: Saddle) -> None:
+    def shout(function: Callable[..., str]) -> Callable[..., str]:
+        @functools.wraps(function)
+        def wrapper(was: Was, *args: Any, **kwargs: Any) -> str:
+            return function(was, *args, **kwargs).upper()
 
+        return wrapper
+
+    @app.route("/")
+    @shout
+    @app.run_before(lambda was: "stopped" if "stop" in was.request.args else None)
+    def index(was: Was, name: str = "content") -> str:
+        return name
+
+    server = saddle(app)
+    assert server.get("/?name=me")[2] == b"ME"
+    assert server.get("/?stop=1")[0] == 400  # the handler does not take it, and nothing is passed by
+
+
+def test_a_guarded_function_may_be_called_directly(app: Saddle) -> None:
+    said: list[str] = []
+
+    async def guard(was: Was) -> None:
+        said.append("guard")
+
+    @app.run_before(lambda was: said.append("plain guard"))
+    @app.run_after(lambda was: said.append("job"))
+    def index(was: Was, a: int) -> int:
+        return a
+
+    @app.run_before(guard)
+    def other(was: Was, a: int) -> int:
+        return a
+
+    was = Was(app)
+    assert index(was, a=1) == 1
+    assert asyncio.run(other(was, 2)) == 2  # type: ignore[arg-type]
+    assert said == ["plain guard", "job", "guard"]
+
+
+def test_guards_that_cannot_be_called_are_refused_at_once(app: Saddle) -> None:
     def index(was: Was) -> str:
         return ""
 
-    with pytest.raises(TypeError, match="guard is a coroutine function, so .*index has to be one, too"):
-        app.run_before(guard)(index)
     with pytest.raises(TypeError, match="'no' is no function to call before or after it"):
         app.run_after("no")(index)  # type: ignore[arg-type]
 
