@@ -136,7 +136,8 @@ def around(function: F, before: Iterable[Function] = (), after: Iterable[Functio
     :raises TypeError: a guard or job cannot be called.
     """
     guards, jobs = tuple(before), tuple(after)
-    for each in (*guards, *jobs):
+    others: tuple[Function, ...] = (*guards, *jobs)
+    for each in others:
         if not callable(each):
             raise TypeError(f"{place(function)}: {each!r} is no function to call before or after it")
 
@@ -162,7 +163,7 @@ def around(function: F, before: Iterable[Function] = (), after: Iterable[Functio
             job(was)
         return content
 
-    wrapper = call_async if any(is_async(each) for each in (function, *guards, *jobs)) else call
+    wrapper = call_async if is_async(function) or any(map(is_async, others)) else call
     inner = Hook(function, is_async(function) or is_async(inspect.unwrap(function)))
     setattr(wrapper, LAYER, Layer(wrapper, tuple(map(Hook.of, guards)), inner, tuple(map(Hook.of, jobs))))
     return wrapper  # type: ignore[return-value]
