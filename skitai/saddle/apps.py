@@ -38,7 +38,7 @@ def unregister(host: str, app: Saddle) -> None:
 class Apps(Mapping[str, "Saddle"]):
     """The apps of one host: ``was.apps["search"]`` is that of ``search.py``."""
 
-    def __init__(self, app: Saddle) -> None:
+    def __init__(self, app: object) -> None:
         """:param app: one of them."""
         self._apps = next((apps for apps in _mounted.values() if any(each is app for each in apps.values())), {})
 

@@ -139,19 +139,22 @@ class RouteFacet:
     def build_url(self, target: str | Function, *args: Any, **kwargs: Any) -> str:
         """The path of a route, with arguments as for a call of its function; what is not in its rule goes to the query.
 
-        :param target: a name (``ns.name`` in a namespace), a function, or a path of the app, beginning with "/".
-        :raises NameError: there is no such route.
+        :param target: a name (``ns.name`` in a namespace, ``file:name`` in another app of the host), a function, or a path
+            of the app, beginning with "/".
+        :raises NameError: there is no such app or route.
         :raises ValueError: the arguments do not fit the function or the rule.
         """
+        app, target = urls.app_of(self, target)
         if isinstance(target, str) and target.startswith("/"):
-            return urls.absolute(self.basepath, target, args, kwargs)
-        return urls.build(self.basepath, self._routes.named(target), args, kwargs)
+            return urls.absolute(app.basepath, target, args, kwargs)
+        return urls.build(app.basepath, app._routes.named(target), args, kwargs)
 
     urlfor = build_url
 
     def base_url(self, target: str | Function) -> str:
         """The path of a route up to its first parameter."""
-        return urls.join(self.basepath, self._routes.named(target).rule.base)
+        app, target = urls.app_of(self, target)
+        return urls.join(app.basepath, app._routes.named(target).rule.base)
 
 
 def _prefix(mount: str) -> str:

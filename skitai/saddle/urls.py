@@ -14,6 +14,7 @@ from skitai.saddle.routing import Route
 
 if TYPE_CHECKING:
     from skitai.saddle.app import Saddle
+    from skitai.saddle.routes import RouteFacet
 
 Target = str | Callable[..., Any]
 """The name of a route, its function, or a path of the app."""
@@ -99,6 +100,22 @@ def join(basepath: str, path: str) -> str:
     return quote(basepath.rstrip("/"), safe="/!$&'()*+,;=:@~") + path
 
 
+def app_of(app: RouteFacet, target: Target) -> tuple[RouteFacet, Target]:
+    """Whose route a target is, and what that app calls it.
+
+    :param app: the one that asks.
+    :param target: ``"file:name"`` is a route of another app of its host.
+    :raises NameError: there is no such app.
+    """
+    if not isinstance(target, str) or ":" not in target or target.startswith("/"):
+        return app, target
+    name, _, target = target.partition(":")
+    apps = Apps(app)
+    if name not in apps:
+        raise NameError(f"no app {name!r} is mounted at this host; there are {', '.join(apps) or 'none'}")
+    return apps[name], target
+
+
 class UrlFacet:
     """The members of `Was` that build URLs."""
 
@@ -117,8 +134,7 @@ class UrlFacet:
         :raises NameError: there is no such app or route.
         :raises ValueError: the arguments do not fit.
         """
-        app, target = self._app_of(target)
-        return app.build_url(target, *args, **kwargs)
+        return self.app.build_url(target, *args, **kwargs)
 
     urlfor = ab
 
@@ -127,23 +143,13 @@ class UrlFacet:
 
         A change to None leaves an argument out.
         """
-        app, target = self._app_of(target)
+        app, target = app_of(self.app, target)
         names = [each.name for each in app._routes.named(target).binder.arguments]
         kept = {name: value for name, value in self.request.args.items() if name in names}
         return app.build_url(target, **{**kept, **changes})
 
     def basepath(self, target: Target) -> str:
         """The path of a route up to its first parameter."""
-        app, target = self._app_of(target)
-        return app.base_url(target)
+        return self.app.base_url(target)
 
     baseurl = basepath
-
-    def _app_of(self, target: Target) -> tuple[Saddle, Target]:
-        if not isinstance(target, str) or ":" not in target or target.startswith("/"):
-            return self.app, target
-        name, _, target = target.partition(":")
-        try:
-            return self.apps[name], target
-        except KeyError:
-            raise NameError(f"no app {name!r} is mounted at this host; there are {', '.join(self.apps) or 'none'}") from None

@@ -276,6 +276,7 @@ def test_other_apps_of_the_host_are_reached_by_their_file(neighbours: tuple[Any,
     was = Was(main)
     assert was.ab("search:query", "Your Name") == "/search/query?q=Your%20Name"
     assert was.apps["search"].build_url("query", "x") == "/search/query?q=x"
+    assert main.build_url("search:query", "x") == search.build_url("query", "x")
     assert was.basepath("search:query") == "/search/query"
     assert sorted(was.apps) == ["main", "search"]
     with pytest.raises(NameError, match="no app 'alone' is mounted at this host; there are main, search"):
