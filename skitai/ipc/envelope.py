@@ -173,9 +173,9 @@ class Mail:
 
     @property
     def reason(self) -> str:
-        """What the last attempt met with, in a line; "" when there was none."""
-        last = self.attempts[-1] if self.attempts else Attempt(0)
-        return next(iter([*last.refused.values(), *last.deferred.values()]), "")
+        """What the last attempt that did not succeed met with, in a line; "" when there was none."""
+        whys = (why for each in reversed(self.attempts) for why in (*each.refused.values(), *each.deferred.values()))
+        return next(whys, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,8 +161,16 @@ class Spool:
         :raises OSError: it cannot be moved.
         """
         path = os.path.join(self.undeliver, f"{int(time.time() * 1000):013d}-{_ASIDE}{name}")
-        os.rename(os.path.join(self.folder, name), path)
+        self.move(os.path.join(self.folder, name), path)
         return path
+
+    def move(self, source: str, target: str) -> None:
+        """Rename a file; the folders are made again if somebody has removed them."""
+        try:
+            os.rename(source, target)
+        except FileNotFoundError:
+            self.make()
+            os.rename(source, target)
 
     def expire(self, before_s: float) -> list[str]:
         """Remove undelivered mail, and what was set aside, that lies there since before that time.
@@ -248,7 +256,7 @@ class Lease:
         """Give it up: it moves to the folder of undelivered mail; its new path."""
         moved = replace(self.name, due_ms=int(time.time() * 1000), attempts=self.name.attempts + 1)
         path = os.path.join(self._spool.undeliver, str(moved))
-        os.rename(self._path(self.name), path)
+        self._spool.move(self._path(self.name), path)
         sync_folder(self._spool.undeliver)
         self.release()
         return path

@@ -106,6 +106,15 @@ def test_what_is_given_up_moves_with_its_reason(spool):
     assert spool.given_up().names == []
 
 
+def test_a_folder_that_somebody_has_removed_is_made_again(spool):
+    lease = spool.lease(spool.put(TO_B, MESSAGE))
+    os.rmdir(spool.undeliver)
+    lease.undeliver()
+    assert len(spool.given_up().names) == 1
+    with pytest.raises(FileNotFoundError):
+        spool.set_aside("nothing")
+
+
 def test_a_cut_message_is_corrupt(spool):
     name = spool.put(TO_B, MESSAGE)
     path = Path(spool.folder, str(name))

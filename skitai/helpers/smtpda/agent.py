@@ -182,6 +182,7 @@ class Agent:
 
     def _scan(self) -> None:
         """Look at the whole folder; the watch begins before, so that nothing falls in between."""
+        self._rescan_s = monotonic()
         if self._watch is not None and self._watch.lost:
             self._watch.close()
             self._watch = None
@@ -194,7 +195,6 @@ class Agent:
             self._queue.add(name, now_s)
         for stranger in found.strangers:
             self._work.set_aside(stranger, "is no message")
-        self._rescan_s = monotonic()
 
     def _tick(self) -> None:
         """Once a second: heartbeat, counters, idle connections, what must not be put off for ever."""

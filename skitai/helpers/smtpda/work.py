@@ -70,7 +70,7 @@ class Work:
         except OSError as error:
             log.error("cannot read the message %s: %s", name, error.strerror)
             return Done(name)
-        if lease is None or self._leaving.is_set():
+        if lease is None:
             return Done(name)
         try:
             return self._settle(lease, self._try(lease))
@@ -109,6 +109,8 @@ class Work:
             raise Abandoned
 
     def _try(self, lease: Lease) -> Outcome:
+        if self._leaving.is_set():
+            raise Abandoned
         if not lease.mail.pending:
             return Outcome(Attempt(time()))  # all had their answers when an agent was killed
         try:
