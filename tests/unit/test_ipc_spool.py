@@ -184,3 +184,30 @@ def test_the_home_of_helpers_without_a_server_is_made(tmp_path, monkeypatch):
     monkeypatch.setattr(rundir, "VAR_BASE", str(tmp_path / "skitai"))
     name = Spool(rundir.default_home()).put(TO_B, MESSAGE)
     assert (tmp_path / "skitai" / rundir.user_name() / "default/smtpda/mail/spool" / str(name)).exists()
+
+
+def test_a_message_is_synced_before_it_gets_its_name_and_its_folder_before_put_returns(spool, monkeypatch):
+    spool.make()
+    done = []
+    fsync, rename = os.fsync, os.rename
+
+    def watched_fsync(fd):
+        found = os.fstat(fd)
+        done.append("folder" if stat.S_ISDIR(found.st_mode) else "file" if found.st_size > len(MESSAGE) else "empty file")
+        fsync(fd)
+
+    def watched_rename(source, target):
+        done.append("rename")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(os, "rename", watched_rename)
+    name = spool.put(TO_B, MESSAGE)
+    assert done == ["file", "rename", "folder"]
+    lease = spool.lease(name)
+    done.clear()
+    lease.note(Attempt(1, deferred={"b@example.com": "451"}))
+    assert done == []
+    lease.note(Attempt(2, ("b@example.com",)))
+    assert done == ["file"]
+    lease.release()
