@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from skitai.saddle import values
 from skitai.saddle.seal import Secret
-from skitai.saddle.shelf import Place, Shelf, Stores
+from skitai.saddle.shelf import Place, Shelf, Stores, key_of
 
 
 class Message(NamedTuple):
@@ -31,6 +31,7 @@ class _Store:
     """One box.
 
     :ivar address: from where it was last changed; None while it is new.
+    :ivar is_known: the client brought it. What did not verify may be another app's, and is left alone.
     :ivar read: ids of messages that were shown and are not to be shown again.
     """
 
@@ -41,6 +42,7 @@ class _Store:
         self.messages: list[Message] = []
         self.read: set[str] = set()
         kept = place.read(shelf)
+        self.is_known = kept is not None
         if kept is not None:
             now = shelf.clock()
             self.address, rows = kept
@@ -56,7 +58,7 @@ class _Store:
         left = [tuple(each) for each in self.messages if each.id not in self.read]
         if left:
             self.place.write(shelf.cookie, (shelf.address(), left), "never")
-        else:
+        elif self.is_known:
             self.place.remove(shelf.cookie)
 
 
@@ -122,9 +124,9 @@ class Mbox(Stores[_Store]):
         http_only: bool = True,
     ) -> None:
         """Go on with the box of this name, in this request; the parameters are those of `Session.mount`."""
-        if name not in self._stores:
-            self._stores[name] = self._read(self._shelf.place(self.kind, name, securekey, path, domain, secure))
-        self._name = name
+        self._name = key_of(name)
+        if self._name not in self._stores:
+            self._stores[self._name] = self._read(self._shelf.place(self.kind, name, securekey, path, domain, secure))
 
     def _read(self, place: Place) -> _Store:
         return _Store(self._shelf, place)

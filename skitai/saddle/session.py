@@ -9,7 +9,7 @@ from typing import Any
 
 from skitai.saddle import values
 from skitai.saddle.seal import Secret
-from skitai.saddle.shelf import Place, Shelf, Stores
+from skitai.saddle.shelf import Place, Shelf, Stores, key_of
 
 TIMEOUT_S = 1200.0
 
@@ -22,6 +22,7 @@ class _Store:
     :ivar expiry: seconds since the epoch.
     :ivar address: from where it was last changed; None while it is new.
     :ivar came: its values as text, as the client brought them, where they may change in place; else None.
+    :ivar is_known: the client brought it. What did not verify may be another app's, and is left alone.
     """
 
     def __init__(self, shelf: Shelf, place: Place, timeout_s: float) -> None:
@@ -33,6 +34,7 @@ class _Store:
         self.came: str | None = None
         self.items: dict[str, Any] = {}
         kept = place.read(shelf)
+        self.is_known = kept is not None
         if kept is not None and kept[0] > shelf.clock():
             self.expiry, self.address, self.items = kept
             if not all(type(each) in _UNCHANGING for each in self.items.values()):
@@ -48,13 +50,14 @@ class _Store:
 
     def commit(self, shelf: Shelf) -> None:
         now = shelf.clock()
-        if not self.items or (self.changed and self.expiry <= now):
-            self.place.remove(shelf.cookie)
-            return
         if not self.changed:
             if self.came is None or self.came == values.pack(self.items):
                 return
             self.touch(now)  # a list in it, say, got one more
+        if not self.items or self.expiry <= now:
+            if self.is_known:
+                self.place.remove(shelf.cookie)
+            return
         kept = (self.expiry, shelf.address(), self.items)
         self.place.write(shelf.cookie, kept, max(1.0, self.expiry - now))
 
@@ -174,11 +177,11 @@ class Session(Stores[_Store], MutableMapping[str, Any]):
         :param session_timeout: seconds; the app's by default.
         :raises ValueError: an unfit name, or no key.
         """
-        if name not in self._stores:
+        self._name = key_of(name)
+        if self._name not in self._stores:
             place = self._shelf.place(self.kind, name, securekey, path, domain, secure)
             timeout_s = self._timeout_s if session_timeout is None else float(session_timeout)
-            self._stores[name] = _Store(self._shelf, place, timeout_s)
-        self._name = name
+            self._stores[self._name] = _Store(self._shelf, place, timeout_s)
 
     def _read(self, place: Place) -> _Store:
         return _Store(self._shelf, place, self._timeout_s)

@@ -47,9 +47,11 @@ class Shelf(NamedTuple):
         :param securekey: the app's by default.
         :raises ValueError: an unfit name, or no key.
         """
-        if name is not None and not _NAME.match(name):
-            raise ValueError(f"{name!r} cannot be the name of a cookie: letters, digits, '_', '-' and '.' can")
-        title = f"sdl{kind}_" + (f"_{name.upper()}" if name is not None else "")
+        title = f"sdl{kind}_"
+        if name is not None:
+            if not _NAME.match(name):
+                raise ValueError(f"{name!r} cannot be the name of a cookie: letters, digits, '_', '-' and '.' can")
+            title += f"_{name.upper()}"
         keys = self.keys() if securekey is None else keys_of(securekey)
         return Place(title, keys, path or "/", domain, secure or self.secure)
 
@@ -87,9 +89,8 @@ class Place(NamedTuple):
         self._put(cookie, self.keys.sealer(self.title).seal(value), expires)
 
     def remove(self, cookie: Cookie) -> None:
-        """Have the client forget it, if it brought it."""
-        if self.title in cookie:
-            self._put(cookie, "", "now")
+        """Have the client forget it."""
+        self._put(cookie, "", "now")
 
     def _put(self, cookie: Cookie, value: str, expires: Expires) -> None:
         setting = Setting(self.title, value, expires, self.path, self.domain, self.secure, http_only=True, same_site="Lax")
@@ -136,7 +137,7 @@ class Stores(Generic[S]):
 
         :param securekey: of what was not mounted in this request; the app's by default.
         """
-        store = self._stores.get(name)
+        store = self._stores.get(key_of(name))
         return len(store if store is not None else self._read(self._shelf.place(self.kind, name, securekey))) > 0
 
     def commit(self) -> None:
@@ -166,3 +167,8 @@ class Stores(Generic[S]):
         if store is None:  # only the default one is not mounted first
             store = self._stores[self._name] = self._read(self._shelf.place(self.kind))
         return store
+
+
+def key_of(name: str | None) -> str | None:
+    """How stores know a name: its case does not matter."""
+    return name.upper() if name is not None else None

@@ -523,6 +523,34 @@ def test_one_session_cannot_pass_for_another(browser: Browser) -> None:
     assert browser.mbox().get() == []
 
 
+def test_what_another_app_keeps_is_left_alone(browser: Browser) -> None:
+    session, mbox = browser.session(), None
+    session["user"] = "hans"
+    browser.done(session)
+    mbox = browser.mbox()
+    mbox.send("for later")
+    browser.done(mbox)
+    kept = dict(browser.cookies)
+    browser.key = "another app's key"
+    session, mbox = browser.session(), Mbox(browser.shelf())
+    assert "user" not in session
+    session.touch()
+    session.expire()
+    mbox.send("now")
+    assert [each.msg for each in mbox.get()] == ["now"]
+    browser.done(session, mbox)
+    assert browser.cookies == kept
+
+
+def test_the_case_of_a_name_does_not_matter(browser: Browser) -> None:
+    session = browser.session()
+    session.mount("adm")
+    session["a"] = 1
+    session.mount("ADM")
+    assert session["a"] == 1
+    assert session.exists("Adm")
+
+
 @pytest.mark.parametrize("name", ["", "a b", "a;b", "a\r\nb", "ä"])
 def test_a_name_has_to_fit_into_a_cookie(browser: Browser, name: str) -> None:
     with pytest.raises(ValueError, match="name of a cookie"):
