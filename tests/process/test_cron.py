@@ -154,6 +154,34 @@ def test_a_job_that_ignores_term_is_killed(scheduled: Any) -> None:
     server.logs("job finished with SIGKILL")
 
 
+def test_a_fast_stop_waits_less(scheduled: Any) -> None:
+    server = scheduled("trap '' TERM; echo here; while :; do sleep 0.1; done", helper_grace_s=20)
+    server.logs("here")
+    family = server.family()
+
+    server.signal(signal.SIGINT)
+
+    assert server.leaves() == 0
+    assert are_gone(family)
+
+
+def test_the_log_is_opened_again(scheduled: Any) -> None:
+    server = scheduled("echo tick")
+    server.logs("tick")
+    log = server.folder / "logs" / "cron.log"
+    log.rename(log.with_name("old.log"))
+
+    server.signal(signal.SIGUSR1)
+
+    server.logs("tick", times=2)
+
+
+def test_what_a_run_prints_forges_no_line(scheduled: Any) -> None:
+    server = scheduled("printf 'a\\r2026.01.01 00:00:00 [error] b\\033[2J\\n'")
+
+    assert server.logs(r"\]: a\\r2026")[0].endswith(r"]: a\r2026.01.01 00:00:00 [error] b\x1b[2J")
+
+
 @pytest.mark.parametrize("victim", ["scheduler", "master", "all but the guard"])
 def test_no_orphans_whoever_is_killed(scheduled: Any, victim: str) -> None:
     server = scheduled("echo here; sh -c 'sleep 612; true' | sh -c 'trap \"\" TERM HUP PIPE; sleep 612; true'")
@@ -476,6 +504,12 @@ if __name__ == "__main__":
 """
 
 
+def crons(server: Served) -> list[dict[str, Any]]:
+    """The schedulers of a server, the older first."""
+    children = [child for child in server.ask("status").data["children"] if child["label"] == "cron"]
+    return sorted(children, key=lambda child: int(child["number"]))
+
+
 def test_jobs_of_a_server_run_on_the_minute_once(tmp_path: Path) -> None:
     """This one waits for the end of a real minute."""
     server = Scheduled(tmp_path)
@@ -493,15 +527,21 @@ def test_jobs_of_a_server_run_on_the_minute_once(tmp_path: Path) -> None:
         assert float(moment.split()[-1]) % 60 < 3, "on the minute"
         assert len(server.logs(r"greet \[\d+\]: good morning$")) == 1
         assert len(server.logs(r"sweep \[\d+\]: swept by good morning$")) == 1
-        [cron] = [child for child in server.ask("status").data["children"] if child["label"] == "cron"]
+        [cron] = crons(server)
         assert (cron["done"], cron["failed"], cron["running"]) == (2, 0, 1)
 
-        os.kill(cron["pid"], signal.SIGKILL)
+        assert server.ask("reload").ok
+        old, new = crons(server)
+        assert (old["pid"], old["state"], new["state"]) == (cron["pid"], "retiring", "serving")
+        assert processes("616"), "a run outlives a reload"
+
+        for each in (old, new):
+            os.kill(each["pid"], signal.SIGKILL)
         eventually(lambda: not processes("616"), "the end of the job")
-        eventually(lambda: server.ask("status").data["children"][-1]["pid"] != cron["pid"], "another scheduler")
+        eventually(lambda: [each for each in crons(server) if each["pid"] not in (old["pid"], new["pid"])], "another one")
         assert server.get()
-        server.logs("job added", times=8)
-        assert len(server.due("greet")) == 1, "a restarted scheduler runs no minute twice"
+        server.logs("job added", times=12)
+        assert len(server.due("greet")) == 1, "neither a reload nor a restart runs a minute twice"
 
         family = server.family()
         server.signal(signal.SIGTERM)

@@ -322,12 +322,12 @@ class Runner:
         """Nothing is left of a run."""
         assert run.code is not None
         well = run.code == 0 and not run.why
+        row = self._child.row
+        row.done, row.failed, row.running = row.done + well, row.failed + (not well), len(self._runs)
         duration_s = now_s - run.started_s
         why = f", {run.why}" if run.why else ""
         level = logging.INFO if well else logging.ERROR
         self._log.log(level, "%s: job finished with %s after %s%s", run, _in_words(run.code), _duration(duration_s), why)
-        row = self._child.row
-        row.done, row.failed = row.done + well, row.failed + (not well)
         self._history.note_run(run.task.key, run.time, run.code, duration_s)
 
     # Leaving
