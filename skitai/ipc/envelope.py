@@ -33,6 +33,7 @@ DEFAULT_LANE = "00000000"
 STARTTLS = ("auto", "always", "never")
 SMTP_PORT, SMTPS_PORT = 25, 465
 
+_LINE_END = re.compile(rb"\r\n|\r|\n")
 _NAME = re.compile(r"(\d{13})-(\d{2,6})-([0-9a-f]{8})-([0-9a-f]{32})" + re.escape(SUFFIX), re.ASCII)
 _SERVER = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[\w.-]+))(?::(?P<port>[0-9]{1,5}))?")
 
@@ -201,6 +202,14 @@ class Head:
             raise CorruptMail(f"has {len(message)} of the {self.size} bytes of its message")
         if zlib.crc32(message) != self.crc32:
             raise CorruptMail("has another message than the one that was put there")
+
+
+def whole_lines(message: bytes) -> bytes:
+    """The message with every line ended by CRLF, as mail wants it: nothing in it can be taken for its end by anybody."""
+    ends = message.count(b"\r\n")
+    if message.count(b"\n") == ends and message.count(b"\r") == ends:
+        return message
+    return _LINE_END.sub(b"\r\n", message)
 
 
 def encode_head(envelope: Envelope, message: bytes) -> bytes:

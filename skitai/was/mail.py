@@ -20,7 +20,7 @@ from email.policy import SMTP
 from typing import IO
 
 from skitai.ipc import rundir
-from skitai.ipc.envelope import Envelope, MailServer
+from skitai.ipc.envelope import Envelope, MailServer, whole_lines
 from skitai.ipc.spool import Spool
 from skitai.was import host
 
@@ -32,7 +32,6 @@ _HEADER_NAME = re.compile(r"[!-9;-~]+", re.ASCII)
 _MIMETYPE = re.compile(r"text/([\w!#$&^.+-]+)", re.ASCII)
 _DOMAIN = re.compile(r"[A-Za-z0-9._-]+|\[[A-Za-z0-9.:-]+\]", re.ASCII)
 _CONTENT_ID = re.compile(r"[^\s<>]+")
-_LINE_END = re.compile(rb"\r\n|\r|\n")
 _HARMLESS = (ObsoleteHeaderDefect, NonASCIILocalPartDefect)
 
 _OTHERWISE = {
@@ -220,12 +219,12 @@ class Email:
             message_id=str(message["Message-ID"]),
             utf8=self._needs_utf8(),
         )
-        Spool(_home()).put(envelope, _serialised(message))
+        Spool(_home()).put(envelope, whole_lines(message.as_bytes()))
         return envelope.message_id
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the message as a file that mail programs open (RFC 5322). Recipients of blind copies are not in it."""
-        data = _serialised(self._build())
+        data = whole_lines(self._build().as_bytes())
         with open(path, "wb") as file:
             file.write(data)
 
@@ -331,8 +330,3 @@ def _is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _serialised(message: EmailMessage) -> bytes:
-    """The message in bytes, every line ended by CRLF: nothing in it can be taken for the end of the message."""
-    return _LINE_END.sub(b"\r\n", message.as_bytes())

@@ -19,7 +19,7 @@ from functools import cache
 from itertools import islice
 
 from skitai.errors import SkitaiError
-from skitai.ipc.envelope import MailServer
+from skitai.ipc.envelope import MailServer, whole_lines
 
 FINAL_S = 600.0
 """A server may take this long to say whether it has taken a message (RFC 5321, section 4.5.3.2.6): whoever hangs up earlier
@@ -33,7 +33,6 @@ _READY, _LOGGED_IN, _GO_AHEAD = 220, 235, 354
 _LAST_WORDS = (421, -1)
 """After these nothing can be asked: the server closes, or does not speak SMTP."""
 
-_LINE_END = re.compile(rb"\r\n|\r|\n")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -302,9 +301,7 @@ class Session:
 
 def dotted(message: bytes) -> bytes:
     """A message as it follows DATA: whole lines, a dot doubled that begins one, and the end (RFC 5321, section 4.5.2)."""
-    ends = message.count(b"\r\n")
-    if message.count(b"\n") != ends or message.count(b"\r") != ends:
-        message = _LINE_END.sub(b"\r\n", message)
+    message = whole_lines(message)
     if message.startswith(b"."):
         message = b"." + message
     message = message.replace(b"\r\n.", b"\r\n..")
