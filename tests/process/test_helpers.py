@@ -157,6 +157,22 @@ def test_a_fast_stop_is_fast(place: Place) -> None:
     assert time.monotonic() - began_s < 5
 
 
+def test_a_helper_that_is_slow_to_stop_keeps_no_port_open(place: Place) -> None:
+    started(place, MAIL, JOB)
+    address = re.search(r"listening on .*127\.0\.0\.1:(\d+)", place.status())
+    assert address
+    worker, smtpda = child(place, "worker"), child(place, "smtpda")
+    smtpda.suspend()
+
+    os.kill(place.pid(), signal.SIGTERM)
+
+    assert are_gone([worker])
+    assert alive(smtpda.pid)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(address[1])), 5)
+    assert are_gone([smtpda])
+
+
 def test_killing_the_master_leaves_no_helper_behind(place: Place) -> None:
     started(place, MAIL, JOB)
     family = [child(place, name) for name in ("worker", "smtpda", "cron")]
