@@ -16,6 +16,7 @@ All values, whether passed or not, are in `Bound.merged`.
 from __future__ import annotations
 
 import inspect
+import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -90,10 +91,15 @@ class Argument:
 
 
 def _record(annotation: Any) -> Record | None:
-    """The dataclass behind an annotation, also behind an optional one."""
-    members = typing.get_args(annotation) or (annotation,)
-    records = [made for made in (converter(each) for each in members) if isinstance(made, Record)]
-    return records[0] if len(records) == 1 and len([each for each in members if each is not type(None)]) == 1 else None
+    """The dataclass that an annotation is, or that it makes optional."""
+    origin, members = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _record(members[0])
+    if origin in (typing.Union, types.UnionType):
+        kinds = [each for each in members if each is not type(None)]
+        return _record(kinds[0]) if len(kinds) == 1 else None
+    made = converter(annotation)
+    return made if isinstance(made, Record) else None
 
 
 class Binder:

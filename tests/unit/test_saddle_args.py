@@ -383,6 +383,14 @@ def test_an_optional_dataclass_is_made_when_one_of_its_fields_comes() -> None:
     assert bind(draw) == {}
     assert bind(draw, {}, {"z": 1}) == {"z": 1}
     assert bind(draw, {}, {"x": 1, "z": 1}) == {"point": Point(1.0), "z": 1}
+    assert Binder(taking(Annotated[Point, "of a plane"])).bind({}, {"x": "1"}, None).kwargs == {"a": Point(1.0)}
+
+
+@pytest.mark.parametrize("annotation", [list[Point], dict[str, Point], Point | int])
+def test_only_a_dataclass_alone_takes_its_fields(annotation: Any) -> None:
+    with pytest.raises(BadArgument) as caught:
+        Binder(taking(annotation)).bind({}, {"x": "1"}, None)
+    assert caught.value.faults == (("a", "it is missing"), ("x", "it is unknown"))
 
 
 def test_annotations_of_keywords_and_of_the_url_convert_too() -> None:
