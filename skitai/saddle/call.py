@@ -46,9 +46,11 @@ def answer(was: Was, error: Answerable | None = None, *, before_body: bool = Fal
             content = yield from _handled(was)
             if isinstance(content, Answerable):
                 made = yield from _failure(was, content)
+                extra = was.committed(extra)
             else:
+                kept = was.committed(extra)  # first, for it may fail, and an outcome may hold an open file
                 made = outcome(content, was.response, was.request)
-            extra = was.committed(extra)
+                extra = kept
         else:  # not raised, for other requests have the same one
             made = yield from _failure(was, error)
     except Unanswerable:

@@ -326,6 +326,24 @@ def test_files(saddle: Serve, app: Saddle, tmp_path: Path) -> None:
         assert wire.ask(f"HEAD {target} HTTP/1.1\r\nHost: example\r\n\r\n".encode())[1]["content-length"] == str(len(BIG))
 
 
+def test_a_response_that_fails_late_leaves_nothing_open(saddle: Serve, app: Saddle, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("content")
+    closed: list[str] = []
+
+    @app.route("/cookie")
+    def cookie(was: Was) -> Any:
+        was.cookie.set("a", "x" * 5000)
+        return was.response.file(tmp_path / "a")
+
+    @app.route("/length")
+    def length(was: Was) -> Any:
+        return was.response("200 OK", Numbers(closed), {"Content-Length": "many"})
+
+    wire = saddle(app)
+    assert [wire.get(target)[0] for target in ("/cookie", "/length")] == [500, 500]
+    wait_for(lambda: closed == ["numbers"])
+
+
 def test_responses(saddle: Serve, app: Saddle) -> None:
     @app.route("/made")
     def made(was: Was) -> Any:
