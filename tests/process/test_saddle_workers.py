@@ -209,7 +209,7 @@ def test_a_killed_worker_is_replaced_and_hears_what_comes_then(site: Callable[..
 
 
 def test_a_new_generation_and_the_old_one_hear_each_other(site: Callable[..., Workers]) -> None:
-    server = site(TALKATIVE, workers=2, keep_alive=3)
+    server = site(TALKATIVE, workers=2, keep_alive=20)
     with closing(server.client()) as old:  # as long as it idles, a worker of the old generation lingers
         old.request("GET", "/heard")
         before = json.loads(old.getresponse().read())["pid"]
@@ -323,7 +323,8 @@ LIVING = """
 
     @app.route("/slow")
     def slow(was):
-        time.sleep(2.5)
+        while not os.path.exists(app.joinpath("go")):
+            time.sleep(0.01)
         note("slow request over")
         return VERSION
 """
@@ -392,6 +393,7 @@ def test_new_code_takes_over_in_order_and_the_old_lets_go_after_its_last_request
 
     eventually(lambda: living.text("/") == "two the engine", "the new code serves")
     assert living.text("/part") == "part two"
+    (living.folder / "go").touch()
     waiting.join()
     assert slow == ["one"]
     eventually(lambda: life(living)[-1] == "one dettach", "the old code lets go")
