@@ -183,7 +183,7 @@ class Binder:
         """
         names = [each.name for each in self.arguments if each.name not in values]
         if len(positional) > len(names):
-            raise BadArgument([(self._name, f"it takes {len(names)} arguments, and {len(positional)} were given")])
+            raise BadArgument([("params", f"{len(names)} are taken, and {len(positional)} were given")])
         given = dict(zip(names, positional, strict=False))
         if twice := sorted(given.keys() & (named or {}).keys()):
             raise BadArgument([(name, "it was given twice") for name in twice])
@@ -192,6 +192,7 @@ class Binder:
 
     def _fit(self, given: dict[str, Any], sources: tuple[Any, ...], fault: Answerable | None) -> Bound:
         faults: list[tuple[str, str]] = []
+        lacks = False
         kwargs: dict[str, Any] = {}
         for argument in self.arguments:
             name = argument.name
@@ -200,6 +201,7 @@ class Binder:
             if name not in given:
                 if argument.required:
                     faults.append((name, "it is missing"))
+                    lacks = True
                 continue
             value = given[name]
             if argument.convert is not None:
@@ -207,12 +209,13 @@ class Binder:
                     value = argument.convert(value)
                 except Unfit as error:
                     faults.append((name, str(error)))
+                    lacks = lacks or (argument.record is not None and not value)
                     continue
                 except RecursionError:
                     faults.append((name, "it nests too deeply"))
                     continue
             kwargs[name] = value
-        if fault is not None and any(reason == "it is missing" for _, reason in faults):
+        if lacks and fault is not None:
             raise fault
         if len(given) > len(kwargs):
             faults += self._rest(given, kwargs)

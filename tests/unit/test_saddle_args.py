@@ -194,6 +194,10 @@ def test_a_body_that_could_not_be_read_is_why_an_argument_is_missing() -> None:
     with pytest.raises(Answerable, match="broken"):
         Binder(needs).bind({}, {}, None, fault)
     assert bind(needs, {"a": "1"}, None, fault=fault) == {"a": "1"}
+    with pytest.raises(Answerable, match="broken"):
+        Binder(taking(Point)).bind({}, {}, None, fault)
+    assert bind(taking(Point), {"x": "1"}, None, fault=fault) == {"a": Point(1.0)}
+    assert bind(taking(Point), {"x": "a"}, None, fault=fault) == ERROR
     for each in (optional, nothing, anything):
         assert bind(each, fault=fault) == {}
 
@@ -456,7 +460,7 @@ def test_remote_calls_give_arguments_by_position_or_by_name() -> None:
     assert call({}, [1]).kwargs == {"num1": 1}
     assert call({}, [1], {"num2": 3}).kwargs == {"num1": 1, "num2": 3}
     assert Binder(add, ["num1"]).call({"num1": 7}, [3]).kwargs == {"num1": 7, "num2": 3}
-    with pytest.raises(BadArgument, match="takes 2 arguments, and 3 were given"):
+    with pytest.raises(BadArgument, match="2 are taken, and 3 were given"):
         call({}, [1, 2, 3])
     with pytest.raises(BadArgument, match="'num1': it was given twice"):
         call({}, [1], {"num1": 2})

@@ -154,7 +154,7 @@ def test_errors_are_faults(server: Wire) -> None:
     assert xml_fault(server, "read_only").startswith("HTTP Error: 405 Method Not Allowed")
     assert xml_fault(server, "rpc") == "HTTP Error: 404 Not Found"
     assert xml_fault(server, "add", "x") == "HTTP Error: 400 Bad Request: argument 'num1': 'x' is not an integer"
-    assert "takes 2 arguments, and 3 were given" in xml_fault(server, "add", 1, 2, 3)
+    assert "2 are taken, and 3 were given" in xml_fault(server, "add", 1, 2, 3)
     assert xml_fault(server, "refuses") == "HTTP Error: 418 I'm a Teapot: no coffee"
     assert xml_fault(server, "fault") == "HTTP Error: 409 Conflict: taken"
     assert xml_fault(server, "fails") == "HTTP Error: 500 Internal Server Error"
