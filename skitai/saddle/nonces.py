@@ -120,15 +120,23 @@ class Nonces:
 def shared() -> Nonces:
     """Those of this server; in a process that is no worker, those of this process."""
     worker = host.attached()
-    if worker is not None:
-        try:
-            memory = _mapped(os.path.join(worker.places.var, FILE))
-        except OSError as error:
-            # Clients that come to another worker then repeat their requests; no harm is done.
-            log.warning("workers cannot share what digest authentication knows: %s", error)
-        else:
-            return Nonces(memory, ProcessLock(memory.fd, 0))
+    return kept_in(worker.places.var) if worker is not None else of_process()
+
+
+def of_process() -> Nonces:
+    """Those of this process alone."""
     return Nonces(Memory.create(FILE, _SLOTS), ProcessLock(-1, 0))
+
+
+def kept_in(folder: str) -> Nonces:
+    """Those of all processes that name this folder."""
+    try:
+        memory = _mapped(os.path.join(folder, FILE))
+    except OSError as error:
+        # Clients that come to another worker then have to repeat their requests; no harm is done.
+        log.warning("workers cannot share what digest authentication knows: %s", error)
+        return of_process()
+    return Nonces(memory, ProcessLock(memory.fd, 0))
 
 
 def _mapped(path: str) -> Memory:

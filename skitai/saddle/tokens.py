@@ -153,6 +153,7 @@ class TokenFacet:
         except InvalidToken as error:
             self.refused = str(error)
             return None
+        self.refused = ""
         request.claim = claims
         name = claims.get("username")
         if isinstance(name, str):

@@ -8,14 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skitai.ipc.locks import ProcessLock
-from skitai.ipc.memory import Memory
-from skitai.saddle import nonces as room
-from skitai.saddle.nonces import LIFE_S, PLACES, SHELVES, WINDOW, Nonces
-
-
-def new() -> Nonces:
-    return Nonces(Memory.create("nonces", room._SLOTS), ProcessLock(-1, 0))
+from skitai.saddle.nonces import LIFE_S, PLACES, SHELVES, WINDOW, kept_in
+from skitai.saddle.nonces import of_process as new
 
 
 def test_a_nonce_may_be_used_once_for_each_count() -> None:
@@ -102,15 +96,18 @@ def test_more_than_there_is_room_for_are_stale_until_others_have_ended() -> None
 
 
 def test_processes_share_a_file(tmp_path: Path) -> None:
-    one, other = (Nonces(memory, ProcessLock(memory.fd, 0)) for memory in (room._mapped(str(tmp_path / "n")) for _ in "12"))
+    one, other = kept_in(str(tmp_path)), kept_in(str(tmp_path))
     nonce = one.make(0)
     assert other.use(nonce, "00000001", 1)
     assert not one.use(nonce, "00000001", 1)
     assert one.use(nonce, "00000002", 1)
-    assert (tmp_path / "n").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "nonces").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_link_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "n").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(OSError, match="symbolic links"):
-        room._mapped(str(tmp_path / "n"))
+def test_without_a_file_each_process_has_its_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "nonces").symlink_to(tmp_path / "elsewhere")
+    for folder in (tmp_path, tmp_path / "missing"):
+        nonces = kept_in(str(folder))
+        assert nonces.use(nonces.make(0), "00000001", 1)
+    assert caplog.text.count("cannot share what digest authentication knows") == 2
+    assert not (tmp_path / "elsewhere").exists()

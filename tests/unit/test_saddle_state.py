@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import IntEnum
@@ -17,6 +18,7 @@ from skitai.saddle.mbox import Mbox
 from skitai.saddle.seal import SealBroken, keys_of
 from skitai.saddle.session import Session
 from skitai.saddle.shelf import Shelf
+from skitai.saddle.user import User
 
 KEY = "a long random text, or so we say"
 
@@ -696,6 +698,23 @@ def test_a_box_that_does_not_verify_is_empty(browser: Browser) -> None:
 def test_what_a_box_cannot_keep_is_refused_at_once(browser: Browser) -> None:
     with pytest.raises(TypeError):
         browser.mbox().send("text", icon=object())
+
+
+def test_what_they_show_of_themselves(browser: Browser) -> None:
+    session, mbox = browser.session(), browser.mbox()
+    session["user"] = "secret"
+    mbox.send("secret")
+    assert repr(session) == "<Session (default): user>"
+    assert repr(mbox) == "<Mbox (default): 1 messages>"
+    assert repr(Cookie("a=secret; b=2")) == "<Cookie a b>"
+    assert repr(User("hans")) == "<User hans>"
+
+
+def test_what_is_unknown_of_a_user_is_none() -> None:
+    user = User("hans", "here", {"level": 3, "name": "other"})
+    assert (str(user), user.name, user.username, user.level, user.unknown) == ("hans", "hans", "hans", 3, None)
+    assert User("hans", info=["a", "list"]).level is None
+    assert copy(user).level == 3
 
 
 def test_dates_survive(browser: Browser) -> None:
