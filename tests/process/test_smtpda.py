@@ -534,6 +534,32 @@ def test_with_pipelining_the_envelope_goes_in_one_piece(desk):
     assert heard[3] == b".\r\n"
 
 
+@pytest.mark.parametrize(
+    ("answers", "why"),
+    [
+        (b"552 too much\r\n503 first MAIL\r\n503 first MAIL\r\n", "552 too much"),
+        (b"421 closing\r\n421 closing\r\n421 closing\r\n", "421 closing"),
+        (b"250 ok\r\n250 ok\r\n250 odd\r\n", "an answer that is none: to DATA"),
+        (b"250 ok\r\n250 ok\r\n451 no space\r\n", "451 no space"),
+        (b"250 ok\r\n550-5.1.1 no\r\n550 5.1.1 really\r\n554 nobody\r\n", "550 5.1.1 no 5.1.1 really"),
+        (b"250 ok\r\n250 ok\r\n", "Connection unexpectedly closed"),
+        (b"250 " + b"x" * 10_000 + b"\r\n", "Line too long"),
+    ],
+)
+def test_answers_of_all_kinds(desk, answers, why):
+    def talk(client):
+        client.sendall(b"220 mail.test\r\n")
+        read_until(client, b"\r\n")
+        client.sendall(b"250-mail.test\r\n250 PIPELINING\r\n")
+        read_until(client, b"DATA\r\n")
+        client.sendall(answers)
+
+    with scripted(talk) as address:
+        desk.start(server=str(address), max_retry=0)
+        desk.put()
+        assert why in desk.failures()["b@mail.test"]
+
+
 def test_a_server_that_takes_a_hundred_recipients_at_a_time(desk):
     taken = []
 

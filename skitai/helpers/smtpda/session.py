@@ -244,8 +244,15 @@ class Session:
         else:
             if accepted:
                 result.add(accepted, data if data is not None and not data.good else Reply(-1, "to DATA"))
-            replies.append(self._ask("RSET"))
-        return not any(each.code in _LAST_WORDS for each in replies)
+            return not _are_last(replies) and self._reset()
+        return not _are_last(replies)
+
+    def _reset(self) -> bool:
+        """Give a transaction up; whether the connection can be used for another. Its answers stand in any case."""
+        try:
+            return self._ask("RSET").good
+        except OSError:
+            return False
 
     def _options(self, message: bytes, utf8: bool) -> str:
         options = ""
@@ -362,6 +369,10 @@ def _log_in(smtp: smtplib.SMTP, server: MailServer) -> None:
 
 def _is_local(smtp: smtplib.SMTP) -> bool:
     return smtp.sock is not None and ipaddress.ip_address(smtp.sock.getpeername()[0].partition("%")[0]).is_loopback
+
+
+def _are_last(replies: Sequence[Reply]) -> bool:
+    return any(each.code in _LAST_WORDS for each in replies)
 
 
 def _batches(commands: Sequence[str]) -> Iterator[list[str]]:
