@@ -10,6 +10,8 @@ import tempfile
 from contextlib import suppress
 from typing import IO
 
+import psutil
+
 from skitai.http import media
 from skitai.was import host
 from skitai.was.folders import private_folder
@@ -280,18 +282,9 @@ def temporary_folder() -> str:
 
 
 def _sweep(folder: str) -> None:
+    alive = set(psutil.pids())
     for name in os.listdir(folder):
         pid = name.removeprefix(PREFIX).partition("-")[0]
-        if name.startswith(PREFIX) and pid.isdigit() and not _alive(int(pid)):
+        if name.startswith(PREFIX) and pid.isdecimal() and int(pid) not in alive:
             with suppress(FileNotFoundError):  # another worker sweeps, too
                 os.unlink(os.path.join(folder, name))
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
