@@ -14,7 +14,8 @@ _COUNTS = {
 
 
 def lines(data: Mapping[str, Any], state: str) -> Iterator[str]:
-    """The lines of one server: who and where, then a row for each child, helpers below a heading of their own.
+    """The lines of one server: who and where, then a row for each child, helpers below a heading of their own, and what is
+    wrong.
 
     :param data: what the master answers to ``status``.
     :param state: what it is doing, for instance "running".
@@ -35,6 +36,9 @@ def lines(data: Mapping[str, Any], state: str) -> Iterator[str]:
         yield f"  {name:<{widths[0]}}  " + "  ".join(
             f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)
         )
+    for child in workers:
+        if child.get("dropped"):
+            yield f"  {child['label']} has dropped {child['dropped']} messages to workers that did not read them"
 
 
 def span(seconds: float) -> str:

@@ -69,6 +69,7 @@ def _worker(row: Row, now: float) -> dict[str, Any]:
         "connections": row.connections,
         "busy_threads": row.busy_threads,
         "queued": row.queued,
+        "dropped": row.dropped,
     }
 
 

@@ -43,7 +43,10 @@ def test_a_server_and_its_workers() -> None:
         "generation": 2,
         "version": "1.0",
         "addresses": ["127.0.0.1:5000", "unix:/run/site"],
-        "children": [child | {"label": "worker #9", "pid": 1}, child | {"label": "worker #10", "pid": 22, "requests": 3456}],
+        "children": [
+            child | {"label": "worker #9", "pid": 1, "dropped": 7},
+            child | {"label": "worker #10", "pid": 22, "requests": 3456},
+        ],
     }
     assert list(lines(data, "running")) == [
         "skitai(site/app): running, pid 100, up 2 h 0 min, 50 requests",
@@ -53,6 +56,7 @@ def test_a_server_and_its_workers() -> None:
         "              pid    state         up  requests  connections  busy  queued    CPU    memory",
         "  worker #9     1  serving  1 min 1 s        12            3     1       0  2.2 %  38.0 MiB",
         "  worker #10   22  serving  1 min 1 s      3456            3     1       0  2.2 %  38.0 MiB",
+        "  worker #9 has dropped 7 messages to workers that did not read them",
     ]
 
 

@@ -328,7 +328,7 @@ def test_status_as_values(host: Host) -> None:
     assert isinstance(status, dict)
     assert status["server"]["title"] == "skitai(site/app)"
     assert [each["pid"] for each in status["workers"]] == [os.getpid(), 4711]
-    assert status["workers"][0]["requests"] == 17
+    assert (status["workers"][0]["requests"], status["workers"][0]["dropped"]) == (17, 0)
     assert status["mounts"] == [{"point": "/<x>", "host": "default", "target": "/srv/files"}]
     assert status["options"]["port"] == 5000
     assert status["last_updates"] == {"users": 100.0, "photos": 100.0}
