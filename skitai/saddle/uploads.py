@@ -270,9 +270,10 @@ _folder = _Folder()
 def temporary_folder() -> str:
     """A folder that only this server's user may enter.
 
-    What a worker that was killed left there is removed when another first needs it.
+    What a worker that was killed left there is removed when another first needs it. It is made again where something cleans up
+    behind the server's back.
     """
-    if _folder.pid != os.getpid():
+    if _folder.pid != os.getpid() or not os.path.isdir(_folder.path):
         worker = host.attached()
         base = worker.places.spool if worker is not None else ""
         _folder.path = private_folder(base or tempfile.gettempdir(), f"skitai-uploads-{os.geteuid()}")

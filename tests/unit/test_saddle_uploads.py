@@ -199,6 +199,13 @@ def test_moving_and_removing(spool: Spool, tmp_path: Path) -> None:
     assert ours() == []
 
 
+def test_the_folder_is_made_again(spool: Spool) -> None:
+    for file in Path(uploads.temporary_folder()).iterdir():
+        file.unlink()
+    os.rmdir(uploads.temporary_folder())
+    assert received(spool, BIG).read() == BIG
+
+
 def test_what_a_killed_worker_left_is_removed() -> None:
     folder = Path(uploads.temporary_folder())
     dead, alive, other = folder / "upload-4194303-dead", folder / f"upload-{os.getppid()}-alive", folder / "else"
