@@ -270,8 +270,8 @@ _folder = _Folder()
 def temporary_folder() -> str:
     """A folder that only this server's user may enter.
 
-    What a worker that was killed left there is removed when another first needs it. It is made again where something cleans up
-    behind the server's back.
+    What a worker that was killed left there is removed when another first needs it. Where something cleans up behind the
+    server's back, the folder is made again.
     """
     if _folder.pid != os.getpid() or not os.path.isdir(_folder.path):
         worker = host.attached()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -199,11 +200,13 @@ def test_moving_and_removing(spool: Spool, tmp_path: Path) -> None:
     assert ours() == []
 
 
-def test_the_folder_is_made_again(spool: Spool) -> None:
-    for file in Path(uploads.temporary_folder()).iterdir():
-        file.unlink()
+def test_the_folder_is_made_again(spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(uploads, "_folder", uploads._Folder())
     os.rmdir(uploads.temporary_folder())
-    assert received(spool, BIG).read() == BIG
+    file = received(spool, BIG)
+    assert file.read() == BIG and file.path is not None and file.path.startswith(str(tmp_path))
+    spool.discard()
 
 
 def test_what_a_killed_worker_left_is_removed() -> None:
