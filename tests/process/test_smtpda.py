@@ -498,6 +498,17 @@ def test_an_idle_connection_that_was_closed_is_no_failure(desk):
         assert desk.row.failed == 0
 
 
+def test_a_connection_that_has_had_enough_is_no_failure(desk):
+    with mail_server(Behaviour(per_connection=3)) as (server, address):
+        desk.start(server=str(address), concurrency=1, max_retry=0)
+        for _ in range(10):
+            desk.put()
+        eventually(desk.is_empty, "all have left the spool")
+        assert len(server.got) == 10
+        assert server.connections == 4
+        assert desk.given_up == []
+
+
 def test_idle_connections_are_closed_in_time(desk):
     with mail_server() as (server, address):
         desk.start(server=str(address), idle_s=0.1)

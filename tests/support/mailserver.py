@@ -45,6 +45,7 @@ class Behaviour:
     :param taken: answers a whole message; it is kept when the answer begins with 250.
     :param pause_s: before that answer.
     :param pipelining: offer PIPELINING.
+    :param per_connection: messages that a connection is good for; 0 for any number.
     :param drop_after_data: so many messages are taken, and then the connection is cut instead of an answer.
     """
 
@@ -55,10 +56,13 @@ class Behaviour:
         pause_s: float = 0,
         pipelining: bool = False,
         drop_after_data: int = 0,
+        per_connection: int = 0,
         users: dict[str, str] | None = None,
     ) -> None:
         self.rcpt, self.taken, self.pause_s, self.pipelining = rcpt, taken, pause_s, pipelining
         self.drop_after_data = drop_after_data
+        self.per_connection = per_connection
+        self.asked: dict[Session, int] = {}
         self.users = users
         self.got: list[Got] = []
         self.connections = 0
@@ -70,6 +74,16 @@ class Behaviour:
         if self.pipelining:
             responses.insert(1, "250-PIPELINING")
         return responses
+
+    async def handle_MAIL(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, mail_options: list[str]
+    ) -> str:
+        self.asked[session] = self.asked.get(session, 0) + 1
+        if self.per_connection and self.asked[session] > self.per_connection:
+            return "421 4.7.0 enough for one connection"
+        envelope.mail_from = address
+        envelope.mail_options.extend(mail_options)
+        return "250 OK"
 
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, rcpt_options: list[str]

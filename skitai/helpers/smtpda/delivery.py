@@ -69,6 +69,9 @@ class Delivery:
                 return Outcome(Attempt(time(), deferred=dict.fromkeys(pending, str(error))), str(server), reached=True)
             finally:
                 self._sessions.give(session)
+            if used and result.closing:
+                fresh = True  # it was good for so many messages; nor is that
+                continue
             return Outcome(
                 Attempt(time(), tuple(result.delivered), result.refused, result.deferred), str(server), reached=True
             )

@@ -29,8 +29,8 @@ BATCH = 100
 """Commands that go out together; more could fill both directions, and then nobody reads."""
 
 _QUIT_S = 2.0
-_READY, _LOGGED_IN, _GO_AHEAD = 220, 235, 354
-_LAST_WORDS = (421, -1)
+_READY, _LOGGED_IN, _GO_AHEAD, _CLOSING = 220, 235, 354, 421
+_LAST_WORDS = (_CLOSING, -1)
 """After these nothing can be asked: the server closes, or does not speak SMTP."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -73,6 +73,12 @@ class Result:
     delivered: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     deferred: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def closing(self) -> bool:
+        """The server has said nothing but that it closes this connection."""
+        whys = self.deferred.values()
+        return not self.delivered and not self.refused and all(why.startswith(f"{_CLOSING} ") for why in whys)
 
     def add(self, recipients: Sequence[str], reply: Reply) -> None:
         for each in recipients:
