@@ -330,11 +330,13 @@ _CHECKS: dict[str, Callable[[Was, str, str], Check]] = {"basic": _basic, "digest
 
 def _account(was: Was, user: str) -> Generator[Step, Any, Account | None]:
     """What the app knows of a user."""
-    provider = was.app._authority.provider
+    provider, users = was.app._authority.provider, was.app.users
     if provider is not None:
         found = yield Step(provider.is_async, provider.function, (was, user))
+    elif isinstance(users, dict):
+        found = users.get(user)
     else:
-        found = yield Step(False, was.app.users.get, (user,))
+        found = yield Step(False, users.get, (user,))  # which may have to ask a database
     return Account.of(found)
 
 

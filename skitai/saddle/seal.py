@@ -15,6 +15,9 @@ from skitai.saddle import values
 
 Secret = str | bytes
 
+WEAK_BYTES = 16
+"""A shorter secret can be guessed by whoever has something that was sealed with it."""
+
 
 class SealBroken(SkitaiError):
     """Nothing that was sealed with these keys for this purpose."""
@@ -91,6 +94,11 @@ def derive(secret: bytes, purpose: str) -> bytes:
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
     return HKDF(SHA256(), 32, salt=b"skitai.saddle", info=purpose.encode("utf-8")).derive(secret)
+
+
+def is_weak(securekey: Secret | Sequence[Secret] | None) -> bool:
+    """Whether one of an app's secrets is too short."""
+    return any(len(each) < WEAK_BYTES for each in keys_of(securekey).secrets) if securekey else False
 
 
 def keys_of(securekey: Secret | Sequence[Secret] | None) -> Keys:

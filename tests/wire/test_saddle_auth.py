@@ -513,6 +513,15 @@ def test_routes_of_a_scope_want_what_it_says(visit: Start, app: Saddle) -> None:
     assert client.get("/c").get("www-authenticate").startswith("Bearer")
 
 
+def test_users_may_be_of_any_kind_that_is_asked_like_a_dictionary(visit: Start, app: Saddle) -> None:
+    class Table:
+        def get(self, username: str) -> str:
+            return username * 2
+
+    app.users = Table()
+    assert visit(app).get("/basic", Authorization=basic("ab", "abab")).status == 200
+
+
 def test_hooks_are_for_those_who_were_let_in(visit: Start, app: Saddle) -> None:
     seen: list[Any] = []
 
