@@ -87,6 +87,7 @@ class Client(Session):
         if self._stay is not None:
             return self
         app, bodies = self.app, self._worker.config.bodies
+        stay = Stay(app, self._worker)
         sys.path.insert(0, self._root)
         loop.enter()
         try:
@@ -94,10 +95,10 @@ class Client(Session):
             settle_limits(app, self._mount, bodies)
             app._templates.prepare()
             apps.register(_DEFAULT_HOST, _file_name(app), app)
-            stay = Stay(app, self._worker)
             loop.run(stay.begin())
             self._limits = settle_limits(app, self._mount, bodies)  # its hooks may have changed them
         except BaseException:
+            loop.run(stay.end())
             self._let_go()
             raise
         self._stay = stay

@@ -20,6 +20,7 @@ from time import monotonic
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from skitai.errors import LoadError
 from skitai.log import journal
 from skitai.saddle import broadcasts, events
 from skitai.saddle.broadcasts import Receiver
@@ -94,13 +95,19 @@ class Stay:
         self._context = context
         self._modules = modules
 
-    async def begin(self, old: Stay | None = None) -> None:
+    async def begin(self, old: Stay | None = None, check: Callable[[], object] = lambda: None) -> None:
         """Let the app come into being.
 
         :param old: whose place it takes, which still has its requests.
-        :raises LoadError: a module cannot decorate it; nothing has changed then.
+        :param check: called once the app is complete, before any of its hooks.
+        :raises LoadError: a module cannot decorate it, or `check` says that it will not do; nothing has changed then.
         """
         await self._run(partial(self.app.decorate, self._modules))
+        try:
+            check()
+        except LoadError:
+            await self._dettach()
+            raise
         if not _stays:
             _open(self._context)
         if old is not None:
@@ -132,6 +139,14 @@ class Stay:
         await self._emit(events.app_restarted, wac)
         await self._call("reloaded", was)
         await self._call("mounted_or_reloaded", was)
+
+    async def resign(self, old: Stay) -> None:
+        """It has taken the place of `old`, and turns out not to do: the older code goes on."""
+        _stays.add(old)
+        _stays.discard(self)
+        broadcasts.join(old.app, partial(events.hear, old.app))
+        broadcasts.leave(self.app)
+        await self._dettach()
 
     async def end(self) -> None:
         """The last request of the app is over: take it down. If newer code has taken its place, that goes on."""

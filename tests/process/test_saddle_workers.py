@@ -302,6 +302,7 @@ LIVING = """
     @app.reloaded
     def reloaded(was):
         note("reloaded")
+        app.config.max_post_body_size = parts.SIZE
 
     @app.before_umount
     def before_umount(was):
@@ -331,9 +332,11 @@ LIVING = """
 
 PARTS = """
     VERSION = "one"
+    SIZE = 1000
+    SCHEME = None
 
     def decorate(app):
-        @app.route("/part")
+        @app.route("/part", authenticate=SCHEME)
         def part(was):
             return f"part {VERSION}"
 
@@ -430,3 +433,38 @@ def test_a_module_that_cannot_decorate_keeps_the_old_code(living: Workers) -> No
     file.write_text(good.replace('"one"', '"three"'))
     eventually(lambda: living.text("/part") == "part three", "the repaired code serves")
     assert "one dettach" in eventually(lambda: [each for each in life(living) if each == "one dettach"], "it lets go")
+
+
+@pytest.mark.parametrize(
+    ("change", "why", "noted"),
+    [
+        (("SCHEME = None", 'SCHEME = "password"'), "the route part of the app at /: ", ["two dettach"]),
+        (
+            ("SIZE = 1000", 'SIZE = "much"'),
+            "the app at /: config.max_post_body_size: ",
+            [
+                "one before_reload",
+                "one restarting the engine",
+                "two restarted",
+                "two reloaded",
+                "two mounted_or_reloaded",
+                "two dettach",
+            ],
+        ),
+    ],
+)
+def test_an_app_that_will_not_do_leaves_the_old_one_whole(
+    living: Workers, change: tuple[str, str], why: str, noted: list[str]
+) -> None:
+    file = living.folder / "decorative" / "parts.py"
+    good = file.read_text()
+    file.write_text(good.replace('"one"', '"two"').replace(*change))
+
+    living.hears_that(f"{why}.*the old code goes on")
+
+    assert life(living)[len(AT_START) :] == noted
+    living.text("/ping")
+    assert life(living)[-1] == "one ping"
+    living.signal(signal.SIGTERM)
+    living.leaves()
+    assert life(living)[-4:] == ["one umounting event", "one before_umount", "one dettach", "one umounted False"]

@@ -333,3 +333,23 @@ def test_it_answers_as_a_worker_does(app: Saddle) -> None:
             assert (response.status_code, response.content) == (status, body), target
             for name in ("content-type", "set-cookie", "location", "allow"):
                 assert response.headers[name] == fields.get(name), (target, name)
+
+
+def test_an_app_whose_hooks_break_its_config_is_taken_down_again(app: Saddle) -> None:
+    said: list[str] = []
+
+    @app.mounted
+    def set_limit(was: Was) -> None:
+        app.config.max_post_body_size = "much"
+
+    app.umounted(lambda wac: said.append("umounted"))
+    app.on_broadcast("said")(lambda was: said.append("heard"))
+
+    with pytest.raises(LoadError, match="config.max_post_body_size"):
+        app.make_client().open()
+
+    assert said == ["umounted"]
+    other = Saddle(__name__)
+    with other.make_client():
+        general.broadcast("said")
+    assert said == ["umounted"]

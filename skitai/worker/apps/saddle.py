@@ -31,6 +31,7 @@ from skitai.saddle.limits import settle_limits
 from skitai.saddle.pieces import AsyncPieces
 from skitai.saddle.results import Outcome
 from skitai.saddle.routing import Route
+from skitai.saddle.seal import is_weak
 from skitai.saddle.targets import Ready, Target, find
 from skitai.was.context import current
 from skitai.worker.apps.pump import Pump
@@ -74,11 +75,12 @@ class SaddleApp:
         self._prepare(context)
         apps.register(self._mount.host, file_name(self._mount), self.app)
         try:
-            await self._stay.begin()
+            await self._stay.begin(check=self._settle)
+            self._settle()
         except LoadError:
+            await self._stay.end()
             apps.unregister(self._mount.host, self.app)
             raise
-        self._settle()
 
     async def succeed(self, old: SaddleApp, context: Context) -> None:
         """Get ready to take the place of an older app, which still has its requests.
@@ -86,9 +88,13 @@ class SaddleApp:
         :raises LoadError: as `startup`; the older app then goes on.
         """
         self._prepare(context)
-        await self._stay.begin(old._stay)
+        await self._stay.begin(old._stay, self._settle)
+        try:
+            self._settle()
+        except LoadError:
+            await self._stay.resign(old._stay)
+            raise
         apps.replace(self._mount.host, old.app, self.app)
-        self._settle()
 
     def _prepare(self, context: Context) -> None:
         self._context = context
@@ -98,10 +104,14 @@ class SaddleApp:
         self.threads = context.config.server.threads
         self._settle()
         self.app._templates.prepare()
+        if is_weak(self.app.securekey):
+            log.warning(
+                "the app at %s: its securekey is short, so it can be guessed; use a long random text", self._mount.point
+            )
         self._stay = Stay(self.app, context, self._modules)
 
     def _settle(self) -> None:
-        """Take the limits from the app's config, and see what its routes want; its hooks may have changed both."""
+        """Take the limits from the app's config, and see what its routes want; modules and hooks may have changed both."""
         self.limits = settle_limits(self.app, self._mount, self._context.config.bodies)
         check_schemes(self.app, self._mount.point)
 
