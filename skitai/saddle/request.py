@@ -136,7 +136,7 @@ class Request(Asked):
         """
         if self._json is _UNREAD:
             try:
-                self._json = jsontext.loads(self._content())
+                self._json = jsontext.loads(self.unpacked())
             except ValueError as error:
                 raise BadRequest(f"the body is not JSON: {error}") from None
         return self._json
@@ -152,7 +152,7 @@ class Request(Asked):
         content_type = ct or self.get_content_type()
         if self._form is None:
             if content_type == URLENCODED:
-                self._form = forms.gather(forms.parse_urlencoded(self._content(), self.get_charset() or "", self._limits()))
+                self._form = forms.gather(forms.parse_urlencoded(self.unpacked(), self.get_charset() or "", self._limits()))
             elif content_type == MULTIPART:
                 self._form = self._parse_multipart()
             else:
@@ -216,8 +216,11 @@ class Request(Asked):
             forms.parse_multipart(pieces, given.get("boundary", ""), spool.store, given.get("charset", ""), self._limits())
         )
 
-    def _content(self) -> bytes:
-        """The body, unpacked if the client has compressed it."""
+    def unpacked(self) -> bytes:
+        """The body, unpacked if the client has compressed it.
+
+        :raises Answerable: what is packed is malformed, larger than the limit, or of a coding that is not known.
+        """
         if "content-encoding" not in self.headers:
             return self.body
         return b"".join(self._inflated([self.body], "max_post_body_size"))

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from skitai.errors import Answerable, BadRequest, NotFound, TooLarge, Unanswerable
 from skitai.http import jsontext
+from skitai.http.inflate import UnknownCoding
 from skitai.http.parameters import essence
 from skitai.http.status import phrase
 from skitai.log.failures import Failure, describe
@@ -147,7 +148,10 @@ class RpcFacet:
 
 
 def _body(was: Was) -> bytes:
-    return was.request.body
+    try:
+        return was.request.unpacked()
+    except UnknownCoding:
+        return was.request.body  # the concern of whoever gets it
 
 
 def _limited(data: bytes) -> bytes:

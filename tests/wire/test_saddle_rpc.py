@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import datetime
+import gzip
 import json
 import xmlrpc.client
 from collections.abc import Iterator
@@ -102,7 +103,7 @@ def post(
     server: Wire, body: bytes, content_type: str, path: str = "/app/", **fields: str
 ) -> tuple[int, dict[str, str], bytes]:
     fields = {"Host": "example", "Content-Type": content_type, "Content-Length": str(len(body)), **fields}
-    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items())
     return server.ask(f"POST {path} HTTP/1.1\r\n{lines}\r\n".encode() + body)
 
 
@@ -201,8 +202,17 @@ def test_a_call_has_a_limit(server: Wire) -> None:
     assert post(server, b"<methodCall>" + b" " * 1_100_000, "text/xml")[0] == 413
 
 
+def test_calls_may_come_packed(server: Wire) -> None:
+    call = gzip.compress(xmlrpc.client.dumps((1, 2), "add").encode())
+    status, _, body = post(server, call, "text/xml", Content_Encoding="gzip")
+    assert (status, xmlrpc.client.loads(body)[0]) == (200, (3,))
+    assert post(server, call[:-9], "text/xml", Content_Encoding="gzip")[0] == 400
+    assert post(server, gzip.compress(b"<methodCall>" + b" " * 5_000_000), "text/xml", Content_Encoding="gzip")[0] == 413
+
+
 def test_xml_that_is_no_call_goes_to_its_route(server: Wire) -> None:
     assert post(server, b"<event/>", "application/xml", "/app/hook")[2] == b"raw <event/>"
+    assert post(server, b"packed", "application/xml", "/app/hook", Content_Encoding="own")[2] == b"raw packed"
     assert post(server, b"<event/>", "application/xml", "/app/nowhere")[0] == 404
     assert post(server, b"<event/>", "application/xml", "/app/read_only")[0] == 405
 
