@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from skitai.config.mounts import BODY_SIZES
 from skitai.config.preset import limits
 from skitai.config.values import size
+from skitai.log import journal
 from skitai.saddle.auth import AuthFacet
 from skitai.saddle.conditions import ConditionFacet
 from skitai.saddle.cors import CorsFacet
@@ -129,6 +130,24 @@ class Saddle(
     def joinpath(self, *parts: str) -> str:
         """Absolute path of a file in the app's folder."""
         return os.path.normpath(os.path.join(self.home, *parts))
+
+    def log(self, msg: object, category: str = "info", at: str = "app") -> None:
+        """Write a line to the log, as `was.log` does, which requests should use: theirs carries transaction ids.
+
+        :param category: debug, info, warn, error, fail, fatal, or a word of one's own.
+        """
+        journal.log(at, category, str(msg))
+
+    def trace(self, id: str = "", at: str = "app") -> None:
+        """Write the exception that is being handled, as `was.traceback` does.
+
+        :param id: to find the line by.
+        :raises RuntimeError: no exception is being handled.
+        """
+        error = sys.exception()
+        if error is None:
+            raise RuntimeError("app.trace() has nothing to show: call it in an except block")
+        journal.traceback(at, error, id)
 
     def set_devel(self, debug: bool = True, use_reloader: bool = True) -> None:
         """Set both switches for development."""

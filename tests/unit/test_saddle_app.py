@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from skitai.config.tree import Log
 from skitai.errors import LoadError
 from skitai.loading.recognise import kind_of
+from skitai.log import journal
 from skitai.saddle import Saddle
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -72,3 +74,27 @@ def test_it_says_what_kind_of_app_it_is(app: Saddle) -> None:
     assert kind_of(app) == "saddle"
     with pytest.raises(LoadError):
         kind_of(Saddle)  # the class is none
+
+
+def test_it_writes_to_the_log_outside_of_requests(app: Saddle, tmp_path: Path) -> None:
+    journal.setup(Log(), str(tmp_path), console=False)
+    try:
+        app.log("made ready", "warn")
+        with pytest.raises(RuntimeError, match="nothing to show"):
+            app.trace()
+        try:
+            raise LookupError("nothing")
+        except LookupError:
+            app.trace("my-id")
+        text = (tmp_path / "app.log").read_text()
+    finally:
+        journal.setup(Log(), None, console=False)
+    assert "[warn] made ready" in text
+    assert "[expt:my-id] <class 'LookupError'> nothing" in text
+
+
+def test_both_switches_are_set_for_development(app: Saddle) -> None:
+    app.set_devel()
+    assert (app.debug, app.use_reloader) == (True, True)
+    app.set_devel(use_reloader=False)
+    assert (app.debug, app.use_reloader) == (True, False)
