@@ -52,8 +52,7 @@ class Delivery:
         server = envelope.server or self._server
         if server is None:
             return Outcome(Attempt(time(), deferred=dict.fromkeys(pending, NO_SERVER)))
-        message = self._signer.sign(lease.message) if self._signer else lease.message
-        fresh = False
+        message, fresh = b"", False
         while True:
             try:
                 session, used = self._sessions.take(server, lease.name.due_s, fresh=fresh)
@@ -61,6 +60,7 @@ class Delivery:
                 failed = Attempt(time(), deferred=dict.fromkeys(pending, str(error)))
                 return Outcome(failed, str(server), reached=False)
             try:
+                message = message or self._signed(lease.message)
                 result = session.deliver(envelope.sender, pending, message, envelope.utf8, commit)
             except Lost as error:
                 if used and not error.begun:
@@ -75,3 +75,6 @@ class Delivery:
             return Outcome(
                 Attempt(time(), tuple(result.delivered), result.refused, result.deferred), str(server), reached=True
             )
+
+    def _signed(self, message: bytes) -> bytes:
+        return self._signer.sign(message) if self._signer else message

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from email import message_from_bytes
-from email.policy import default
+from email.policy import compat32
+from email.utils import parseaddr
 from importlib import import_module
 from typing import Any
 
@@ -68,6 +69,5 @@ class Signer:
 
 def _domain_of(message: bytes) -> str:
     """The domain of the From address; of a message without one, a name that stands for none (RFC 2606)."""
-    end = message.find(b"\r\n\r\n")
-    sender = message_from_bytes(message[: end + 4], policy=default)["From"]
-    return sender.addresses[0].domain if sender is not None and sender.addresses else "invalid"
+    head = message_from_bytes(message[: message.find(b"\r\n\r\n") + 4], policy=compat32)
+    return parseaddr(str(head["From"]))[1].rpartition("@")[2] or "invalid"
