@@ -5,13 +5,16 @@ Every purpose has keys of its own, derived from the app's secret, so what was se
 
 from __future__ import annotations
 
+import logging
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
-from skitai.errors import SkitaiError
+from skitai.errors import LoadError, SkitaiError
 from skitai.saddle import values
+
+log = logging.getLogger("skitai.app")
 
 Secret = str | bytes
 
@@ -96,9 +99,19 @@ def derive(secret: bytes, purpose: str) -> bytes:
     return HKDF(SHA256(), 32, salt=b"skitai.saddle", info=purpose.encode("utf-8")).derive(secret)
 
 
-def is_weak(securekey: Secret | Sequence[Secret] | None) -> bool:
-    """Whether one of an app's secrets is too short."""
-    return any(len(each) < WEAK_BYTES for each in keys_of(securekey).secrets) if securekey else False
+def check_keys(securekey: Secret | Sequence[Secret] | None, point: str) -> None:
+    """Warn of secrets of the app at `point` that are too short.
+
+    :raises LoadError: they are none.
+    """
+    if not securekey:
+        return
+    try:
+        secrets = keys_of(securekey).secrets
+    except (TypeError, ValueError) as error:
+        raise LoadError(f"the app at {point}: {error}") from error
+    if any(len(each) < WEAK_BYTES for each in secrets):
+        log.warning("the app at %s: its securekey is short, so it can be guessed; use a long random text", point)
 
 
 def keys_of(securekey: Secret | Sequence[Secret] | None) -> Keys:

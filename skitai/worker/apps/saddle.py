@@ -31,7 +31,7 @@ from skitai.saddle.limits import settle_limits
 from skitai.saddle.pieces import AsyncPieces
 from skitai.saddle.results import Outcome
 from skitai.saddle.routing import Route
-from skitai.saddle.seal import is_weak
+from skitai.saddle.seal import check_keys
 from skitai.saddle.targets import Ready, Target, find
 from skitai.was.context import current
 from skitai.worker.apps.pump import Pump
@@ -104,10 +104,7 @@ class SaddleApp:
         self.threads = context.config.server.threads
         self._settle()
         self.app._templates.prepare()
-        if is_weak(self.app.securekey):
-            log.warning(
-                "the app at %s: its securekey is short, so it can be guessed; use a long random text", self._mount.point
-            )
+        check_keys(self.app.securekey, self._mount.point)
         self._stay = Stay(self.app, context, self._modules)
 
     def _settle(self) -> None:
