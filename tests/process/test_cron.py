@@ -1,110 +1,21 @@
-"""The scheduler's process: runs, their ends, and what it does when things go wrong. A minute takes a second here."""
+"""The scheduler's runs: how they begin, what they say, how they end. A minute takes a second here."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
+import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
-from tests.support.dialogue import Served, are_gone, eventually
-from tests.support.fastcron import set_clock
+from tests.support.dialogue import are_gone, eventually
+from tests.support.scheduled import Scheduled, in_a_row, processes
 
-MINUTE_S = 1.0
-
-
-class Scheduled(Served):
-    """A server whose only child is a scheduler."""
-
-    def __init__(self, folder: Path, *jobs: dict[str, Any] | str, **options: Any) -> None:
-        fixed = {
-            "engine": "tests.support.fastcron:serve",
-            "workers": 1,
-            "helper_grace_s": 1,
-            "logpath": str(folder / "logs"),
-        }
-        super().__init__(folder, **(fixed | options))
-        self.jobs(*jobs)
-
-    def jobs(self, *jobs: dict[str, Any] | str) -> None:
-        given = [{"command": each} if isinstance(each, str) else each for each in jobs]
-        (self.folder / "jobs.json").write_text(json.dumps(given))
-
-    def set_clock(self, seconds: float) -> None:
-        set_clock(self.folder, seconds)
-
-    @property
-    def state(self) -> Path:
-        return self.var / "cron"
-
-    @property
-    def log(self) -> list[str]:
-        """The lines of cron.log, without their dates."""
-        file = self.folder / "logs" / "cron.log"
-        return [line.split(" ", 2)[2] for line in file.read_text().splitlines()] if file.exists() else []
-
-    def logs(self, pattern: str, times: int = 1, within_s: float = 10) -> list[str]:
-        """Wait until so many lines of cron.log match; these lines."""
-
-        def found() -> list[str]:
-            return [line for line in self.log if re.search(pattern, line)]
-
-        try:
-            eventually(lambda: len(found()) >= times, f"{pattern!r} in cron.log", within_s)
-        except AssertionError as error:
-            raise AssertionError("\n".join([str(error), *self.log, self.said])) from None
-        return found()
-
-    def due(self, pattern: str = "") -> list[str]:
-        """The minutes whose runs began."""
-        return [
-            match[1] for line in self.log if (match := re.search(rf"{pattern}.*: job started, due .* (\d\d:\d\d)$", line))
-        ]
-
-    @property
-    def scheduler(self) -> int:
-        """The pid of the one that is at work."""
-        workers = self.workers()
-        return workers[min(workers)]
-
-
-@pytest.fixture
-def scheduled(tmp_path: Path) -> Iterator[Callable[..., Scheduled]]:
-    made: list[Scheduled] = []
-
-    def make(*jobs: dict[str, Any] | str, **options: Any) -> Scheduled:
-        made.append(Scheduled(tmp_path, *jobs, **options))
-        made[-1].start()
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.stop()
-
-
-def processes(marker: str) -> list[psutil.Process]:
-    """Those whose command line holds a word that no other test uses."""
-    found = []
-    for each in psutil.process_iter():
-        try:
-            if marker in each.cmdline() and each.status() != psutil.STATUS_ZOMBIE:
-                found.append(each)
-        except psutil.NoSuchProcess:
-            continue
-    return found
-
-
-def in_a_row(minutes: list[str]) -> list[str]:
-    """As many minutes from the first of these on."""
-    first = int(minutes[0][-2:])
-    return [f"10:{minute:02}" for minute in range(first, first + len(minutes))]
+pytestmark = pytest.mark.process
 
 
 def test_every_minute_once_with_output_code_and_duration(scheduled: Any) -> None:
@@ -221,7 +132,7 @@ def test_a_python_file_that_nobody_may_execute_runs_under_our_interpreter(schedu
     (tmp_path / "report.py").write_text("import sys; print(sys.executable, sys.argv[1:]); sys.exit(4)\n")
     server = scheduled("./report.py 'a b' 2>&1 # with $HOME")
 
-    assert server.logs(r"\['a b'\]")[0].split()[3] == os.path.abspath(os.sys.executable)
+    assert server.logs(r"\['a b'\]")[0].split()[3] == os.path.abspath(sys.executable)
     server.logs("code 4")
 
 
@@ -337,215 +248,5 @@ def test_functions_of_the_script(scheduled: Any, tmp_path: Path) -> None:
         server.logs(r"leave \[\d+\]: job finished with code 7")
         server.logs(r"well \[\d+\]: job finished with code 0")
         eventually(lambda: "said by a job" in (tmp_path / "logs" / "app.log").read_text(), "app.log")
-    finally:
-        server.stop()
-
-
-def test_a_restart_runs_no_minute_twice_and_skips_none_silently(scheduled: Any) -> None:
-    server = scheduled("true")
-    for _ in range(4):
-        server.logs("job started", times=len(server.due()) + 1)
-        os.kill(server.scheduler, signal.SIGKILL)
-        eventually(server.workers, "another scheduler", within_s=20)
-
-    minutes = server.due()
-    assert minutes == sorted(set(minutes))
-    assert minutes == in_a_row(minutes) or server.logs("missed")
-
-
-def test_a_time_is_noted_before_it_is_run(scheduled: Any, tmp_path: Path) -> None:
-    (tmp_path / "note.sh").write_text("grep handled var/cron/history.json >> runs; kill -9 $PPID")
-    server = scheduled(". ./note.sh")
-
-    server.logs("job added", times=4, within_s=20)  # it has been killed three times
-
-    noted = (tmp_path / "runs").read_text().splitlines()
-    assert len(noted) >= 3
-    assert noted == sorted(set(noted))
-
-
-def test_a_reload_runs_no_minute_twice_and_skips_none(scheduled: Any) -> None:
-    server = scheduled("true")
-    server.logs("job started")
-
-    for _ in range(3):
-        assert server.ask("reload").ok
-    server.logs("job started", times=len(server.due()) + 2)
-
-    minutes = server.due()
-    assert minutes == in_a_row(minutes)
-
-
-def test_a_run_outlives_a_reload_and_is_not_doubled(scheduled: Any) -> None:
-    server = scheduled("sleep 5; echo end", grace_s=20)
-    [pid] = re.findall(r"\[(\d+)\]", server.logs("job started")[0])
-
-    assert server.ask("reload").ok
-
-    server.logs("while its last run goes on \\(of the scheduler before this one\\), so this one is skipped")
-    server.logs(rf"job \[{pid}\]: end")
-    server.logs(rf"job \[{pid}\]: job finished with code 0")
-
-
-def test_runs_missed_while_nobody_was_there(scheduled: Any) -> None:
-    server = scheduled({"command": "true", "name": "none"}, {"command": "true", "name": "last", "missed": "last"})
-    server.logs("none .*job started")
-    server.logs("last .*job started")
-    server.signal(signal.SIGTERM)
-    server.leaves()
-    before = len(server.log)
-
-    server.set_clock(1800 - 15)  # the 15 s let it start between two minutes
-    server.start()
-    server.logs("last .*job started", times=2)
-
-    line = next(line for line in server.log[before:] if line.startswith("[warn] none"))
-    assert "and is missed: nobody was there to run it" in line or "earlier times" in line
-    assert any("last" in line and "job started" in line for line in server.log[before:])
-
-
-def test_a_clock_set_back_by_less_than_a_minute_runs_nothing_twice(scheduled: Any) -> None:
-    server = scheduled("true")
-    server.logs("job started", times=2)
-
-    server.set_clock(-40)
-    server.logs("job started", times=4)
-
-    minutes = server.due()
-    assert minutes == sorted(set(minutes))
-
-
-def test_a_clock_set_back_by_an_hour(scheduled: Any) -> None:
-    minute = {"command": "true", "name": "minute"}
-    daily = {"command": "true", "name": "daily", "schedule": "1-4 10 * * *"}
-    server = scheduled(minute, daily)
-    server.logs("daily .*job started", times=2)
-
-    server.set_clock(-150)
-    server.logs("minute .*job started", times=8)
-
-    assert server.due("daily") == sorted(set(server.due("daily"))), "what goes by the wall runs once"
-    assert len(server.due("minute")) > len(set(server.due("minute"))), "what goes by real time goes on"
-
-
-def test_a_clock_set_forward_runs_what_came_due_once(scheduled: Any) -> None:
-    server = scheduled({"command": "true", "name": "late", "schedule": "30,31 10 * * *"})
-
-    server.set_clock(3600)
-    server.logs("late .*job started, due 2026-11-22 10:31")
-
-    server.logs("late: earlier times than 2026-11-22 10:31 are missed")
-    server.logs("late: is late: it was due 2026-11-22 10:31")
-    assert len(server.due()) == 1
-
-
-def test_a_history_that_cannot_be_understood_is_set_aside(scheduled: Any) -> None:
-    server = scheduled("true")
-    server.logs("job started")
-    server.signal(signal.SIGTERM)
-    server.leaves()
-
-    (server.state / "history.json").write_text('{"version": 1, "jobs": {"x": 5}}')
-    server.start()
-
-    server.logs("history of jobs cannot be understood and begins anew: TypeError")
-    server.logs("the old one is now .*history.unreadable")
-    assert '"x": 5' in (server.state / "history.unreadable").read_text()
-    server.logs("job finished", times=2)
-
-
-def test_a_history_that_cannot_be_written(scheduled: Any) -> None:
-    server = scheduled("true")
-    server.logs("job started")
-
-    (server.state / "history.json.new").mkdir()
-    lines = server.logs("the history of jobs cannot be written: Is a directory")
-    server.logs("job started", times=len(server.due()) + 2)
-    assert len(server.logs("cannot be written")) == len(lines) == 1
-    (server.state / "history.json.new").rmdir()
-
-    server.logs("the history of jobs is written again")
-    assert json.loads((server.state / "history.json").read_text())["version"] == 1
-
-
-def test_only_one_scheduler_of_a_folder_works(scheduled: Any, tmp_path: Path) -> None:
-    server = scheduled("true")
-    server.logs("job started")
-    server.signal(signal.SIGTTIN)  # one more child
-
-    server.logs("another scheduler is at work; this one waits for its end")
-    server.logs("job started", times=3)
-    minutes = server.due()
-    assert minutes == sorted(set(minutes))
-    os.kill(server.scheduler, signal.SIGKILL)
-    server.logs("the schedule is taken over")
-    server.logs("job started", times=len(minutes) + 2)
-    assert server.due() == sorted(set(server.due()))
-
-
-CRON_SCRIPT = """
-import os
-import skitai
-
-def app(environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [b"%d" % os.getpid()]
-
-def sweep():
-    print("swept by", os.environ["GREETING"])
-
-if __name__ == "__main__":
-    skitai.cron("* * * * *", sweep)
-    skitai.cron("* * * * *", "echo $GREETING; date +%s.%N", name="greet")
-    skitai.cron("*/2 * * * *", "sleep 616; true", name="sleep")
-    skitai.cron("1-59/2 * * * *", "sleep 616; true", name="sleep")
-    skitai.mount("/", app)
-    skitai.run(port=0, workers=2, varpath="var", logpath="logs")
-"""
-
-
-def crons(server: Served) -> list[dict[str, Any]]:
-    """The schedulers of a server, the older first."""
-    children = [child for child in server.ask("status").data["children"] if child["label"] == "cron"]
-    return sorted(children, key=lambda child: int(child["number"]))
-
-
-def test_jobs_of_a_server_run_on_the_minute_once(tmp_path: Path) -> None:
-    """This one waits for the end of a real minute."""
-    server = Scheduled(tmp_path)
-    (tmp_path / "app.py").write_text(CRON_SCRIPT)
-    server.options["workers"] = 3  # the scheduler says that it is ready, too
-    try:
-        server.start(environ={"GREETING": "good morning"})
-        children = server.ask("status").data["children"]
-        assert sorted(child["label"] for child in children) == ["cron", "worker #0", "worker #1"]
-        assert any(" ".join(each.cmdline()).endswith("/app): cron") for each in server.family())
-
-        server.logs("job finished", times=2, within_s=70)
-
-        [moment] = server.logs(r"greet \[\d+\]: \d+\.\d+$")
-        assert float(moment.split()[-1]) % 60 < 3, "on the minute"
-        assert len(server.logs(r"greet \[\d+\]: good morning$")) == 1
-        assert len(server.logs(r"sweep \[\d+\]: swept by good morning$")) == 1
-        [cron] = crons(server)
-        assert (cron["done"], cron["failed"], cron["running"]) == (2, 0, 1)
-
-        assert server.ask("reload").ok
-        old, new = crons(server)
-        assert (old["pid"], old["state"], new["state"]) == (cron["pid"], "retiring", "serving")
-        assert processes("616"), "a run outlives a reload"
-
-        for each in (old, new):
-            os.kill(each["pid"], signal.SIGKILL)
-        eventually(lambda: not processes("616"), "the end of the job")
-        eventually(lambda: [each for each in crons(server) if each["pid"] not in (old["pid"], new["pid"])], "another one")
-        assert server.get()
-        server.logs("job added", times=12)
-        assert len(server.due("greet")) == 1, "neither a reload nor a restart runs a minute twice"
-
-        family = server.family()
-        server.signal(signal.SIGTERM)
-        assert server.leaves() == 0
-        assert are_gone(family)
     finally:
         server.stop()
