@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from skitai.errors import LoadError
 from skitai.lib.jwt import read_token
 from skitai.saddle import Saddle, Was
 from tests.support.memory import mounted, wire
@@ -171,6 +172,22 @@ def test_a_session_without_a_key_is_an_error_that_says_so(
     client = visit(counting)
     assert client.get("/").status == 500
     assert "app.securekey" in caplog.text
+
+
+@pytest.mark.parametrize(("key", "is_weak"), [("secret", True), (["a" * 32, b"old"], True), ("a" * 32, False), ("", False)])
+def test_a_short_key_is_warned_of(
+    visit: Start, app: Saddle, key: Any, is_weak: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.securekey = key
+    visit(app)
+    assert ("its securekey is short" in caplog.text) is is_weak
+
+
+@pytest.mark.parametrize("key", [12345, ["good enough for a test", ""], [["nested"]]])
+def test_what_is_no_key_is_an_error_at_the_start(visit: Start, app: Saddle, key: Any) -> None:
+    app.securekey = key
+    with pytest.raises(LoadError, match="the app at /: "):
+        visit(app)
 
 
 def test_sessions_are_shared_by_apps_with_one_key(counting: Saddle, threads: int) -> None:
