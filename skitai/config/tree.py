@@ -116,6 +116,8 @@ class Bodies:
     upload_memory_bytes: int = option(
         MIB, "of all files of one form kept in memory; others go to temporary files (Saddle)", unit="bytes", minimum=0
     )
+    rpc_bytes: int = option(MIB, "largest body of remote calls, unpacked (Saddle)", unit="bytes", minimum=0)
+    rpc_calls: int = option(100, "remote calls in one request (Saddle)", minimum=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from skitai.saddle.args import BadArgument, Bound
 from skitai.saddle.auth import authorized
 from skitai.saddle.hooks import Step, Steps, calling
 from skitai.saddle.routing import Found, NotAllowed, Redirect, Route, UnsupportedType, below
+from skitai.was import host
 
 if TYPE_CHECKING:
     from skitai.http.head import Head
@@ -35,12 +36,6 @@ if TYPE_CHECKING:
 XML = frozenset(("text/xml", "application/xml"))
 JSONRPC = "application/json-rpc"
 JSON = "application/json"
-
-LARGEST_BYTES = 1_048_576
-"""Of a body: its values take many times that in memory."""
-
-MOST_CALLS = 100
-"""In one request."""
 
 T = TypeVar("T")
 Getting = Generator[Step, Any, T]
@@ -155,8 +150,9 @@ def _body(was: Was) -> bytes:
 
 
 def _limited(data: bytes) -> bytes:
-    if len(data) > LARGEST_BYTES:
-        raise TooLarge(f"remote calls have {LARGEST_BYTES} bytes at most, and these have {len(data)}")
+    most = host.config().bodies.rpc_bytes  # small, for values take many times that in memory
+    if len(data) > most:
+        raise TooLarge(f"remote calls have {most} bytes at most, and these have {len(data)}")
     return data
 
 
@@ -185,7 +181,7 @@ def _xml(was: Was, data: bytes) -> Steps:
     try:
         call = xmlrpc.parse_call(data)
         several = call.method == xmlrpc.MULTICALL
-        calls = xmlrpc.calls_of(call, MOST_CALLS) if several else [call]
+        calls = xmlrpc.calls_of(call, host.config().bodies.rpc_calls) if several else [call]
     except xmlrpc.Malformed as error:
         raise BadRequest(str(error)) from None
     wanted = [each if isinstance(each, xmlrpc.Fault) else Wanted(each.method, each.params, {}) for each in calls]
@@ -215,7 +211,7 @@ def _json(was: Was, data: bytes) -> Steps:
     except ValueError as error:
         misfit = jsonrpc.Misfit(jsonrpc.Fault(jsonrpc.PARSE_ERROR, f"the body is not JSON: {error}"), None)
         return jsontext.dumps(jsonrpc.answer(misfit, misfit.fault))
-    calls = jsonrpc.read(value, MOST_CALLS)
+    calls = jsonrpc.read(value, host.config().bodies.rpc_calls)
     if isinstance(calls, jsonrpc.Misfit):
         return jsontext.dumps(jsonrpc.answer(calls, calls.fault))
     results = yield from _all(was, [_wanted(each) for each in calls if isinstance(each, jsonrpc.Call)])
