@@ -50,8 +50,8 @@ class DocsFacet:
         def docs(was: Was) -> str:
             return page(described(was.app), f"{was.app.basepath.rstrip('/')}{prefix}{base}/{DOCUMENT}")
 
-        self._routes.define(base or "/", docs, options)
-        self._routes.define(f"{base}/{DOCUMENT}", openapi, options)
+        self._routes.define(base or "/", docs, {"name": "saddle.docs", **options})
+        self._routes.define(f"{base}/{DOCUMENT}", openapi, {"name": "saddle.openapi", **options})
 
 
 def page(described: Schema, address: str) -> str:

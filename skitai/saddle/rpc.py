@@ -82,7 +82,7 @@ class Service(Route):
     __slots__ = ("is_mounted",)
 
     def __init__(self, rule: str, *, is_mounted: bool) -> None:
-        super().__init__(rule, endpoint, "rpc", methods=["POST", "OPTIONS"], authenticate=False, docs=False)
+        super().__init__(rule, endpoint, "saddle.rpc", methods=["POST", "OPTIONS"], authenticate=False, docs=False)
         self.is_mounted = is_mounted
 
     def answer(self, was: Was, plain: Plain) -> Steps:

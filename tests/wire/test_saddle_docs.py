@@ -267,6 +267,18 @@ def test_docs_may_want_credentials() -> None:
         assert running.get("/openapi.json")[0] == 401
 
 
+def test_names_of_the_app_are_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    app = Saddle(__name__)
+    app.enable_docs()
+    app.mount_rpc("/rpc")
+    for name in ("docs", "openapi", "rpc", "endpoint"):
+        app.add_route(f"/own/{name}", lambda was: "", name=name)
+    assert not caplog.text
+    assert app.build_url("docs") == "/own/docs"
+    assert app.build_url("saddle.docs") == "/docs"
+    assert app.build_url("saddle.rpc") == "/rpc"
+
+
 def test_without_routes_the_page_says_so() -> None:
     app = Saddle(__name__)
     app.enable_docs()
