@@ -254,3 +254,11 @@ def test_sockets_meant_for_another_process_are_left_alone() -> None:
     assert listener.name.startswith("http://127.0.0.1:")
     assert environ == {"LISTEN_PID": "1", "LISTEN_FDS": "1"}
     listener.remove()
+
+
+def test_connections_send_small_pieces_at_once(listen: Open) -> None:
+    (listener,) = listen("127.0.0.1:0")
+    with socket.create_connection(listener.socket.getsockname()):
+        accepted, _ = listener.socket.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
