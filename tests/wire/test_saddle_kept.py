@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from skitai import was as imported
 from skitai.errors import LoadError
 from skitai.lib.jwt import read_token
 from skitai.saddle import Saddle, Was
@@ -157,6 +158,16 @@ def test_nothing_of_one_client_is_seen_by_the_next(visit: Start, app: Saddle) ->
     for _ in range(8):  # on each of the threads
         assert client.get("/set").status == 500
         assert client.get("/get").body == "{} {} None [] None"
+
+
+def test_the_was_that_is_imported_is_the_same(visit: Start, app: Saddle) -> None:
+    @app.route("/")
+    def index(was: Was) -> str:
+        imported.session["a"] = 1
+        imported.cookie["b"] = "2"
+        return f"{was.session is imported.session} {was.cookie['b']} {imported.csrf_token == was.csrf_token} {imported.user}"
+
+    assert visit(app).get("/").body == "True 2 True None"
 
 
 def test_a_session_over_tls_insists_on_it(visit: Start, counting: Saddle) -> None:
