@@ -35,6 +35,10 @@ def main(words: list[str] | None = None) -> int:
             from skitai.cli import helper  # with calendars, which servers without jobs need not load
 
             return helper.play(word, rest)
+        case ["cert", *rest]:
+            from skitai.cli import cert
+
+            return said(lambda: cert.make(rest))
     return said(lambda: _command(words))
 
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NoReturn
 
@@ -17,7 +16,7 @@ from skitai.cli.manual import INSTALL_NOTES, print_version
 from skitai.cli.said import lines, said
 from skitai.cli.world import WORLD
 from skitai.config.alone import build_alone
-from skitai.config.conf import ALSO, option_of, own_options
+from skitai.config.conf import ALSO, option_of, own_options, places_of
 from skitai.config.reference import flags_of
 from skitai.config.sources import environment_name
 from skitai.config.tree import Config
@@ -113,14 +112,14 @@ def grammar(helper: str) -> Grammar:
     )
 
 
-def effective(helper: str, line: Line, environ: Mapping[str, str] = os.environ) -> Config:
+def effective(helper: str, line: Line) -> Config:
     """The checked configuration of a helper.
 
     :raises StartError: with all faults, or why the file cannot be read.
     """
     path = conffile.path_of(line.config)
     file = conffile.read(path, must_exist=bool(line.config))
-    config = build_alone(helper, path, file, line.flags, environ, WORLD)
+    config = build_alone(helper, path, file, line.flags, os.environ, WORLD)
     if helper == "cron" and not config.cron.jobs:
         raise StartError(f"there are no jobs: write some below [:crontab] in {path}")
     return config
@@ -152,15 +151,8 @@ def _act(helper: str, line: Line, words: list[str]) -> int:
 
 
 def _ask(helper: str, line: Line) -> int:
-    """What is asked of a helper that may run: a faulty file does not stand in the way of a stop."""
-    path = conffile.path_of(line.config)
-    try:
-        file = conffile.read(path, must_exist=bool(line.config))
-        config = build_alone(helper, path, file, line.flags, os.environ, WORLD)
-    except StartError:
-        if line.config:
-            raise
-        config = build_alone(helper, path, None, line.flags, os.environ, WORLD)
+    """What is asked of a helper that may run."""
+    config = _places(helper, line)
     if line.verb != "queue":
         return control.act(line, config)
     home = os.path.dirname(rundir.helper_folder(helper, config.paths.varpath))
@@ -170,6 +162,21 @@ def _ask(helper: str, line: Line) -> int:
     except OSError as error:
         raise StartError(f"{error.filename}: {error.strerror}") from error
     return 0
+
+
+def _places(helper: str, line: Line) -> Config:
+    """As much of the configuration as it takes to find a helper that runs. A faulty file does not stand in its way.
+
+    :raises StartError: there is no file of that name, or the flags are wrong.
+    """
+    path = conffile.path_of(line.config)
+    try:
+        file = conffile.read(path, must_exist=bool(line.config))
+    except StartError:
+        if not os.path.exists(path):
+            raise
+        file = None
+    return build_alone(helper, path, places_of(file, helper) if file else None, line.flags, os.environ, WORLD)
 
 
 def _print_help(helper: str) -> int:

@@ -9,9 +9,9 @@ import tempfile
 from collections.abc import Container, Iterator
 from typing import Any
 
-from skitai.cli.line import PLACES, Line
+from skitai.cli.line import Line
 from skitai.cli.unit import Unit, check_name, name_of, service, socket, stream
-from skitai.config.sources import OPTIONS, environment_name, flag
+from skitai.config.sources import OPTIONS, PLACES, environment_name, flag
 from skitai.config.tree import Config
 from skitai.errors import StartError
 from skitai.master.spawn import Identity

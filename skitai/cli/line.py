@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from skitai.config.sources import OPTIONS, environment_name, flag, near
+from skitai.config.sources import OPTIONS, PLACES, environment_name, flag, near
 from skitai.config.tree import Option
 from skitai.errors import StartError
 
@@ -23,7 +23,6 @@ VERBS: dict[str, str] = {
 }
 ASKING_VERBS = frozenset({"stop", "reload", "status", "logs"})
 """What is asked of a server that runs; of the options, only those matter that say where its files are."""
-PLACES = frozenset({"varpath", "logpath"})
 SHORT_VERBS = {"-d": "start", "-s": "stop", "-r": "restart"}
 
 _SWITCHES = {

@@ -9,6 +9,8 @@ from skitai.config.reference import flags_help
 from skitai.version import __version__
 
 _COMMAND_NOTES = """\
+skitai cert [NAME]... makes a self-signed certificate, for development.
+
 APP is a script that calls skitai.run(), module:variable, or a folder to serve. Without it: service.py, then app.py of
 this folder; `status` then prints all servers of this user.
 """

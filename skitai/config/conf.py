@@ -23,7 +23,7 @@ from typing import Any
 
 from skitai.config.draft import CronCall
 from skitai.config.jobs import job_of_line
-from skitai.config.sources import OPTIONS, Entry, near
+from skitai.config.sources import OPTIONS, PLACES, Entry, near
 from skitai.config.tree import HELPERS, Option
 
 CRONTAB = ":crontab"
@@ -108,6 +108,12 @@ def own_options(helper: str) -> Iterator[tuple[str, Option]]:
     for name, option in OPTIONS.items():
         if name in GENERAL or (option.section == helper and option.field != "enabled"):
             yield option.field, option
+
+
+def places_of(file: ConfFile, helper: str) -> ConfFile:
+    """As much of a file as says where a helper keeps its own files."""
+    lines = [line for line in file.lines if line.section == helper and ALSO.get(line.key, line.key) in PLACES]
+    return ConfFile(file.name, lines)
 
 
 def entries(file: ConfFile, helper: str, faults: list[str]) -> Iterator[Entry]:

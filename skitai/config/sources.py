@@ -18,6 +18,9 @@ PREFIX = "SKITAI_"
 OTHER_VARIABLES = frozenset({"SKITAI_ENV", "SKITAI_INHERIT"})
 """Names of the environment that are ours and no options: the kill switch, and what a master hands to its successor."""
 
+PLACES = frozenset({"varpath", "logpath"})
+"""Options that say where a server's own files are: all that matters to those who ask a running one."""
+
 OPTIONS: dict[str, Option] = {each.name: each for each in options()}
 OLD_NAMES: dict[str, str] = {old: each.name for each in OPTIONS.values() for old in each.also}
 

@@ -327,6 +327,15 @@ def test_a_file_that_cannot_be_used_does_not_stand_in_the_way_of_a_stop(home: Ho
     assert home.did("smtpda", "stop").startswith("skitai-smtpda has stopped")
 
 
+def test_a_faulty_file_still_says_where_the_helper_is(home: Home) -> None:
+    del home.environ["SKITAI_VARPATH"]
+    home.write("other.conf", "[smtpda]\nvar-path = elsewhere\n")
+    home.did("smtpda", "start", "--config", "other.conf")
+    assert (home.folder / "elsewhere" / "smtpda" / ".pid").exists()
+    home.write("other.conf", "[nonsense\n[smtpda]\nmax-retry = x\nvar-path = elsewhere\n")
+    assert home.did("smtpda", "stop", "--config", "other.conf").startswith("skitai-smtpda has stopped")
+
+
 def test_all_faults_of_a_file_are_said_with_their_lines(home: Home) -> None:
     home.configure("[smtpda]\nmax-retry = many\n\nsmtp-sever = x\n[:crontab]\n* * * * true\n")
     file = f"{home.folder}/.skitai.conf"
