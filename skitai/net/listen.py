@@ -1,8 +1,7 @@
 """Listening sockets: opened before the first worker is forked, inherited by every worker, handed on when the master
 replaces itself by a new generation.
 
-All are non-blocking and none survives an exec unless `Listener.hand_over` says so. Whether accepted connections get
-TCP_NODELAY is the worker's business.
+All are non-blocking and none survives an exec unless `Listener.hand_over` says so.
 """
 
 from __future__ import annotations
