@@ -124,7 +124,8 @@ class Binder:
         for parameter in inspect.signature(function).parameters.values():
             if parameter.kind is parameter.VAR_POSITIONAL:
                 raise ValueError(
-                    f"{self._name}() takes *{parameter.name}; arguments come by name, **{parameter.name} is right"
+                    f"{self._name}() takes *{parameter.name}, but arguments come by name: write **{parameter.name}, "
+                    "or functools.wraps if this is a decorator's wrapper"
                 )
             if parameter.kind is parameter.VAR_KEYWORD:
                 self.takes_more = True
