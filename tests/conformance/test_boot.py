@@ -7,6 +7,7 @@ import pwd
 import re
 import secrets
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,9 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from skitai.ipc import control
 from tests.conformance.conftest import program
 from tests.conformance.test_systemd import complaints
-from tests.support.dialogue import ROOT
+from tests.support.dialogue import ROOT, eventually
 from tests.support.place import SCRIPT, get
 from tests.support.user import FOR_EVERYBODY, python_for_everybody
 
@@ -178,3 +180,30 @@ def test_the_units_of_install_are_in_order(tmp_path: Path) -> None:
     assert complaints(*files) == ""
     (tmp_path / "both.socket").write_text((tmp_path / "both.socket").read_text().replace("127.0.0.1", "nowhere"))
     assert complaints(*files)
+
+
+def test_systemd_hands_its_socket_over_at_the_first_visit(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(SCRIPT)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    activate = [program("systemd-socket-activate"), "--listen", f"127.0.0.1:{port}"]
+    serve = [sys.executable, "app.py", "run", "--varpath", str(tmp_path / "var")]
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen([*activate, *serve], cwd=tmp_path, text=True, **streams) as process:
+        try:
+            eventually(lambda: visited(port), "an answer")
+            told = control.ask(str(tmp_path / "var"), "status", timeout_s=10).data
+            assert (told["pid"], told["addresses"]) == (process.pid, [f"http://127.0.0.1:{port}"])
+        finally:
+            process.terminate()
+            said, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, said
+
+
+def visited(port: int) -> bool:
+    """Whether somebody answers, be it after a while."""
+    try:
+        return get(port) == "hello"
+    except ConnectionRefusedError:
+        return False
