@@ -19,7 +19,7 @@ from skitai.saddle.args import Bound
 from skitai.saddle.auth import authorized
 from skitai.saddle.context import Was
 from skitai.saddle.events import emitted
-from skitai.saddle.hooks import Hook, Step, Steps, calling
+from skitai.saddle.hooks import Hook, Step, Steps, calling, handling
 from skitai.saddle.results import Outcome, outcome
 from skitai.saddle.routing import Route, UnsupportedType
 from skitai.saddle.rpc import Service
@@ -57,7 +57,7 @@ def answer(was: Was, error: Answerable | None = None, *, before_body: bool = Fal
         raise
     except Exception as failed:  # noqa: BLE001 - the app's own, whatever it is
         was.response.clear()
-        made = yield from _failure(was, failed)
+        made = yield from handling(failed, _failure(was, failed))
     return made._replace(fields=(*made.fields, *extra)) if extra else made
 
 
@@ -76,12 +76,8 @@ def _handled(was: Was) -> Steps:
             route = was.route
             assert route is not None  # else there was an error
             content = yield from (route.answer(was, _called) if isinstance(route, Service) else _called(was, route))
-        except Exception:
-            if heard:
-                yield from emitted(was, events.request_failed, sys.exc_info())
-            if hooks.failed is None:
-                raise
-            content = yield _step(hooks.failed, was, sys.exc_info())
+        except Exception as error:
+            content = yield from handling(error, _failed(was, sys.exc_info()))
             if content is None:
                 raise
         else:
@@ -99,6 +95,14 @@ def _handled(was: Was) -> Steps:
             if heard:
                 yield from emitted(was, events.request_finished)
     return content
+
+
+def _failed(was: Was, exc_info: Any) -> Steps:
+    """What the app makes of an error: contents, or None if nothing."""
+    hook = was.app._hooks.failed
+    if was.app._events.own:
+        yield from emitted(was, events.request_failed, exc_info)
+    return (yield _step(hook, was, exc_info)) if hook is not None else None
 
 
 def _called(was: Was, route: Route) -> Steps:

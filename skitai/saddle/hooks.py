@@ -6,6 +6,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable, Generator, Iterable, Mapping
+from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 log = logging.getLogger("skitai.app")
@@ -192,6 +193,39 @@ def _stepped(hook: Hook, was: Any) -> Steps:
     if not hook.is_async and inspect.isawaitable(result):  # a plain function handed a coroutine on
         result = yield Step(True, settled, (result,))
     return result
+
+
+def handling(error: BaseException, steps: Steps) -> Steps:
+    """The same steps, each called as in an ``except`` block: there `sys.exception` knows the error."""
+    trace = error.__traceback__
+    try:
+        step = next(steps)
+        while True:
+            call = _call_handling_async if step.is_async else _call_handling
+            try:
+                result = yield Step(step.is_async, call, (error, trace, step))
+            except BaseException as raised:  # noqa: BLE001 - the steps decide what becomes of it
+                step = steps.throw(raised)
+            else:
+                step = steps.send(result)
+    except StopIteration as end:
+        return end.value
+
+
+def _call_handling(error: BaseException, trace: TracebackType | None, step: Step) -> Any:
+    try:
+        raise error
+    except BaseException:  # noqa: BLE001 - the one that has just been raised
+        error.__traceback__ = trace  # without this function
+        return step.function(*step.args, **step.kwargs)
+
+
+async def _call_handling_async(error: BaseException, trace: TracebackType | None, step: Step) -> Any:
+    try:
+        raise error
+    except BaseException:  # noqa: BLE001 - the one that has just been raised
+        error.__traceback__ = trace  # without this function
+        return await settled(step.function(*step.args, **step.kwargs))
 
 
 async def settled(value: Any) -> Any:

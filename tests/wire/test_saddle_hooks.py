@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from skitai.saddle import Saddle, Was
+from skitai.saddle import Saddle, Was, request_failed
 from tests.support.memory import Wire
 
 Serve = Callable[..., Wire]
@@ -109,6 +111,35 @@ def test_arguments_that_do_not_fit_are_a_failure_of_the_request(saddle: Serve, a
     assert [each.partition(":")[0] for each in said] == ["before", "failed argument 'a'", "teardown"]
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_handles_a_failure_knows_the_error_as_in_an_except_block(saddle: Serve, app: Saddle, is_async: bool) -> None:
+    seen: list[Any] = []
+
+    @app.on(request_failed)
+    def hear(was: Was, exc_info: Any) -> None:
+        seen.append(sys.exception())
+
+    def failed(was: Was, exc_info: Any) -> Any:
+        seen.append(sys.exception())
+        assert sys.exc_info() == exc_info
+        return was.response.Fault("500 Internal Server Error", "oh", 7, traceback=True)
+
+    async def failed_async(was: Was, exc_info: Any) -> Any:
+        return failed(was, exc_info)
+
+    app.failed_request(failed_async if is_async else failed)
+
+    @app.route("/")
+    def index(was: Was) -> str:
+        raise LookupError("broken")
+
+    status, _, body = saddle(app).get("/")
+    assert (status, [str(each) for each in seen]) == (500, ["broken", "broken"])
+    told = json.loads(body)["traceback"]
+    assert told[0] == "broken" and "function index" in told[1]
+    assert not any("_call_handling" in line for line in told)
+
+
 def test_errors_of_hooks_are_errors_of_the_request_and_teardown_runs_all_the_same(saddle: Serve, app: Saddle) -> None:
     torn: list[str] = []
 
@@ -204,6 +235,20 @@ def test_error_handlers_make_the_pages_of_every_error_in_the_app(saddle: Serve, 
     status, fields, body = server.ask(b"POST /returned HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
     assert (status, fields["allow"]) == (405, "GET, HEAD, OPTIONS")
     assert b'"code":405' in body
+
+
+def test_an_error_handler_knows_the_error_as_in_an_except_block(saddle: Serve, app: Saddle) -> None:
+    @app.default_error_handler
+    def others(was: Was, error: Any) -> str:
+        return repr(sys.exception())
+
+    @app.route("/")
+    def index(was: Was) -> str:
+        raise LookupError("broken")
+
+    server = saddle(app)
+    assert server.get("/")[::2] == (500, b"LookupError('broken')")
+    assert server.get("/nowhere")[::2] == (404, b"None")
 
 
 def test_an_error_handler_may_set_another_status(saddle: Serve, app: Saddle) -> None:
