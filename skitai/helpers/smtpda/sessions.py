@@ -12,6 +12,9 @@ from skitai.ipc.envelope import MailServer
 
 log = logging.getLogger("skitai.smtpda")
 
+FORGET_S = 3600.0
+"""After which nobody remembers that a server could not be reached."""
+
 
 @dataclass(slots=True)
 class _Kept:
@@ -111,6 +114,8 @@ class Sessions:
                 kept.idle = [each for each in kept.idle if each not in out]
                 kept.open -= len(out)
                 gone += out
+            known = self._servers.items()
+            self._servers = {server: kept for server, kept in known if kept.open or time() < kept.failed_s + FORGET_S}
         return gone
 
     @property
