@@ -46,4 +46,4 @@ def find(app: Saddle, head: Head, point: str, scheme: str) -> Target | Ready:
                 return Ready(*answered)
         return found.pick(head.method, head.fields.text("content-type")), found.values, None
     except Answerable as error:
-        return None, {}, error
+        return None, {}, error.with_traceback(None)  # it is kept, and should keep nothing else
