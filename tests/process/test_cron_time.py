@@ -225,3 +225,21 @@ def test_jobs_of_a_server_run_on_the_minute_once(tmp_path: Path) -> None:
         assert are_gone(family)
     finally:
         server.stop()
+
+
+def test_a_scheduler_that_cannot_work_disturbs_nobody(tmp_path: Path) -> None:
+    server = Scheduled(tmp_path)
+    (tmp_path / "app.py").write_text(CRON_SCRIPT)
+    server.var.mkdir(mode=0o700)
+    (server.var / "cron").write_text("in the way")
+    server.options["workers"] = 2
+    try:
+        server.start()
+        assert server.get()
+        server.hears_that(r"cron \(pid \d+\) left with code 1: cannot use .*/var/cron: it is not a folder")
+
+        (server.var / "cron").unlink()
+        server.hears_that(r"cron \(pid \d+\) is ready")
+        server.logs("job added", times=4)
+    finally:
+        server.stop()
