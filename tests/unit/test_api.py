@@ -146,6 +146,28 @@ def test_bootstrap_beside_an_app_gets_the_preference_when_it_is_mounted(draft: D
     assert draft.mounts[1].source == "shop/__init__.py:6"
 
 
+def test_a_bootstrap_may_bring_jobs_of_its_app(draft: Draft, tmp_path: Path) -> None:
+    write(tmp_path, "shop/app.py")
+    write(tmp_path, "shop/sweep.py")
+    write(
+        tmp_path,
+        "shop/__init__.py",
+        """\
+        import skitai
+        from . import sweep
+
+        def bootstrap(pref):
+            if pref.config.get("sweeps"):
+                skitai.cron("*/10 * * * *", sweep.__file__)
+        """,
+    )
+    pref = skitai.pref()
+    pref.config.sweeps = True
+    skitai.mount("/shop", "shop/app", "app", pref)
+    [job] = built(draft).cron.jobs
+    assert (job.command, job.source) == (str(tmp_path / "shop" / "sweep.py"), "shop/__init__.py:6")
+
+
 def test_a_bootstrap_that_fails_is_the_scripts_own_error(draft: Draft, tmp_path: Path) -> None:
     write(tmp_path, "bad/app.py")
     write(tmp_path, "bad/__init__.py", "def bootstrap(pref): raise LookupError('no list')")
