@@ -193,6 +193,39 @@ def deflu(*names: str | list[str] | tuple[str, ...]) -> None:
 addlu = trackers = lukeys = deflu
 
 
+def enable_ssl(
+    certfile: str | os.PathLike[str], keyfile: str | os.PathLike[str] | None = None, passphrase: str | None = None
+) -> None:
+    """Speak HTTPS.
+
+    :param certfile: the certificate and its chain (PEM).
+    :param keyfile: its private key; by default in the same file.
+    :param passphrase: of the key, if it has one.
+    """
+    _expect(certfile, str | os.PathLike, "enable_ssl() certfile", "text or a path")
+    _set("certfile", os.fspath(certfile))
+    if keyfile is not None:
+        _expect(keyfile, str | os.PathLike, "enable_ssl() keyfile", "text or a path")
+        _set("keyfile", os.fspath(keyfile))
+    if passphrase is not None:
+        _expect(passphrase, str, "enable_ssl() passphrase")
+        _set("passphrase", passphrase)
+
+
+def enable_forward(port: int = 80, forward_to: int = 443, ip: str = "") -> None:
+    """Listen on `port` for plain HTTP as well, and send clients to HTTPS on `forward_to`.
+
+    :param ip: address to listen on; by default that of the server.
+    """
+    for name, value in (("port", port), ("forward_to", forward_to)):
+        _expect(value, int, f"enable_forward() {name}")
+    _expect(ip, str, "enable_forward() ip")
+    _set("forward_port", port)
+    _set("forward_to", forward_to)
+    if ip:
+        _set("forward_address", ip)
+
+
 def enable_smtpda(
     server: str | None = None,
     user: str | None = None,

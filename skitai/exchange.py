@@ -52,10 +52,11 @@ class Peer:
     :ivar client: address of the client, "" on a Unix socket.
     :ivar server: address that the client connected to, or the path of the Unix socket with port 0.
     :ivar scheme: "http" or "https".
+    :ivar certificate: what the client showed and we verified, as `ssl.SSLSocket.getpeercert` tells it; None for nothing.
     :ivar forms: derived forms that depend on the connection only, as in `Fields.forms`.
     """
 
-    __slots__ = ("client", "client_port", "forms", "scheme", "server", "server_port")
+    __slots__ = ("certificate", "client", "client_port", "forms", "scheme", "server", "server_port")
 
     def __init__(self, client: str, client_port: int, server: str, server_port: int, scheme: str = "http") -> None:
         self.client = client
@@ -63,6 +64,7 @@ class Peer:
         self.server = server
         self.server_port = server_port
         self.scheme = scheme
+        self.certificate: dict[str, Any] | None = None
         self.forms: dict[Any, Any] = {}
 
 

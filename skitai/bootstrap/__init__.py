@@ -129,7 +129,7 @@ def _acquired(config: Config, origin: Origin) -> Iterator[Estate]:
         pidfile = PidFile.acquire(var)
         undo.callback(pidfile.release)
         identity = _identity(config)
-        listeners = [] if config.helper else open_listeners(config.server)
+        listeners = [] if config.helper else open_listeners(config.server, tls=config.tls)
         for each in listeners:
             undo.callback(each.remove)
         control = ControlServer.listen(var)
@@ -181,7 +181,7 @@ def _renewed(estate: Estate, config: Config) -> Estate:
     _prepare(renewed, config)
     renewed.give_logs()
     renewed.inboxes.grow(inbox.wanted(config.server.workers))
-    renewed.listeners = [] if config.helper else open_listeners(config.server, estate.listeners)
+    renewed.listeners = [] if config.helper else open_listeners(config.server, estate.listeners, tls=config.tls)
     return renewed
 
 

@@ -9,6 +9,7 @@ from skitai.config.sources import environment_name
 from skitai.config.tree import Config, options
 from skitai.ipc.link import Child
 from skitai.master.program import Program
+from skitai.net.tls import Certificates
 from skitai.worker import engines
 
 _HELPERS = {"smtpda": "skitai.helpers.smtpda:serve", "cron": "skitai.helpers.cron:serve"}
@@ -17,7 +18,7 @@ _HELPERS = {"smtpda": "skitai.helpers.smtpda:serve", "cron": "skitai.helpers.cro
 def programs(config: Config) -> list[Program]:
     """What the supervisor keeps running; the workers come first.
 
-    :raises StartError: there is no engine of the name configured.
+    :raises StartError: there is no engine of the name configured, or a certificate cannot be served.
     """
     if config.helper:
         return [_helper(config.helper, config)]
@@ -29,7 +30,8 @@ def _workers(config: Config) -> Program:
     engine = config.server.engine
     if ":" not in engine:
         engines.check(engine)
-    target = partial(_foreign, engine) if ":" in engine else _worker
+    certificates = Certificates(config.tls) if config.tls.certfile else None
+    target = partial(_foreign, engine) if ":" in engine else partial(_worker, certificates)
     return Program("worker", target, config.server.workers, config.title)
 
 
@@ -37,10 +39,10 @@ def _helper(name: str, config: Config) -> Program:
     return Program(name, partial(run_helper, _HELPERS[name]), 1, config.title, numbered=False, helper=True)
 
 
-def _worker(child: Child) -> int:
+def _worker(certificates: Certificates | None, child: Child) -> int:
     from skitai.worker.main import serve
 
-    return serve(child)
+    return serve(child, certificates)
 
 
 def run_helper(name: str, child: Child) -> int:

@@ -122,9 +122,14 @@ def merge(entries: Iterable[Entry], absolute: Callable[[str], str], faults: list
     for entry in entries:
         given.take(entry, faults)
     _follow(given)
-    for name in ("logpath", "varpath", "smtpda_ca_file", "smtpda_dkim_key"):
+    for name in ("logpath", "varpath", "certfile", "keyfile", "client_ca", "smtpda_ca_file", "smtpda_dkim_key"):
         if given.values.get(name):
             given.values[name] = absolute(given.values[name])
+    if "more_certificates" in given.values:
+        pairs = (text.partition(":") for text in given.values["more_certificates"])
+        given.values["more_certificates"] = tuple(
+            f"{absolute(cert)}:{absolute(key)}" if key else absolute(cert) for cert, _, key in pairs
+        )
     if "bind" in given.values:
         given.values["bind"] = tuple(_absolute_address(absolute, text) for text in given.values["bind"])
     return given
@@ -175,8 +180,21 @@ def _check_server(given: Values, world: World, faults: list[str]) -> None:
     for name in ("address", "engine"):
         if given.values.get(name) == "":
             faults.append(f"{given.labels[name]}: is empty")
+    _check_tls(given, world, faults)
     if given.values.get("group") and not given.values.get("user"):
         faults.append(f"{given.labels['group']}: goes with the option user, which is not set")
+
+
+def _check_tls(given: Values, world: World, faults: list[str]) -> None:
+    values, labels = given.values, given.labels
+    for name in ("certfile", "keyfile", "client_ca"):
+        if values.get(name) and world.look(values[name]) is not Seen.FILE:
+            faults.append(f"{labels[name]}: there is no readable file {values[name]}")
+    for name in ("keyfile", "more_certificates", "client_ca", "forward_port", "hsts_s"):
+        if values.get(name) and not values.get("certfile"):
+            faults.append(f"{labels[name]}: goes with the option certfile, which is not set")
+    if values.get("client_certificates", "none") != "none" and not values.get("client_ca"):
+        faults.append(f"{labels['client_certificates']}: goes with the option client_ca, which is not set")
 
 
 def check_smtpda(given: Values, world: World, faults: list[str]) -> None:

@@ -184,6 +184,34 @@ class Proxies:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """HTTPS. With a certificate, every TCP address speaks TLS; Unix sockets do not, for a proxy stands before them."""
+
+    certfile: str = option("", "file of the certificate and its chain (PEM); turns HTTPS on")
+    keyfile: str = option("", "file of its private key; by default in the same file")
+    passphrase: str = option("", "of the private key; for a file, the environment or the script", secret=True)
+    more_certificates: tuple[str, ...] = option(
+        (), "CERTFILE:KEYFILE for hosts that the first certificate does not name, chosen by SNI; may be repeated"
+    )
+    tls_minimum: str = option("1.2", "lowest version of TLS", choices=("1.2", "1.3"))
+    client_certificates: str = option(
+        "none",
+        "whether clients show certificates, of the authorities in `client_ca`",
+        choices=("none", "optional", "required"),
+    )
+    client_ca: str = option("", "file of certificates of authorities that clients' certificates are checked against")
+    tls_handshake_s: float = option(10, "longest TLS handshake", unit="s", minimum=0.1)
+    hsts_s: int = option(
+        0, "tell browsers to come by HTTPS only, for this long (Strict-Transport-Security); 0 for not", unit="s", minimum=0
+    )
+    forward_port: int = option(
+        0, "listen here for plain HTTP, too, and send clients to HTTPS; 0 for not", minimum=0, maximum=65535
+    )
+    forward_to: int = option(443, "port that they are sent to", minimum=1, maximum=65535)
+    forward_address: str = option("", "address for that; by default the option address")
+
+
+@dataclass(frozen=True, slots=True)
 class Smtpda:
     """The mail agent."""
 
@@ -329,6 +357,7 @@ class Config:
     supervision: Supervision = field(default_factory=Supervision)
     paths: Paths = field(default_factory=Paths)
     proxies: Proxies = field(default_factory=Proxies)
+    tls: Tls = field(default_factory=Tls)
     smtpda: Smtpda = field(default_factory=Smtpda)
     cron: Cron = field(default_factory=Cron)
     mounts: tuple[Mount, ...] = ()
@@ -350,6 +379,7 @@ SECTIONS: dict[str, type] = {
     "supervision": Supervision,
     "paths": Paths,
     "proxies": Proxies,
+    "tls": Tls,
     "smtpda": Smtpda,
     "cron": Cron,
 }

@@ -14,12 +14,14 @@ from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import suppress
 from typing import Any
 
-from skitai.config.tree import Server
+from skitai.config.tree import Server, Tls
 from skitai.errors import StartError
 from skitai.net.address import Address, Tcp, Unix, parse
 
 FIRST_SYSTEMD_DESCRIPTOR = 3
 """sd_listen_fds(3)"""
+
+PLAIN = Tls()
 
 SYSTEMD = "systemd:"
 """Begins the spec of a socket that the service manager opened."""
@@ -29,20 +31,28 @@ class Listener:
     """A listening socket.
 
     :ivar spec: the entry of the configuration that asked for it, by which a new generation finds it again.
+    :ivar scheme: "http" or "https".
     :ivar file: (path, inode, change time in ns) of a Unix socket's file when we made it. Inodes are soon used again.
     """
 
-    __slots__ = ("file", "socket", "spec")
+    __slots__ = ("file", "scheme", "socket", "spec")
 
     def __init__(self, sock: socket.socket, spec: str, file: tuple[str, int, int] | None = None) -> None:
         self.socket = sock
         self.spec = spec
         self.file = file
+        self.scheme = "http"
+
+    @property
+    def port(self) -> int:
+        """TCP port; 0 of a Unix socket."""
+        place = self.socket.getsockname()
+        return place[1] if isinstance(place, tuple) else 0
 
     @property
     def name(self) -> str:
         """The address for people: "http://127.0.0.1:5000" or "unix:/run/app.sock"."""
-        return _name(self.socket.getsockname())
+        return _name(self.socket.getsockname(), self.scheme)
 
     def hand_over(self) -> dict[str, Any]:
         """Let the descriptor survive the next exec, and describe it (JSON types) for `adopt` on the other side."""
@@ -85,6 +95,7 @@ def open_listeners(
     server: Server,
     inherited: Iterable[Listener] = (),
     environ: MutableMapping[str, str] = os.environ,
+    tls: Tls = PLAIN,
 ) -> list[Listener]:
     """Listen where the configuration says.
 
@@ -99,11 +110,12 @@ def open_listeners(
     old = list(inherited)
     listeners = [each for each in old if each.spec.startswith(SYSTEMD)] or _from_service_manager(environ)
     try:
-        for address in [] if listeners else _wanted(server):
+        for address in [] if listeners else _wanted(server, tls):
             for each in _open(address, server, _without(old, listeners)):
                 listeners.append(each)  # one by one: what was opened before a failure must be closed
         for each in listeners:
             _listen(each, server.backlog)
+            each.scheme = "https" if tls.certfile and each.port not in {0, tls.forward_port} else "http"
     except BaseException:
         for each in _without(listeners, old):
             each.remove()
@@ -129,10 +141,12 @@ def _without(these: list[Listener], those: list[Listener]) -> list[Listener]:
     return [each for each in these if each.socket not in sockets]
 
 
-def _wanted(server: Server) -> list[Address]:
-    if not server.bind:
-        return [Tcp(server.address.strip("[]"), server.port)]
+def _wanted(server: Server, tls: Tls) -> list[Address]:
     wanted: list[Address] = []
+    if tls.forward_port:
+        wanted.append(Tcp((tls.forward_address or server.address).strip("[]"), tls.forward_port))
+    if not server.bind:
+        return [Tcp(server.address.strip("[]"), server.port), *wanted]
     for text in server.bind:
         if (address := parse(text)) in wanted:
             raise StartError(f"cannot listen on {text} twice")
@@ -276,11 +290,11 @@ def _reason(error: OSError) -> str:
     return os.strerror(error.errno) if error.errno else str(error)
 
 
-def _url(place: tuple[Any, ...]) -> str:
-    return f"http://{Tcp(*place[:2])}"
+def _url(place: tuple[Any, ...], scheme: str = "http") -> str:
+    return f"{scheme}://{Tcp(*place[:2])}"
 
 
-def _name(place: Any) -> str:
+def _name(place: Any, scheme: str) -> str:
     if isinstance(place, tuple):
-        return _url(place)
+        return _url(place, scheme)
     return str(Unix(place if isinstance(place, str) else place.decode("utf-8", "replace")))

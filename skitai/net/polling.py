@@ -1,11 +1,11 @@
-"""Plain sockets read through one epoll of our own, below any asyncio loop.
+"""Sockets read through one epoll of our own, below any asyncio loop.
 
 An event loop's transports enter the interpreter once for each readable socket, giving the interpreter lock up in between;
 with app threads waiting for that lock, each request pays for a fight. Here one callback of the loop takes all that is
 readable, keeps the lock, and reads without blocking into one buffer: the app threads run when the loop waits. What a
 protocol sees is asyncio's: `connection_made`, `data_received`, `eof_received`, `connection_lost`, and a transport.
 
-Only for plain stream sockets on Linux; elsewhere, and for TLS, the loop's own transports serve.
+Only for stream sockets on Linux; elsewhere the loop's own transports serve. TLS is a transport on top (`net.secure`).
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ if AVAILABLE:
     WRITABLE = select.EPOLLOUT
 
 Factory = Callable[[], asyncio.Protocol]
+Serve = Callable[["Poller", socket.socket, Factory, Any], object]
+"""Makes the transport of an accepted socket: `SocketTransport`, or what has the same arguments."""
 
 
 class Poller:
@@ -60,6 +62,10 @@ class Poller:
     def modify(self, fd: int, events: int) -> None:
         self._epoll.modify(fd, events)
 
+    def rehandle(self, fd: int, handler: Callable[[int], None]) -> None:
+        """Have events of a socket handled by somebody else from now on."""
+        self._handlers[fd] = handler
+
     def forget(self, fd: int) -> None:
         if self._handlers.pop(fd, None) is not None:
             self._epoll.unregister(fd)
@@ -77,11 +83,20 @@ class Listener:
 
     :param sock: owned from now on, closed by `close`.
     :param failed: called with the error when accepting fails, for want of descriptors or memory, say.
+    :param serve: makes the transports.
     """
 
-    def __init__(self, poller: Poller, sock: socket.socket, factory: Factory, failed: Callable[[OSError], object]) -> None:
+    def __init__(
+        self,
+        poller: Poller,
+        sock: socket.socket,
+        factory: Factory,
+        failed: Callable[[OSError], object],
+        serve: Serve | None = None,
+    ) -> None:
         self._poller = poller
         self._failed = failed
+        self._serve = serve or serve_plain
         self._sock = sock
         self._factory = factory
         sock.setblocking(False)
@@ -103,7 +118,11 @@ class Listener:
                 if error.errno not in PASSING:
                     self._failed(error)
                 return
-            SocketTransport(self._poller, sock, self._factory(), peer)
+            self._serve(self._poller, sock, self._factory, peer)
+
+
+def serve_plain(poller: Poller, sock: socket.socket, factory: Factory, peer: Any) -> None:
+    SocketTransport(poller, sock, factory(), peer).begin()
 
 
 class SocketTransport(asyncio.Transport):
@@ -123,7 +142,7 @@ class SocketTransport(asyncio.Transport):
         "_sock",
     )
 
-    def __init__(self, poller: Poller, sock: socket.socket, protocol: asyncio.Protocol, peer: Any = None) -> None:
+    def __init__(self, poller: Poller, sock: socket.socket, protocol: asyncio.Protocol | None, peer: Any = None) -> None:
         super().__init__()
         sock.setblocking(False)
         self._poller = poller
@@ -137,9 +156,12 @@ class SocketTransport(asyncio.Transport):
         self._eof_wanted = False
         self._ended = False
         self._events = READABLE
-        protocol.connection_made(self)
+
+    def begin(self) -> None:
+        """Tell the protocol, and read."""
+        self._protocol.connection_made(self)
         if not self._closing:
-            poller.register(self._fd, READABLE, self._ready)
+            self._poller.register(self._fd, READABLE, self._ready)
 
     def __repr__(self) -> str:
         return f"<SocketTransport fd={self._fd} {'closing' if self._closing else 'open'} outgoing={self._size}>"
@@ -228,7 +250,7 @@ class SocketTransport(asyncio.Transport):
         while outgoing:
             data = outgoing[0]
             try:
-                sent = self._sock.send(data)
+                sent = self._transmit(data)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as error:
@@ -249,6 +271,13 @@ class SocketTransport(asyncio.Transport):
             self._lose(None)
         else:
             self._poller.loop.call_soon(self._written)
+
+    def _transmit(self, data: bytes | memoryview) -> int:
+        """Send what the socket takes now.
+
+        :raises BlockingIOError: nothing.
+        """
+        return self._sock.send(data)
 
     def _written(self) -> None:
         if not self._outgoing and self._fd >= 0:
@@ -297,7 +326,8 @@ class SocketTransport(asyncio.Transport):
 
     def _lost(self, error: OSError | None) -> None:
         try:
-            self._protocol.connection_lost(error)
+            if self._protocol is not None:
+                self._protocol.connection_lost(error)
         finally:
             self._sock.close()
             self._protocol = None

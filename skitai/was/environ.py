@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from skitai.http.head import Head
 
 Environ = dict[str, Any]
+
+SPECIAL = re.compile(r'[,+"\\<>;=#]')
+ESCAPED = r"\\\g<0>"
+ATTRIBUTES = {
+    "commonName": "CN",
+    "countryName": "C",
+    "localityName": "L",
+    "organizationName": "O",
+    "organizationalUnitName": "OU",
+    "stateOrProvinceName": "ST",
+}
+"""Short names of RFC 4514, section 3."""
 
 
 def of_peer(peer: Any) -> Environ:
@@ -15,6 +28,7 @@ def of_peer(peer: Any) -> Environ:
     :param peer: a `skitai.exchange.Peer`.
     """
     return {
+        **(client_certificate(peer.certificate) if peer.certificate else {}),
         "REMOTE_ADDR": peer.client,
         "REMOTE_PORT": str(peer.client_port),
         "SERVER_NAME": peer.server or "localhost",
@@ -53,3 +67,16 @@ def of_fields(head: Head) -> Environ:
             key = "HTTP_" + key
         items[key] = (head.fields.get(name) or b"").decode("latin-1")
     return items
+
+
+def client_certificate(certificate: dict[str, Any]) -> Environ:
+    """What the client's certificate says: its subject in one line (RFC 4514), by the names that other servers use.
+
+    :param certificate: as `ssl.SSLSocket.getpeercert` tells it.
+    """
+    parts = [
+        f"{ATTRIBUTES.get(name, name)}={SPECIAL.sub(ESCAPED, value)}"
+        for group in reversed(certificate.get("subject", ()))
+        for name, value in group
+    ]
+    return {"SSL_CLIENT_VERIFY": "SUCCESS", "SSL_CLIENT_S_DN": ",".join(parts)}

@@ -40,6 +40,9 @@ class Connection(asyncio.Protocol):
     """One client connection.
 
     :ivar due: on the monotonic clock: when `overdue` has something to decide; `inf` for never.
+    :ivar clock: ends the heads of responses.
+    :ivar plain: what is written goes to the socket as it is.
+    :ivar send: writes to the socket without blocking; from any thread that holds the lock.
     :ivar proxied: the peer is a trusted proxy, which says who the client is.
     :ivar spilled: bytes wait for the client, in the transport or on their way to it.
     :ivar closing: no further request is read.
@@ -52,13 +55,16 @@ class Connection(asyncio.Protocol):
         "_flow_since",
         "_handed",
         "_linger_end",
+        "clock",
         "closing",
         "due",
         "fd",
         "lock",
         "opened",
         "peer",
+        "plain",
         "proxied",
+        "send",
         "services",
         "spilled",
         "transport",
@@ -82,6 +88,16 @@ class Connection(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         self.fd = sock.fileno()
         self.peer = make_peer(sock.family, transport.get_extra_info("sockname"), transport.get_extra_info("peername"))
+        secure = transport.get_extra_info("ssl_object")
+        self.plain = secure is None
+        if secure is None:
+            self.send = self.services.send
+            self.clock = self.services.clock
+        else:
+            self.peer.scheme = "https"
+            self.peer.certificate = secure.getpeercert() or None
+            self.send = getattr(transport, "send", nothing)
+            self.clock = self.services.secure_clock
         self.proxied = bool(self.services.trusted) and self.peer.client in self.services.trusted
         self.opened = monotonic()
         self.due = self.opened + self.services.config.timeouts.first_byte_s
@@ -126,7 +142,7 @@ class Connection(asyncio.Protocol):
             return
         if not self.spilled:
             try:
-                taken = self.services.send(self.fd, data)
+                taken = self.send(self.fd, data)
             except OSError:
                 self.fd = -1  # nobody writes any more; the loop closes
                 self.services.on_loop(self.transport.abort)
@@ -217,6 +233,11 @@ class Connection(asyncio.Protocol):
         self.closing = True
         if self.fd >= 0:
             self.transport.abort()
+
+
+def nothing(descriptor: int, data: bytes) -> int:
+    """Takes nothing, so that all of it goes to a transport that has its own way of writing."""
+    return 0
 
 
 def unsent(descriptor: int) -> int:

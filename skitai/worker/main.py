@@ -17,6 +17,7 @@ from skitai.ipc.scoreboard import State
 from skitai.loading.importer import load_object
 from skitai.log import journal
 from skitai.log.requests import RequestLog
+from skitai.net.tls import Certificates
 from skitai.was import host as was
 from skitai.worker import engines
 from skitai.worker.allocator import keep_freed_memory
@@ -36,13 +37,16 @@ FROZEN_THRESHOLDS = (50_000, 20, 20)
 """Garbage is collected seldom: what a request makes is freed by its reference counts."""
 
 
-def serve(child: Child) -> int:
-    """The target of a worker process; returns its exit code."""
+def serve(child: Child, certificates: Certificates | None = None) -> int:
+    """The target of a worker process; returns its exit code.
+
+    :param certificates: loaded before the fork.
+    """
     keep_freed_memory()
     engine = engines.find(child.config.server.engine, load_object)
     loop = engine.new_loop()
     try:
-        return loop.run_until_complete(Worker(child, loop).run(engine))
+        return loop.run_until_complete(Worker(child, loop).run(engine, certificates))
     finally:
         engine.close()
         loop.close()
@@ -77,7 +81,7 @@ class Worker:
         self._progress_s = monotonic()
         self._renewing: asyncio.Task[None] | None = None
 
-    async def run(self, engine: engines.Engine) -> int:
+    async def run(self, engine: engines.Engine, certificates: Certificates | None) -> int:
         """Serve until asked to leave.
 
         :returns: the exit code: 0, or 3 when an app could not be loaded and another generation serves.
@@ -95,7 +99,8 @@ class Worker:
             child.failed(str(error))
             return 3
         services.pipeline = Pipeline(self.mounts.site())
-        self.server = Server(services, engine, child.sockets, descriptor_limit(child.config.server.connections))
+        limit = descriptor_limit(child.config.server.connections)
+        self.server = Server(services, engine, child.sockets, limit, certificates)
         self.loop.set_exception_handler(self._loop_error)
         gc.collect()
         gc.freeze()
@@ -182,7 +187,7 @@ class Worker:
         tick_s = min(TICK_S, self.child.config.supervision.heartbeat_s / BEATS or TICK_S)
         while True:
             now = monotonic()
-            services.clock.tick()
+            services.tick()
             self.server.tick(now)
             self.child.bus.tick()
             row.loop_beat_s = now

@@ -6,21 +6,38 @@ import asyncio
 import errno
 import logging
 import socket
+from functools import partial
 
-from skitai.worker.engines import Closable, Engine
+from skitai.net.tls import Certificates
+from skitai.worker.engines import Closable, Engine, Secure
+from skitai.worker.forwarder import Forwarder
 from skitai.worker.http1.connection import Http1Connection
-from skitai.worker.services import Services
+from skitai.worker.services import Dispatcher, Services
 
 log = logging.getLogger("skitai.server")
+
+RENEWAL_S = 5.0
+"""The files of certificates are looked at so often."""
 
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Server:
-    """Accepts connections on inherited sockets, up to the worker's limit."""
+    """Accepts connections on inherited sockets, up to the worker's limit.
 
-    def __init__(self, services: Services, engine: Engine, sockets: list[socket.socket], limit: int) -> None:
+    :param certificates: what TCP sockets speak TLS with, but the one that only forwards to them.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        engine: Engine,
+        sockets: list[socket.socket],
+        limit: int,
+        certificates: Certificates | None = None,
+    ) -> None:
         self.services = services
+        self._certificates = certificates
         self.accepting = False
         self._engine = engine
         self._sockets = sockets
@@ -29,17 +46,25 @@ class Server:
         self._full = False
         self._closed = False
         self._resuming: asyncio.Task[None] | None = None
+        self._renewal = 0.0
 
     async def start(self) -> None:
         """Begin to accept.
 
         :raises OSError: a listener cannot be used; nothing is accepted then.
         """
-        backlog = self.services.config.server.backlog
+        backlog, tls = self.services.config.server.backlog, self.services.config.tls
         try:
             for sock in self._sockets:
+                factory, secure = self._make_connection, None
+                if self._certificates is not None and sock.family != socket.AF_UNIX:
+                    if tls.forward_port and sock.getsockname()[1] == tls.forward_port:
+                        factory = partial(self._make_connection, Forwarder(tls.forward_to))
+                    else:
+                        secure = Secure(self._certificates.context, tls.tls_handshake_s)
                 # A duplicate: closing the server must leave the inherited socket open, for it may start again.
-                self._servers.append(await self._engine.listen(self._make_connection, sock.dup(), backlog, self.exhausted))
+                listening = self._engine.listen(factory, sock.dup(), backlog, self.exhausted, secure)
+                self._servers.append(await listening)
         except OSError:
             self._pause()
             raise
@@ -56,13 +81,13 @@ class Server:
         if self._closed:
             self._pause()
 
-    def _make_connection(self) -> Http1Connection:
+    def _make_connection(self, dispatcher: Dispatcher | None = None) -> Http1Connection:
         connections = self.services.connections
         if len(connections) >= self._limit and not self._full:
             self._full = True
             log.warning("%d connections: nothing more is accepted until some close", len(connections))
             self._pause()
-        return Http1Connection(self.services)
+        return Http1Connection(self.services, dispatcher)
 
     def _pause(self) -> None:
         for server in self._servers:
@@ -86,6 +111,9 @@ class Server:
 
         :param now: monotonic time in seconds.
         """
+        if self._certificates is not None and now >= self._renewal:
+            self._renewal = now + RENEWAL_S
+            self._renew(self._certificates)
         for connection in tuple(self.services.connections):
             try:
                 if connection.spilled:
@@ -100,6 +128,15 @@ class Server:
         if self._full and not self._closed and len(self.services.connections) < self._limit * 0.98:
             self._full = False
             self._resuming = self.services.loop.create_task(self._resume())
+
+    @staticmethod
+    def _renew(certificates: Certificates) -> None:
+        """Serve new certificates once their files have changed."""
+        for file, trouble in certificates.renew():
+            if trouble:
+                log.error("%s; the old certificate goes on", trouble)
+            else:
+                log.info("TLS: %s is served anew", file)
 
     def stop_accepting(self) -> None:
         """For good: the sockets are closed in this process."""

@@ -80,6 +80,8 @@ class Services:
         self.transactions = request_log.transactions
         self.next_serial = self.transactions.next
         self.clock = Clock()
+        hsts_s = config.tls.hsts_s  # RFC 6797, section 7.2: never over plain HTTP
+        self.secure_clock = Clock(f"Strict-Transport-Security: max-age={hsts_s}\r\n") if hsts_s else self.clock
         self.heads = HeadParser(config.http1)
         self.responses = ResponseHeads(config.server.server_name)
         self.connections: set[Tended] = set()
@@ -104,6 +106,12 @@ class Services:
         self.keep_alive_age_s = config.http1.connection_age_s
         self.thread_wait_s = config.timeouts.thread_wait_s
         self._loop_thread = threading.get_ident()
+
+    def tick(self) -> None:
+        """Once a second: the texts that change with the time."""
+        self.clock.tick()
+        if self.secure_clock is not self.clock:
+            self.secure_clock.tick()
 
     def on_loop(self, job: Callable[..., Any], *args: Any) -> None:
         """Call `job` in the loop's thread, soon and in order; from any thread."""

@@ -96,7 +96,8 @@ def test_a_later_call_beats_an_earlier_one() -> None:
 def test_every_option_can_come_from_every_source(name: str) -> None:
     option = OPTIONS[name]
     special = {"user": "nobody", "group": "users", "bind": ("fd:3",), "unix_mode": "0600"}
-    special |= {"smtpda_ca_file": "/srv/site/notes.txt", "smtpda_dkim_key": "/srv/site/notes.txt"}
+    files = ("smtpda_ca_file", "smtpda_dkim_key", "certfile", "keyfile", "client_ca")
+    special |= dict.fromkeys(files, "/srv/site/notes.txt")
     value = special.get(name, option.default)
     if option.type == "bool":
         value = not value
@@ -104,7 +105,10 @@ def test_every_option_can_come_from_every_source(name: str) -> None:
         value = "/srv/other"
     elif isinstance(value, int | float):
         value = value - 1 if value == option.maximum else value + 1
-    needed = {"group": {"user": "nobody"}, "smtpda_dkim_key": {"smtpda_dkim_selector": "mail"}}.get(name, {})
+    certificate = {"certfile": "/srv/site/notes.txt"}
+    needs: dict[str, dict[str, str]] = {"group": {"user": "nobody"}, "smtpda_dkim_key": {"smtpda_dkim_selector": "mail"}}
+    needs |= dict.fromkeys(("keyfile", "client_ca", "forward_port", "hsts_s"), certificate)
+    needed = needs.get(name, {})
     text = ",".join(value) if isinstance(value, tuple) else str(value)
     toml = f"[{option.section}]\n{option.field} = {_toml(value)}\n"
     toml += "".join(f"{OPTIONS[other].field} = {each!r}\n" for other, each in needed.items())
@@ -131,6 +135,30 @@ def test_an_older_spelling_is_the_same_option() -> None:
 
 
 # What follows from what -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"certfile": "none.crt"}, "certfile: there is no readable file /srv/site/none.crt"),
+        ({"keyfile": "notes.txt"}, "keyfile: goes with the option certfile, which is not set"),
+        ({"more_certificates": ["a:b"]}, "more_certificates: goes with the option certfile, which is not set"),
+        ({"forward_port": 80}, "forward_port: goes with the option certfile, which is not set"),
+        (
+            {"certfile": "notes.txt", "client_certificates": "required"},
+            "client_certificates: goes with the option client_ca, which is not set",
+        ),
+        ({"tls_minimum": "1.1"}, "tls_minimum: '1.1' is not one of 1.2, 1.3"),
+    ],
+)
+def test_https_is_whole_or_not_at_all(options: dict[str, Any], fault: str) -> None:
+    assert faults(draft(**options)) == (f"service.py:9: {fault}",)
+
+
+def test_paths_of_certificates_start_at_the_script() -> None:
+    tls = built(draft(certfile="notes.txt", more_certificates=["a.crt:keys/a.key", "/etc/b.pem"])).tls
+    assert tls.certfile == "/srv/site/notes.txt"
+    assert tls.more_certificates == ("/srv/site/a.crt:/srv/site/keys/a.key", "/etc/b.pem")
 
 
 def test_a_short_request_timeout_shortens_the_time_of_the_head() -> None:

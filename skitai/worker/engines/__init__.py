@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from skitai.errors import StartError
 
@@ -25,6 +26,13 @@ class Closable(Protocol):
     def close(self) -> None: ...
 
 
+class Secure(NamedTuple):
+    """How connections of a listener speak TLS."""
+
+    context: ssl.SSLContext
+    handshake_s: float
+
+
 class Engine(Protocol):
     def new_loop(self) -> asyncio.AbstractEventLoop:
         """Make a loop and set it as the thread's."""
@@ -35,12 +43,14 @@ class Engine(Protocol):
         sock: socket.socket,
         backlog: int,
         failed: Callable[[OSError], object],
+        tls: Secure | None = None,
     ) -> Closable:
         """Accept on a listening socket, which belongs to what is returned.
 
         :param backlog: of the socket; asyncio listens again with its own otherwise, and shrinks the shared queue.
         :param failed: called with the error when accepting fails. Loops that accept by themselves tell their exception
             handler instead.
+        :param tls: speak TLS.
         """
 
     async def adopt(self, factory: Callable[[], asyncio.Protocol], sock: socket.socket) -> None:

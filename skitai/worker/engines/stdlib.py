@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from skitai.net import polling
+from skitai.net.secure import serve_tls
+from skitai.worker.engines import Secure
 
 
 class AsyncioEngine:
@@ -26,18 +29,21 @@ class AsyncioEngine:
         sock: socket.socket,
         backlog: int,
         failed: Callable[[OSError], object],
+        tls: Secure | None = None,
     ) -> asyncio.AbstractServer | polling.Listener:
         loop = asyncio.get_running_loop()
         if polling.AVAILABLE:
-            return polling.Listener(self._polled(loop), sock, factory, failed)
+            serve = serve_tls(tls.context, tls.handshake_s) if tls else None
+            return polling.Listener(self._polled(loop), sock, factory, failed, serve)
+        options: dict[str, Any] = {"ssl": tls.context, "ssl_handshake_timeout": tls.handshake_s} if tls else {}
         if sock.family == socket.AF_UNIX:
-            return await loop.create_unix_server(factory, sock=sock, backlog=backlog)
-        return await loop.create_server(factory, sock=sock, backlog=backlog)
+            return await loop.create_unix_server(factory, sock=sock, backlog=backlog, **options)
+        return await loop.create_server(factory, sock=sock, backlog=backlog, **options)
 
     async def adopt(self, factory: Callable[[], asyncio.Protocol], sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         if polling.AVAILABLE:
-            polling.SocketTransport(self._polled(loop), sock, factory(), sock.getpeername())
+            polling.SocketTransport(self._polled(loop), sock, factory(), sock.getpeername()).begin()
         else:
             await loop.connect_accepted_socket(factory, sock)
 

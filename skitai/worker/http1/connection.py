@@ -15,7 +15,7 @@ from skitai.protocols.http1.chunked import ChunkedDecoder
 from skitai.worker.body import DISCARD, Sink, StreamBody, WholeBody
 from skitai.worker.connection import Connection, vouched_for
 from skitai.worker.http1.exchange import OPEN, Http1Exchange
-from skitai.worker.services import Services
+from skitai.worker.services import Dispatcher, Services
 from skitai.worker.site import Route
 
 log = logging.getLogger("skitai.server")
@@ -40,6 +40,7 @@ class Http1Connection(Connection):
         "_body_since",
         "_buffer",
         "_decoder",
+        "_dispatch",
         "_head_since",
         "_input_ended",
         "_keep_continued",
@@ -56,8 +57,10 @@ class Http1Connection(Connection):
         "unsent",
     )
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, dispatcher: Dispatcher | None = None) -> None:
+        """:param dispatcher: brings requests to whoever answers; the worker's by default."""
         super().__init__(services)
+        self._dispatch = (dispatcher or services.pipeline).dispatch
         self.exchange: Http1Exchange | None = None
         self.served = 0
         self.ended_s = inf
@@ -166,7 +169,7 @@ class Http1Connection(Connection):
         if self.proxied:
             exchange.peer = vouched_for(self.peer, head.fields, services.trusted)
         self.due = now + services.thread_wait_s
-        services.pipeline.dispatch(exchange)
+        self._dispatch(exchange)
 
     def _refuse(self, error: Answerable, buffer: bytes) -> None:
         """Answer what is no request, and close."""

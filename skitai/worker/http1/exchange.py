@@ -128,7 +128,7 @@ class Http1Exchange:
             known = None
         if known is None:
             known = services.responses.complete(status, reason, fields, size, mode)
-        data = known + services.clock.date
+        data = known + self.connection.clock.date
         if size and not without_body(status):
             data += body
         return self._finish_with(data, status, fields)
@@ -173,7 +173,7 @@ class Http1Exchange:
                 if coder is not None:
                     fields, _ = coding.stream(coder, fields, options)
             known, _, mode = responses.begun(status, reason, fields, mode, head_only=True)
-        return self._finish_with(known + self.connection.services.clock.date, status, fields)
+        return self._finish_with(known + self.connection.clock.date, status, fields)
 
     def _respond_off_loop(self, status: int, fields: Pairs, body: bytes, reason: str) -> bool:
         """Claim the response now, and code its large body in another thread."""
@@ -207,7 +207,7 @@ class Http1Exchange:
                 self.keep = False
             self._coder = coder
             self._framing = framing
-            self._pending = data + services.clock.date
+            self._pending = data + self.connection.clock.date
         return True
 
     def write(self, data: bytes) -> Flow:
@@ -269,7 +269,7 @@ class Http1Exchange:
         """
         connection = self.connection
         with connection.lock:
-            if self.phase != STARTED or connection.exchange is not self or connection.fd < 0:
+            if self.phase != STARTED or connection.exchange is not self or connection.fd < 0 or not connection.plain:
                 return -1
             if self._coder is not None or self._framing < count or self.head.method == "HEAD" or without_body(self.status):
                 return -1

@@ -1,0 +1,200 @@
+"""TLS on the sockets of `net.polling`: the handshake within a time, reading as records come, writing from any thread.
+
+OpenSSL works on the socket itself, without a buffer in between. One lock keeps the loop's reads and the threads' writes
+apart, for OpenSSL may not do both at once; none of them blocks while it holds the lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from skitai.net.polling import READABLE, WRITABLE, Factory, Poller, SocketTransport
+
+log = logging.getLogger("skitai.server")
+
+RECORD_BYTES = 16384
+"""Longest plaintext of a record (RFC 8446, section 5.1); what one read gives at most."""
+
+PLAIN_HTTP = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 34\r\nConnection: close\r\n\r\n"
+    b"This port speaks HTTPS, not HTTP.\n"
+)
+"""For those who forgot the s."""
+
+
+def serve_tls(context: ssl.SSLContext, handshake_s: float) -> Callable[[Poller, socket.socket, Factory, Any], None]:
+    """What `polling.Listener` makes transports with."""
+
+    def serve(poller: Poller, sock: socket.socket, factory: Factory, peer: Any) -> None:
+        sock.setblocking(False)
+        try:
+            secure = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=False)
+        except (OSError, ValueError):
+            sock.close()  # the client has left already
+            return
+        TlsTransport(poller, secure, factory, peer, handshake_s).begin()
+
+    return serve
+
+
+class TlsTransport(SocketTransport):
+    """A transport whose protocol is made when the handshake has succeeded."""
+
+    __slots__ = ("_alarm", "_factory", "_lock", "_secure", "_unwrapped")
+
+    def __init__(self, poller: Poller, sock: ssl.SSLSocket, factory: Factory, peer: Any, handshake_s: float) -> None:
+        super().__init__(poller, sock, None, peer)
+        self._secure = sock
+        self._factory = factory
+        self._lock = threading.Lock()
+        self._unwrapped = False
+        self._alarm = poller.loop.call_later(handshake_s, self._late)
+
+    def begin(self) -> None:
+        self._poller.register(self._fd, READABLE, self._shake)
+        self._shake(READABLE)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._secure if name == "ssl_object" else super().get_extra_info(name, default)
+
+    # The handshake
+
+    def _shake(self, events: int) -> None:
+        """Go on with the handshake, and begin to serve when it is done."""
+        if self._fd < 0:
+            return
+        try:
+            self._secure.do_handshake()
+        except ssl.SSLWantReadError:
+            self._watch(READABLE)
+        except ssl.SSLWantWriteError:
+            self._watch(READABLE | WRITABLE)
+        except (OSError, ValueError) as error:
+            self._refuse(error)
+        else:
+            self._alarm.cancel()
+            self._watch(READABLE)
+            self._poller.rehandle(self._fd, self._ready)
+            self._protocol = self._factory()
+            self._protocol.connection_made(self)
+            self._ready(READABLE)
+
+    def _late(self) -> None:
+        if self._protocol is None:
+            self._refuse(TimeoutError("it took too long"))
+
+    def _refuse(self, error: Exception) -> None:
+        self._alarm.cancel()
+        if self._fd >= 0:
+            if isinstance(error, ssl.SSLError) and error.reason == "HTTP_REQUEST":
+                with suppress(OSError):
+                    socket.socket.send(self._sock, PLAIN_HTTP)  # below TLS, which has not begun
+            said = (error.reason or "").replace("_", " ").lower() if isinstance(error, ssl.SSLError) else str(error)
+            client = self._peer[0] if isinstance(self._peer, tuple) and self._peer else "a client"
+            log.info("TLS handshake with %s: %s", client, said or "the client left")
+            self._lose(None)
+
+    # Reading
+
+    def _ready(self, events: int) -> None:
+        if events & WRITABLE and self._outgoing:
+            self._flush()
+        if events & ~WRITABLE:
+            self._receive()
+
+    def _receive(self) -> None:
+        """Hand over what has come. A record may hold more than was asked for, of which the socket knows nothing."""
+        while self._fd >= 0 and self._events & READABLE:
+            try:
+                if self._unwrapped:
+                    self._discard()
+                    return
+                with self._lock:
+                    data = self._secure.read(RECORD_BYTES)
+                    more = self._secure.pending() > 0
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return
+            except ssl.SSLEOFError:
+                self._lose(None)  # without a farewell: what came may have been cut
+                return
+            except ssl.SSLZeroReturnError:
+                self._end()
+                return
+            except (OSError, ValueError) as error:
+                self._lose(error if isinstance(error, OSError) else None)
+                return
+            if not data:
+                self._end()
+                return
+            self._protocol.data_received(data)
+            if not more:
+                return
+
+    def _end(self) -> None:
+        if self._ended:
+            self._lose(None)
+        else:
+            self._end_reading()
+
+    def _discard(self) -> None:
+        """We have said farewell: what the client still sends is nobody's."""
+        if not self._sock_read():
+            self._lose(None)
+        elif self._protocol is not None:
+            self._protocol.data_received(b"\0")  # only that something came matters
+
+    def _sock_read(self) -> bool:
+        """Read what there is, encrypted; False at the end."""
+        size: int = self._poller.read(self._fd, self._poller.buffer, len(self._poller.view))
+        return size != 0
+
+    def resume_reading(self) -> None:
+        super().resume_reading()
+        if not self._ended and not self._unwrapped and self._fd >= 0 and self._secure.pending():
+            self._poller.loop.call_soon(self._receive)
+
+    # Writing
+
+    def send(self, descriptor: int, data: bytes) -> int:
+        """Send without blocking, from any thread; what was not taken has to be sent first thing afterwards.
+
+        :returns: bytes taken.
+        :raises OSError: the connection is broken.
+        """
+        with self._lock:
+            try:
+                return self._secure.write(data)
+            except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                return 0
+            except ValueError as error:  # farewell was said, or the socket closed
+                raise BrokenPipeError(str(error)) from error
+
+    def _transmit(self, data: bytes | memoryview) -> int:
+        sent = self.send(self._fd, data)  # type: ignore[arg-type]
+        if not sent:
+            raise BlockingIOError
+        return sent
+
+    # The end
+
+    def _shut(self) -> None:
+        self._farewell()
+        self._unwrapped = True
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+
+    def _farewell(self) -> None:
+        """Say that nothing follows (RFC 8446, section 6.1), so that the client knows that it has everything."""
+        with self._lock, suppress(OSError, ValueError):
+            self._secure.unwrap()
+
+    def close(self) -> None:
+        if not self._closing and not self._outgoing and self._protocol is not None and not self._unwrapped:
+            self._farewell()
+        super().close()
