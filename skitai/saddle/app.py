@@ -22,6 +22,7 @@ from skitai.saddle.lifecycle import LifecycleFacet
 from skitai.saddle.login import LoginFacet
 from skitai.saddle.routes import RouteFacet
 from skitai.saddle.rpc import RpcFacet
+from skitai.saddle.seal import Keyring
 from skitai.saddle.storage import StorageFacet
 from skitai.saddle.templates import TemplateFacet
 from skitai.was.context import current
@@ -69,6 +70,7 @@ class Saddle(
         self.use_reloader = False
         self._points: list[str] = []
         self.securekey: Any = None
+        self._keyring = Keyring()
         self.session_timeout: float | None = None
         RouteFacet.__init__(self)
         RpcFacet.__init__(self)

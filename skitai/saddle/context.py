@@ -112,8 +112,8 @@ class Context(Members):
     def _shelf(self) -> Shelf:
         app, request = self.app, self.request
         keys = lambda: keys_of(app.securekey)  # noqa: E731 - which must not hold on to `self`
-        memo = request.head.fields.forms
-        return Shelf(self.cookie, keys, request.get_remote_addr, request.scheme == "https", memo=memo)
+        secure, memo = request.scheme == "https", request.head.fields.forms
+        return Shelf(self.cookie, keys, app._keyring, request.get_remote_addr, secure, memo=memo)
 
     @property
     def user(self) -> Any:

@@ -18,6 +18,8 @@ log = logging.getLogger("skitai.app")
 
 Secret = str | bytes
 
+MOST_NAMES = 64
+
 WEAK_BYTES = 16
 """A shorter secret can be guessed by whoever has something that was sealed with it."""
 
@@ -89,6 +91,22 @@ class Keys:
         from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
         return Sealer(MultiFernet([Fernet(urlsafe_b64encode(derive(each, purpose))) for each in self.secrets]), InvalidToken)
+
+
+class Keyring:
+    """The keys that sessions and message boxes of a name were mounted with, to know them again by the name alone."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, Keys] = {}
+
+    def add(self, title: str, keys: Keys) -> None:
+        """Remember the keys for a cookie; not those of ever new names."""
+        if title in self._keys or len(self._keys) < MOST_NAMES:
+            self._keys[title] = keys
+
+    def get(self, title: str) -> Keys | None:
+        """The keys that were last used for a cookie in this worker."""
+        return self._keys.get(title)
 
 
 def derive(secret: bytes, purpose: str) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from skitai.saddle import values
 from skitai.saddle.cookie import Cookie, Expires, Setting
-from skitai.saddle.seal import Keys, SealBroken, Secret, keys_of
+from skitai.saddle.seal import Keyring, Keys, SealBroken, Secret, keys_of
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+\Z")
 
@@ -18,6 +18,7 @@ class Shelf(NamedTuple):
     """What a request offers to keep things with.
 
     :ivar keys: gives the app's keys; raises ValueError where it has no securekey.
+    :ivar keyring: the app's, of keys by name.
     :ivar address: of the client.
     :ivar secure: the client came by TLS, so that cookies may insist on it.
     :ivar clock: seconds since the epoch.
@@ -26,6 +27,7 @@ class Shelf(NamedTuple):
 
     cookie: Cookie
     keys: Callable[[], Keys]
+    keyring: Keyring
     address: Callable[[], str]
     secure: bool = False
     clock: Callable[[], float] = time.time
@@ -39,12 +41,15 @@ class Shelf(NamedTuple):
         path: str | None = None,
         domain: str | None = None,
         secure: bool = False,
+        *,
+        mounted: bool = False,
     ) -> Place:
         """A cookie of its own.
 
         :param kind: "sess" or "mbox".
         :param name: None for the default one.
         :param securekey: the app's by default.
+        :param mounted: by default rather that with which the name was mounted last.
         :raises ValueError: an unfit name, or no key.
         """
         title = f"sdl{kind}_"
@@ -52,7 +57,12 @@ class Shelf(NamedTuple):
             if not _NAME.match(name):
                 raise ValueError(f"{name!r} cannot be the name of a cookie: letters, digits, '_', '-' and '.' can")
             title += f"_{name.upper()}"
-        keys = self.keys() if securekey is None else keys_of(securekey)
+        if securekey is None:
+            keys = (self.keyring.get(title) if mounted else None) or self.keys()
+        else:
+            keys = keys_of(securekey)
+            if name is not None:
+                self.keyring.add(title, keys)
         return Place(title, keys, path or "/", domain, secure or self.secure)
 
 
@@ -135,10 +145,13 @@ class Stores(Generic[S]):
     def exists(self, name: str | None = None, securekey: Secret | Sequence[Secret] | None = None) -> bool:
         """Whether the client has something of this name that is still good.
 
-        :param securekey: of what was not mounted in this request; the app's by default.
+        :param securekey: of what was not mounted in this request. By default the one that this worker mounted the name with
+            last, else the app's.
         """
         store = self._stores.get(key_of(name))
-        return len(store if store is not None else self._read(self._shelf.place(self.kind, name, securekey))) > 0
+        if store is None:
+            store = self._read(self._shelf.place(self.kind, name, securekey, mounted=True))
+        return len(store) > 0
 
     def commit(self) -> None:
         """Have the client keep what changed.

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from skitai.saddle import values
 from skitai.saddle.cookie import Cookie, parse
 from skitai.saddle.mbox import Mbox
-from skitai.saddle.seal import SealBroken, keys_of
+from skitai.saddle.seal import Keyring, SealBroken, keys_of
 from skitai.saddle.session import Session
 from skitai.saddle.shelf import Shelf
 from skitai.saddle.user import User
@@ -35,6 +35,7 @@ class Browser:
         self.address = "192.0.2.1"
         self.cookies: dict[str, str] = {}
         self.memo: dict[Any, Any] = {}  # of all requests, as if all had the same fields
+        self.keyring = Keyring()
         self.said: list[str] = []
 
     def shelf(self, secure: bool = False) -> Shelf:
@@ -42,7 +43,7 @@ class Browser:
         field = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         clock = lambda: self.now  # noqa: E731
         self.cookie = Cookie(field, "/app/", clock)
-        return Shelf(self.cookie, lambda: keys_of(self.key), lambda: self.address, secure, clock, self.memo)
+        return Shelf(self.cookie, lambda: keys_of(self.key), self.keyring, lambda: self.address, secure, clock, self.memo)
 
     def session(self, **options: Any) -> Session:
         return Session(self.shelf(**options))
@@ -504,7 +505,10 @@ def test_named_sessions_are_apart(browser: Browser) -> None:
     session = browser.session()
     assert session.exists(None)
     assert session.exists("ADM", "another key")
-    assert not session.exists("ADM"), "its key is another"
+    assert session.exists("ADM"), "the app knows its key"
+    browser.keyring = Keyring()
+    assert not browser.session().exists("ADM"), "another worker does not"
+    session = browser.session()
     session.mount("ADM", "another key")
     assert session.exists("ADM")
     assert session["admin"] is True
@@ -523,6 +527,26 @@ def test_one_session_cannot_pass_for_another(browser: Browser) -> None:
     session.mount("ADM")
     assert "admin" not in session
     assert browser.mbox().get() == []
+
+
+def test_names_with_keys_of_their_own_need_no_key_of_the_apps(browser: Browser) -> None:
+    browser.key = None
+    session = browser.session()
+    session.mount("ADM", "another key")
+    session["a"] = 1
+    browser.done(session)
+    assert browser.session().exists("ADM")
+    with pytest.raises(ValueError, match=r"app\.securekey"):
+        browser.session().exists()
+    with pytest.raises(ValueError, match=r"app\.securekey"):
+        browser.session().mount("ADM")
+
+
+def test_ever_new_names_are_not_remembered() -> None:
+    keyring, keys = Keyring(), keys_of(KEY)
+    for number in range(1000):
+        keyring.add(str(number), keys)
+    assert (keyring.get("0"), keyring.get("999")) == (keys, None)
 
 
 def test_what_another_app_keeps_is_left_alone(browser: Browser) -> None:
@@ -679,7 +703,7 @@ def test_named_boxes_are_apart(browser: Browser) -> None:
     mbox.send("for the few", "warning")
     browser.done(mbox)
     mbox = browser.mbox()
-    assert mbox.exists("ADM", "another key") and not mbox.exists("ADM") and mbox.exists()
+    assert mbox.exists("ADM", "another key") and mbox.exists("ADM") and mbox.exists()
     mbox.mount("ADM", "another key", path="/admin")
     assert mbox.exists("ADM")
     assert [each.msg for each in mbox.get()] == ["for the few"]
