@@ -256,6 +256,45 @@ def test_the_last_time_is_the_one_before_the_next(text: str, hours: int, minutes
         assert schedule.after(last - MINUTE) == last
 
 
+def values(least: int, most: int) -> st.SearchStrategy[set[int] | None]:
+    """Some values of a field; None for ``*``."""
+    return st.none() | st.sets(st.integers(least, most), min_size=1, max_size=4)
+
+
+def written(field: set[int] | None) -> str:
+    return "*" if field is None else ",".join(map(str, field))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    fields=st.tuples(values(0, 59), values(0, 23), values(1, 28), values(1, 12), values(0, 7)),
+    begin=st.datetimes(datetime(2024, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),
+)
+def test_the_next_time_is_the_first_that_fits(fields: tuple[set[int] | None, ...], begin: datetime) -> None:
+    found = Schedule(" ".join(map(written, fields)), UTC).after(begin)
+
+    minutes, hours, days, months, weekdays = fields
+    weekdays = weekdays and {each % 7 for each in weekdays}
+
+    def is_day(day: datetime) -> bool:
+        fits = [day.day in days] if days else []
+        fits += [day.isoweekday() % 7 in weekdays] if weekdays else []
+        return (not fits or any(fits)) and (not months or day.month in months)
+
+    day = begin.replace(hour=0, minute=0, second=0, microsecond=0)
+    while True:
+        times = [
+            day.replace(hour=hour, minute=minute)
+            for hour in sorted(hours or range(24))
+            for minute in sorted(minutes or range(60))
+            if is_day(day)
+        ]
+        if expected := [time for time in times if time > begin]:
+            assert found == expected[0]
+            return
+        day += timedelta(days=1)
+
+
 def test_nothing_is_due_before_it_began() -> None:
     schedule = Schedule("* * * * *", UTC)
     assert schedule.upto(utc("2026-01-01 10:00"), utc("2026-01-01 10:00")) is None
