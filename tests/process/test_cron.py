@@ -219,7 +219,7 @@ def test_jitter_delays_the_start(scheduled: Any) -> None:
 
 
 SCRIPT = """
-import os, threading
+import os, threading, time
 from skitai import was
 VALUE = {value!r}
 def well():
@@ -231,12 +231,15 @@ def badly():
     raise LookupError("no luck")
 def leave():
     raise SystemExit(7)
+def slow():
+    print("early \\u00fc \\udc80")
+    time.sleep(600)
 """
 
 
 def test_functions_of_the_script(scheduled: Any, tmp_path: Path) -> None:
     server = Scheduled(
-        tmp_path, *({"command": {"function": name}, "name": name} for name in ("well", "later", "badly", "leave"))
+        tmp_path, *({"command": {"function": name}, "name": name} for name in ("well", "later", "badly", "leave", "slow"))
     )
     server.write_script(SCRIPT.format(value="first"))
     try:
@@ -246,6 +249,7 @@ def test_functions_of_the_script(scheduled: Any, tmp_path: Path) -> None:
         server.logs(r"badly \[\d+\]: LookupError: no luck$")
         server.logs(r"badly \[\d+\]: job finished with code 1")
         server.logs(r"leave \[\d+\]: job finished with code 7")
+        server.logs(r"slow \[\d+\]: early ü \\udc80$")
         server.logs(r"well \[\d+\]: job finished with code 0")
         eventually(lambda: "said by a job" in (tmp_path / "logs" / "app.log").read_text(), "app.log")
     finally:

@@ -13,7 +13,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from setproctitle import getproctitle, setproctitle
 
@@ -126,6 +126,7 @@ def _call(function: Callable[[], object], name: str, script: str) -> NoReturn:
     code = 0
     try:
         setproctitle(f"{getproctitle()}: {name}")
+        sys.stdout, sys.stderr = _by_the_line(1), _by_the_line(2)
         result = _anew(function, script)()
         if inspect.isawaitable(result):
             asyncio.run(_finish(result))
@@ -139,6 +140,11 @@ def _call(function: Callable[[], object], name: str, script: str) -> NoReturn:
             with suppress(OSError, ValueError):
                 stream.flush()
         os._exit(code)
+
+
+def _by_the_line(fd: int) -> TextIO:
+    """A stream whose lines come out as they are printed, whatever the server's own are."""
+    return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
 async def _finish(result: Any) -> None:
