@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from time import monotonic
 from typing import Any
@@ -20,6 +19,7 @@ from skitai.exchange import BodyMode, Context, Exchange, Flow, Head, Peer
 from skitai.loading.app import Loaded
 from skitai.was.context import current
 from skitai.worker.apps.lifespan import Lifespan, Message
+from skitai.worker.apps.tasks import start
 
 log = logging.getLogger("skitai.app")
 
@@ -45,9 +45,6 @@ WAITS_FOR = (
     TRAILERS,
     "nothing: the response is complete",
 )
-
-EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
-"""Where Python can, a request's first step is taken at once: most need no second one."""
 
 LOOK_S = 0.1
 """How often a shutdown looks whether there is less time than it was."""
@@ -97,7 +94,7 @@ class Asgi:
     def handle(self, exchange: Any) -> None:
         exchange.taken = True
         call = Call(self, exchange)
-        call.task = task = asyncio.Task(call.run(), loop=self._loop, name="request", **EAGER)
+        call.task = task = start(call.run(), self._loop)
         if not task.done():
             self.running.add(call)
 

@@ -35,6 +35,7 @@ from skitai.saddle.seal import check_keys
 from skitai.saddle.targets import Ready, Target, find
 from skitai.was.context import current
 from skitai.worker.apps.pump import Pump
+from skitai.worker.apps.tasks import start
 
 log = logging.getLogger("skitai.app")
 
@@ -262,9 +263,10 @@ class Call(Pump):
             self._fail(error)
 
     def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work, name="request")
-        self._driver.tasks.add(task)
-        task.add_done_callback(self._driver.tasks.discard)
+        task = start(work, asyncio.get_running_loop())
+        if not task.done():
+            self._driver.tasks.add(task)
+            task.add_done_callback(self._driver.tasks.discard)
         return task
 
     # Sending
