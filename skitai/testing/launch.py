@@ -12,11 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 
 from skitai.errors import StartError
-from skitai.testing.client import Session
+from skitai.testing.client import Session, unverified
 from skitai.testing.paths import Path
 
 START_S = 60.0
@@ -29,12 +29,14 @@ OUTPUT_LINES = 40
 class Process:
     """A server that runs a script on a port of 127.0.0.1, with a folder of its own for its state.
 
+    :param secure: it speaks HTTPS.
     :param show: let it write to this terminal, everything.
     """
 
-    def __init__(self, script: str, port: int, *, show: bool) -> None:
+    def __init__(self, script: str, port: int, *, secure: bool, show: bool) -> None:
         self.script = os.path.abspath(script)
         self.port = port
+        self.secure = secure
         self._show = show
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = ""
@@ -88,10 +90,14 @@ class Process:
         while time.monotonic() < deadline_s:
             if (code := self._process.poll()) is not None:
                 raise StartError(f"{self.script} ended with exit code {code}{self._shown()}")
-            if _answers(self.port, deadline_s - time.monotonic()):
+            if _answers(self.port, self.secure, deadline_s - time.monotonic()):
                 return
             time.sleep(0.05)
         raise StartError(f"{self.script} did not answer on port {self.port} within {START_S:g} s{self._shown()}")
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.secure else 'http'}://127.0.0.1:{self.port}"
 
     def _shown(self) -> str:
         lines = self.output.rstrip().splitlines()[-OUTPUT_LINES:]
@@ -122,10 +128,8 @@ class Launch:
     """
 
     def __init__(self, script: str | os.PathLike[str], port: int = 5000, ssl: bool = False, silent: bool = True) -> None:
-        if ssl:
-            raise StartError("the server does not speak TLS yet: launch it with ssl=False")
         key = (os.path.abspath(os.fspath(script)), port)
-        self._process = Process(*key, show=not silent)
+        self._process = Process(*key, secure=ssl, show=not silent)
         self._key = key
         self._session: Session | None = None
 
@@ -163,7 +167,7 @@ class Launch:
         if not self._process.running:
             self._process.start()
         if self._session is None:
-            self._session = Session(f"http://127.0.0.1:{self._process.port}")
+            self._session = Session(self._process.url)
         return self._session
 
     def __getattr__(self, name: str) -> Any:
@@ -205,9 +209,14 @@ def _free(port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _answers(port: int, timeout_s: float) -> bool:
+def _answers(port: int, secure: bool, timeout_s: float) -> bool:
     """Whether a server answers what it answers by itself, without any app (RFC 9110, section 9.3.7)."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=max(timeout_s, 0.1))
+    timeout_s = max(timeout_s, 0.1)
+    connection = (
+        HTTPSConnection("127.0.0.1", port, timeout=timeout_s, context=unverified())
+        if secure
+        else HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    )
     try:
         connection.request("OPTIONS", "*", headers={"Connection": "close"})
         connection.getresponse().read()
@@ -223,6 +232,7 @@ def launch(script: str | os.PathLike[str], port: int = 5000, ssl: bool = False, 
 
     :param script: path of an app's script.
     :param port: to listen on, whatever the script says; 0 for a free one.
+    :param ssl: the script serves HTTPS; its certificate may be any.
     :param silent: keep what the server writes and show it when it fails; otherwise it writes to this terminal.
     :raises StartError: when it is used: no such script, a busy port, or the server ended.
     """

@@ -106,5 +106,3 @@ def test_a_launch_starts_nothing_by_itself() -> None:
     assert repr(engine) == "<launch /no/such/script.py port=5000 not running>"
     with pytest.raises(StartError, match=r"^there is no script /no/such/script\.py$"):
         engine.get("/")
-    with pytest.raises(StartError, match="TLS"):
-        launch("app.py", ssl=True)
