@@ -1,7 +1,8 @@
 """The mail agent: hears of messages in the spool, has them delivered, keeps the others for another time.
 
-The thread that calls `run` keeps the books (`queue`); some others deal with a message at a time (`work`). A message that is
-under way is leased: whatever happens to this process, it stays in the spool until its server has said that it has it.
+The thread that calls `run` looks after the folder and the clock; some others deal with a message at a time (`work`). All
+keep the same books (`queue`), under one lock. A message that is under way is leased: whatever happens to this process, it
+stays in the spool until its server has said that it has it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import select
 import ssl
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from math import inf
@@ -58,11 +59,11 @@ class Agent:
         self._spool = spool
         self._row = row
         self._queue = Queue(options.concurrency, options.retry_most_s * (1 + JITTER))
+        self._books = threading.Lock()
         self._leaving = threading.Event()
         self._leave_by_s = inf
         self._jobs: deque[Callable[[], object]] = deque()
         self._orders: SimpleQueue[Callable[[], Done | None] | None] = SimpleQueue()
-        self._done: deque[Done] = deque()
         self._unsynced = False
         self._tick_s = self._rescan_s = self._tidy_s = -inf
         self._watch: Watch | None = None
@@ -96,14 +97,12 @@ class Agent:
         while not self._may_go():
             while self._jobs:
                 self._jobs.popleft()()
-            self._settle()
             if not self._leaving.is_set():
                 self._hear()
                 self._dispatch()
             if monotonic() >= self._tick_s + TICK_S:
                 self._tick()
             self._wait()
-        self._settle()
         if left := len(self._work.committed):
             log.warning("the mail agent leaves %d deliveries behind, of which nobody knows how they end", left)
         self._hang_up()
@@ -145,25 +144,36 @@ class Agent:
             self._orders.put(session.close)
 
     def _obey(self) -> None:
-        """A thread's life."""
+        """A thread's life: an order, and then one message after the other as long as some are due."""
         while (order := self._orders.get()) is not None:
             done = order()
-            if done is not None:
-                self._done.append(done)
-                self.wake()
+            while done is not None:
+                name = self._enter(done)
+                done = self._work.do(name) if name is not None else None
 
-    def _settle(self) -> None:
-        """Enter in the books what the threads have done."""
-        while self._done:
-            done = self._done.popleft()
+    def _enter(self, done: Done) -> Name | None:
+        """Enter in the books that a message has been dealt with; the one to deal with next."""
+        with self._books:
             self._queue.finish(done.name, time(), done.again, done.reached)
             if done.fate is Fate.DELIVERED:
                 self._row.done += 1
                 self._unsynced = True
             elif done.fate is Fate.GIVEN_UP:
                 self._row.failed += 1
+            name = None
+            if not self._leaving.is_set():
+                name = self._queue.next(time())
+                self._hand_out()
+        if done.again is not None or self._leaving.is_set():
+            self.wake()  # somebody has to wait until it is due
+        return name
 
     def _dispatch(self) -> None:
+        with self._books:
+            self._hand_out()
+
+    def _hand_out(self) -> None:
+        """Give what is due to threads that have nothing to do; for whoever has the books."""
         now_s = time()
         while (name := self._queue.next(now_s)) is not None:
             self._orders.put(partial(self._work.do, name))
@@ -173,12 +183,15 @@ class Agent:
         if self._watch is None:
             return
         names, complete = self._watch.appeared()
-        now_s = time()
-        for text in names:
-            if name := Name.parse(text):
-                self._queue.add(name, now_s)
+        self._note(filter(None, map(Name.parse, names)))
         if not complete:
             self._rescan_s = -inf
+
+    def _note(self, names: Iterable[Name]) -> None:
+        with self._books:
+            now_s = time()
+            for name in names:
+                self._queue.add(name, now_s)
 
     def _scan(self) -> None:
         """Look at the whole folder; the watch begins before, so that nothing falls in between."""
@@ -190,9 +203,8 @@ class Agent:
             with suppress(OSError):  # then the folder is looked at more often
                 self._spool.make()
                 self._watch = Watch.open(self._spool.folder)
-        found, now_s = self._spool.scan(), time()
-        for name in found.names:
-            self._queue.add(name, now_s)
+        found = self._spool.scan()
+        self._note(found.names)
         for stranger in found.strangers:
             self._work.set_aside(stranger, "is no message")
 
@@ -234,7 +246,9 @@ class Agent:
         if self._leaving.is_set():  # and deaf to what appears
             timeout_s = LEAVING_TICK_S
         else:
-            timeout_s = max(0.0, min(self._tick_s + TICK_S - monotonic(), self._queue.next_due_s() - time()))
+            with self._books:
+                due_s = self._queue.next_due_s() - time()
+            timeout_s = max(0.0, min(self._tick_s + TICK_S - monotonic(), due_s))
             if self._watch is not None:
                 poll.register(self._watch.fileno(), select.POLLIN)
         poll.poll(timeout_s * 1000)
