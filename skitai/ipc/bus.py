@@ -84,15 +84,18 @@ class Bus:
 
     def open(self) -> None:
         """Say that this worker listens: from now on messages are kept for it, until `attach` delivers them."""
-        slot = self._row.index
-        self._reader = self._inboxes.reader(slot)
+        self.open_to_send()
+        self._reader = self._inboxes.reader(self._row.index)
         if self._reader is None:
             log.warning("there are only %d inboxes: messages of other workers do not reach this one", len(self._inboxes))
-        self._peers = [_Peer(*each) for each in self._inboxes.writers(slot)]
-        self._marks = {peer.slot: Row(self._row, peer.slot) for peer in self._peers}
         self._mark = os.getpid()
         if self._reader is not None:
             self._row.inbox = self._mark
+
+    def open_to_send(self) -> None:
+        """Be heard without listening: for processes that are no workers. What finds no room is tried again by `close`."""
+        self._peers = [_Peer(*each) for each in self._inboxes.writers(self._row.index)]
+        self._marks = {peer.slot: Row(self._row, peer.slot) for peer in self._peers}
 
     def subscribe(self, topic: str, listener: Callable[[Message], object]) -> None:
         """Have messages of a topic delivered to `listener`, in the loop's thread, in the order of each sender.

@@ -37,6 +37,9 @@ Hear = Callable[[tuple[str, ...], tuple[Any, ...], dict[str, Any]], None]
 _audience: dict[Saddle, Hear] = {}
 """The apps that are mounted in this worker."""
 
+_senders: list[Bus] = []
+"""Of a process that has no apps, and is heard by those of the workers all the same."""
+
 
 def join(app: Saddle, hear: Hear) -> None:
     """An app hears broadcasts from now on."""
@@ -46,6 +49,16 @@ def join(app: Saddle, hear: Hear) -> None:
 def leave(app: Saddle) -> None:
     """An app hears no more."""
     _audience.pop(app, None)
+
+
+def send_only(bus: Bus) -> None:
+    """Let a process that has no apps of its own, a job say, broadcast to those of the workers.
+
+    :param bus: closed when the process has nothing more to say.
+    """
+    bus.open_to_send()
+    _senders.append(bus)
+    services.share("broadcast", broadcast)
 
 
 def broadcast(event: str, *args: Any, **kwargs: Any) -> None:
@@ -102,7 +115,7 @@ def _plain(value: Any) -> Any:
 
 def _on_update(name: str, *args: Any, **kwargs: Any) -> None:
     """After `was.setlu`, of whatever kind of app."""
-    if _audience:
+    if _audience or _senders:
         _publish((f"model-changed:{name}", name), args, kwargs)
 
 

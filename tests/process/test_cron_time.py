@@ -162,15 +162,26 @@ def test_only_one_scheduler_of_a_folder_works(scheduled: Any, tmp_path: Path) ->
 CRON_SCRIPT = """
 import os
 import skitai
+from skitai import was
+from skitai.saddle import Saddle
 
-def app(environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [b"%d" % os.getpid()]
+app = Saddle(__name__)
+
+@app.route("/")
+def index(was):
+    return str(os.getpid())
+
+@app.on_broadcast("swept", "model-changed:files")
+def heard(was, *args):
+    was.log(f"worker {os.getpid()} heard {args}")
 
 def sweep():
     print("swept by", os.environ["GREETING"])
+    was.broadcast("swept", 3)
+    was.setlu("files")
 
 if __name__ == "__main__":
+    skitai.deflu("files")
     skitai.cron("* * * * *", sweep)
     skitai.cron("* * * * *", "echo $GREETING; date +%s.%N", name="greet")
     skitai.cron("*/2 * * * *", "sleep 616; true", name="sleep")
@@ -203,6 +214,9 @@ def test_jobs_of_a_server_run_on_the_minute_once(tmp_path: Path) -> None:
         assert float(moment.split()[-1]) % 60 < 3, "on the minute"
         assert len(server.logs(r"greet \[\d+\]: good morning$")) == 1
         assert len(server.logs(r"sweep \[\d+\]: swept by good morning$")) == 1
+        app_log = tmp_path / "logs" / "app.log"
+        for said in ("(3,)", "()"):
+            eventually(lambda said=said: app_log.read_text().count(f"heard {said}") == 2, f"{said} heard by both workers")
         [cron] = crons(server)
         assert (cron["done"], cron["failed"], cron["running"]) == (2, 0, 1)
 

@@ -11,14 +11,15 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, TextIO
 
 from setproctitle import getproctitle, setproctitle
 
 from skitai.ipc.parent import end_with_parent
 from skitai.loading.importer import load_file, unique_name
+from skitai.was import host
 
 CANNOT_EXECUTE = 127
 
@@ -127,9 +128,11 @@ def _call(function: Callable[[], object], name: str, script: str) -> NoReturn:
     try:
         setproctitle(f"{getproctitle()}: {name}")
         sys.stdout, sys.stderr = _by_the_line(1), _by_the_line(2)
-        result = _anew(function, script)()
-        if inspect.isawaitable(result):
-            asyncio.run(_finish(result))
+        function = _anew(function, script)
+        with _heard():
+            result = function()
+            if inspect.isawaitable(result):
+                asyncio.run(_finish(result))
     except SystemExit as leave:
         code = leave.code if isinstance(leave.code, int) else int(leave.code is not None)
     except BaseException:  # noqa: BLE001 - whatever a job raises ends it, and is its output
@@ -140,6 +143,22 @@ def _call(function: Callable[[], object], name: str, script: str) -> NoReturn:
             with suppress(OSError, ValueError):
                 stream.flush()
         os._exit(code)
+
+
+@contextmanager
+def _heard() -> Iterator[None]:
+    """Let what a function broadcasts reach the Saddle apps of the workers, if the script has any."""
+    worker = host.attached()
+    if worker is None or "skitai.saddle" not in sys.modules:
+        yield
+        return
+    from skitai.saddle import broadcasts  # which the script has imported; others do without
+
+    broadcasts.send_only(worker.bus)
+    try:
+        yield
+    finally:
+        worker.bus.close()
 
 
 def _by_the_line(fd: int) -> TextIO:
