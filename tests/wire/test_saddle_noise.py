@@ -59,7 +59,7 @@ def app() -> Saddle:
 
     @app.route("/<int:n>")
     def number(was: Was, n: int, q: float = 1.0, l: list[int] | None = None, b: bool = False) -> Any:  # noqa: E741
-        return [n, str(q), l, b, was.request.args]
+        return [n, str(q), l, b, str(was.request.args)]
 
     @app.route("/text/<name>/<path:rest>")
     def text(was: Was, name: str, rest: str, **more: Any) -> Any:
