@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import secrets
 import stat
 import time
@@ -37,6 +38,7 @@ FOLDERS = ("smtpda", "mail")
 
 _TEMPORARY = ".new-"
 _ASIDE = "aside-"
+_STAMP = re.compile(r"([0-9]{13})-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +182,8 @@ class Spool:
         """
         gone = []
         for name in sorted(os.listdir(self.undeliver)):
-            stamp, dash, _ = name.partition("-")
-            if dash and stamp.isdecimal() and int(stamp) < before_s * 1000:
+            stamp = _STAMP.match(name)
+            if stamp and int(stamp[1]) < before_s * 1000:
                 path = os.path.join(self.undeliver, name)
                 if os.path.isdir(path) and not os.path.islink(path):
                     continue  # nothing of ours ever was a folder; whoever put it there may look into it

@@ -101,6 +101,7 @@ def test_what_is_given_up_moves_with_its_reason(spool):
     assert spool.scan().names == []
     (name,) = spool.given_up().names
     assert spool.peek(name, given_up=True).refused == {"b@example.com": "550 no such user"}
+    Path(spool.undeliver, "2024-notes.txt").write_text("somebody's own")
     assert spool.expire(time.time() - 60) == []
     assert spool.expire(time.time() + 60) == [str(name)]
     assert spool.given_up().names == []
