@@ -330,10 +330,12 @@ def test_undelivered_mail_is_kept_for_some_days(desk):
 @pytest.mark.parametrize("implicit", [True, False])
 def test_tls_to_a_server_whose_certificate_is_good(desk, ca, ca_file, implicit):
     with mail_server(tls=certificate(ca), implicit=implicit, require_starttls=not implicit) as (server, address):
-        desk.start(server=str(address), ssl=implicit, starttls="always", ca_file=ca_file)
-        desk.put()
-        eventually(lambda: server.got, "the message arrives")
-        assert server.got[0].secured
+        desk.start(server=str(address), ssl=implicit, starttls="always", ca_file=ca_file, concurrency=1)
+        for number in (1, 2):
+            desk.put()
+            eventually(lambda number=number: len(server.got) == number and desk.is_empty(), "the message arrives")
+        assert all(got.secured for got in server.got)
+        assert len({got.peer for got in server.got}) == 1
 
 
 def test_the_trust_store_may_be_named_by_the_environment(desk, ca, ca_file, monkeypatch):
