@@ -36,25 +36,39 @@ def test_no_history_is_an_empty_one(tmp_path: Path) -> None:
     assert history.read(str(tmp_path)) == {}
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "\x00" * 100,
-        "[]",
-        "{}",
-        '{"version": 2, "jobs": {}}',
-        '{"version": 1, "jobs": []}',
-        '{"version": 1, "jobs": {"x": {}}}',
-        '{"version": 1, "jobs": {"x": {"handled": "2026-11-22T12:00:00", "ran": null, "code": null, "duration_s": 0}}}',
-        '{"version": 1, "jobs": {"x": {"handled": 5, "ran": null, "code": null, "duration_s": 0}}}',
-        '{"version": 1, "jobs": {"x": {"handled": "2026-11-22T12:00:00+00:00", "ran": null, "code": "a", "duration_s": 0}}}',
-    ],
-)
+GOOD = {"handled": "2026-11-22T12:00:00+00:00", "ran": None, "code": None, "duration_s": 0, "claimed": None}
+
+
+@pytest.mark.parametrize("text", ["", "\x00" * 100, "[]", "{}", '{"version": 2, "jobs": {}}', '{"version": 1, "jobs": []}'])
 def test_what_is_no_history_is_recognised(tmp_path: Path, text: str) -> None:
     (tmp_path / "history.json").write_text(text)
     with pytest.raises(HistoryError):
         history.read(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"handled": "2026-11-22T12:00:00"},
+        {"handled": 5},
+        {"handled": None},
+        {"ran": "yesterday"},
+        {"code": "a"},
+        {"duration_s": None},
+        {"claimed": []},
+    ],
+    ids=str,
+)
+def test_a_past_that_is_none_is_recognised(tmp_path: Path, change: dict[str, object]) -> None:
+    def write(job: object) -> None:
+        (tmp_path / "history.json").write_text(json.dumps({"version": 1, "jobs": {"x": job}}))
+
+    write(GOOD)
+    assert history.read(str(tmp_path)) == {"x": Past(NOON)}
+    for broken in (GOOD | change, {}):
+        write(broken)
+        with pytest.raises(HistoryError):
+            history.read(str(tmp_path))
 
 
 def test_a_history_that_cannot_be_understood_begins_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -100,6 +114,22 @@ def test_the_history_notes_runs(tmp_path: Path) -> None:
     memory.note_run("unknown", NOON, 0)
     assert memory.save()
     assert history.read(str(tmp_path)) == {"a": Past(NOON, NOON, 3, 1.235)}
+
+
+def test_a_claim_stands_until_it_is_settled(tmp_path: Path) -> None:
+    memory = History(str(tmp_path), LOG)
+    memory.note_handled({"a": NOON})
+    memory.claim("a", NOON)
+    memory.note_run("a", NOON)
+    assert memory.save()
+    assert history.read(str(tmp_path))["a"] == Past(NOON, NOON, claimed=NOON)
+
+    memory.settle("a", NOON.replace(hour=11))  # another run of the job
+    assert memory.jobs["a"].claimed == NOON
+    memory.settle("a", NOON)
+    memory.settle("a")
+    memory.settle("unknown")
+    assert memory.jobs["a"].claimed is None
 
 
 def test_a_full_disk_is_told_once_and_the_old_history_stays(
@@ -234,6 +264,7 @@ def test_history_is_plain_json(tmp_path: Path) -> None:
                 "ran": "2026-11-22T12:00:00+00:00",
                 "code": 0,
                 "duration_s": 0.5,
+                "claimed": None,
             }
         },
     }

@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Container, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,12 +30,14 @@ class Past:
     :param ran: the time of the last run; None before the first.
     :param code: its exit code, or minus the number of a signal; None while it goes on, or when nobody saw its end.
     :param duration_s: how long it took.
+    :param claimed: the time of a run that is to begin, or goes on; None when nobody need be told what became of it.
     """
 
     handled: datetime
     ran: datetime | None = None
     code: int | None = None
     duration_s: float = 0.0
+    claimed: datetime | None = None
 
 
 class HistoryError(Exception):
@@ -82,12 +84,28 @@ class History:
                 self.jobs[key] = replace(past, handled=time) if past else Past(time)
                 self._changed = True
 
+    def claim(self, key: str, time: datetime) -> None:
+        """Somebody is about to run a job."""
+        self._replace(key, claimed=time)
+
+    def settle(self, key: str, time: datetime | None = None) -> None:
+        """The log has said what became of a run.
+
+        :param time: of the run; None for whichever it is.
+        """
+        past = self.jobs.get(key)
+        if past and past.claimed and time in (None, past.claimed):
+            self._replace(key, claimed=None)
+
+    def _replace(self, key: str, **values: Any) -> None:
+        self.jobs[key] = replace(self.jobs[key], **values)
+        self._changed = True
+
     def note_run(self, key: str, time: datetime, code: int | None = None, duration_s: float = 0.0) -> None:
         """A run has begun, or ended with a code; one that was overtaken by a later one does not count."""
         past = self.jobs.get(key)
         if past and (past.ran is None or past.ran <= time):
-            self.jobs[key] = replace(past, ran=time, code=code, duration_s=round(duration_s, 3))
-            self._changed = True
+            self._replace(key, ran=time, code=code, duration_s=round(duration_s, 3))
 
     def save(self) -> bool:
         """Write the file if anything has changed; False when it cannot be written, which the log hears of once."""
@@ -162,16 +180,22 @@ def set_aside(folder: str) -> str:
 
 
 def _past(written: Mapping[str, Any]) -> Past:
-    ran, code = written["ran"], written["code"]
+    code = written["code"]
+    handled = _time(written["handled"])
+    if handled is None:
+        raise ValueError("nothing was handled")
     return Past(
-        _time(written["handled"]),
-        None if ran is None else _time(ran),
+        handled,
+        _time(written["ran"]),
         None if code is None else int(code),
         float(written["duration_s"]),
+        _time(written["claimed"]),
     )
 
 
-def _time(text: str) -> datetime:
+def _time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
@@ -179,5 +203,5 @@ def _time(text: str) -> datetime:
 
 
 def _written(past: Past) -> dict[str, Any]:
-    ran = past.ran.isoformat() if past.ran else None
-    return {"handled": past.handled.isoformat(), "ran": ran, "code": past.code, "duration_s": past.duration_s}
+    written = asdict(past)
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in written.items()}

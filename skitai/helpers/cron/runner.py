@@ -237,6 +237,7 @@ class Runner:
         self._stage = Stage.WORKING
         now = self._clock.now()
         self._history.load({task.key for task in self._tasks})
+        self._mourn()
         self._agenda = Agenda(self._tasks, self._history.handled, now)
         self._history.note_handled(self._agenda.handled)
         if not self._history.save():
@@ -244,6 +245,15 @@ class Runner:
             self._agenda = Agenda(self._tasks, {}, now)
             self._history.note_handled(self._agenda.handled)
         self._look(time.monotonic())
+
+    def _mourn(self) -> None:
+        """Say which runs a scheduler that has died left unfinished."""
+        for task in self._tasks:
+            past = self._history.jobs.get(task.key)
+            if past and past.claimed:
+                when = _shown(past.claimed, task)
+                self._log.error("%s: its run that was due %s was cut off: the scheduler died", task.name, when)
+                self._history.settle(task.key)
 
     def _look(self, now_s: float) -> None:
         assert self._agenda is not None
@@ -261,6 +271,7 @@ class Runner:
         if due.missed:
             self._log.warning("%s: was due %s and is missed: nobody was there to run it", task.name, when)
             return
+        self._history.claim(task.key, due.time)
         if due.passed:
             self._log.warning("%s: earlier times than %s are missed", task.name, when)
         if late_s > 60:
@@ -286,7 +297,10 @@ class Runner:
                 self._log.error("%s: runs without its lock: %s", task.name, error)
             else:
                 if lock is None:
-                    return not self._may_wait(each, now_s)
+                    if self._may_wait(each, now_s):
+                        return False
+                    self._history.settle(task.key, each.time)
+                    return True
         try:
             run = self._runs.start(task, each.time, lock, now_s)
         except OSError as error:
@@ -294,6 +308,7 @@ class Runner:
             if lock:
                 lock.give_up()
             self._child.row.failed += 1
+            self._history.settle(task.key, each.time)
             return True
         self._log.info("%s: job started, due %s", run, _shown(each.time, task))
         self._history.note_run(task.key, each.time)
@@ -329,6 +344,7 @@ class Runner:
         level = logging.INFO if well else logging.ERROR
         self._log.log(level, "%s: job finished with %s after %s%s", run, _in_words(run.code), _duration(duration_s), why)
         self._history.note_run(run.task.key, run.time, run.code, duration_s)
+        self._history.settle(run.task.key, run.time)
 
     # Leaving
 
@@ -361,9 +377,11 @@ class Runner:
             self._runs.end(run, "was ended: the scheduler stops", now_s)
 
     def _let_go(self) -> None:
-        """Give the schedule up: from now on the history is another's to write."""
+        """Give the schedule up: from now on the history is another's to write, and what becomes of our runs ours to say."""
         self._agenda = None
         if self._lock:
+            for task in self._tasks:
+                self._history.settle(task.key)
             self._history.save()
             self._lock.give_up()
             self._lock = None
