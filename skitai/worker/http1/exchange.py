@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from time import monotonic
@@ -13,9 +12,9 @@ from typing import IO, TYPE_CHECKING, Any
 from skitai.exchange import Flow, Head, Settled
 from skitai.protocols.http1 import chunked
 from skitai.protocols.http1.response import CHUNKED, CLOSE, KEEP, OLD_CLOSE, OLD_KEEP, UNTIL_CLOSE, without_body
-from skitai.was.context import current
 from skitai.worker import coding, failures, files
 from skitai.worker.body import NO_BODY
+from skitai.worker.strand import Strand
 
 if TYPE_CHECKING:
     from skitai.worker.http1.connection import Http1Connection
@@ -33,7 +32,7 @@ log = logging.getLogger("skitai.server")
 Pairs = Sequence[tuple[Any, Any]]
 
 
-class Http1Exchange:
+class Http1Exchange(Strand):
     """Implements `skitai.exchange.Exchange`."""
 
     __slots__ = (
@@ -41,7 +40,6 @@ class Http1Exchange:
         "_framing",
         "_gone_jobs",
         "_pending",
-        "_strand",
         "app",
         "began",
         "body",
@@ -81,7 +79,7 @@ class Http1Exchange:
         self.received = 0
         self.sent = 0
         self._gone_jobs: list[Callable[[], None]] | None = None
-        self._strand: deque[tuple[Callable[..., None], tuple[Any, ...]]] | None = None
+        self._strand = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.head!r} {('open', 'started', 'finished')[self.phase]}>"
@@ -342,35 +340,6 @@ class Http1Exchange:
             connection.services.on_loop(connection.abort)
             return False
         return True
-
-    def resume(self, job: Callable[..., None], *args: Any) -> None:
-        self.connection.services.on_loop(self._enqueue, job, args)
-
-    def _enqueue(self, job: Callable[..., None], args: tuple[Any, ...]) -> None:
-        if self._strand is None:
-            self._strand = deque()
-        self._strand.append((job, args))
-        if len(self._strand) == 1:
-            self.connection.services.run_for(self.app, self._run_strand)
-
-    def _run_strand(self) -> None:
-        strand = self._strand
-        assert strand is not None
-        job, args = strand[0]
-        token = current.set(self)
-        try:
-            job(*args)
-        except Exception as error:  # noqa: BLE001 - the app's own, whatever it is
-            self.fail(error)
-        finally:
-            current.reset(token)
-        self.connection.services.on_loop(self._next_of_strand)
-
-    def _next_of_strand(self) -> None:
-        assert self._strand is not None
-        self._strand.popleft()
-        if self._strand:
-            self.connection.services.run_for(self.app, self._run_strand)
 
     def abandon(self) -> None:
         """Give the request the status of one whose client did not wait for the end of its response."""
