@@ -231,16 +231,21 @@ def badly():
     raise LookupError("no luck")
 def leave():
     raise SystemExit(7)
+def give_up():
+    raise SystemExit("enough")
+def delegate():
+    threading.Thread(target=lambda: (time.sleep(0.2), print("in a thread"))).start()
 def slow():
     print("early \\u00fc \\udc80")
     time.sleep(600)
 """
 
 
+NAMES = ("well", "later", "badly", "leave", "give_up", "delegate", "slow")
+
+
 def test_functions_of_the_script(scheduled: Any, tmp_path: Path) -> None:
-    server = Scheduled(
-        tmp_path, *({"command": {"function": name}, "name": name} for name in ("well", "later", "badly", "leave", "slow"))
-    )
+    server = Scheduled(tmp_path, *({"command": {"function": name}, "name": name} for name in NAMES))
     server.write_script(SCRIPT.format(value="first"))
     try:
         server.start()
@@ -249,6 +254,9 @@ def test_functions_of_the_script(scheduled: Any, tmp_path: Path) -> None:
         server.logs(r"badly \[\d+\]: LookupError: no luck$")
         server.logs(r"badly \[\d+\]: job finished with code 1")
         server.logs(r"leave \[\d+\]: job finished with code 7")
+        server.logs(r"give_up \[\d+\]: enough$")
+        server.logs(r"give_up \[\d+\]: job finished with code 1")
+        server.logs(r"delegate \[\d+\]: in a thread$")
         server.logs(r"slow \[\d+\]: early ü \\udc80$")
         server.logs(r"well \[\d+\]: job finished with code 0")
         eventually(lambda: "said by a job" in (tmp_path / "logs" / "app.log").read_text(), "app.log")

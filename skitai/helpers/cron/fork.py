@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import faulthandler
-import inspect
 import os
 import shlex
 import signal
 import sys
-import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, NoReturn, TextIO
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import NoReturn
 
-from setproctitle import getproctitle, setproctitle
-
+from skitai.helpers.cron.call import call
 from skitai.ipc.parent import end_with_parent
-from skitai.loading.importer import load_file, unique_name
-from skitai.was import host
 
 CANNOT_EXECUTE = 127
 
@@ -85,7 +79,7 @@ def launch(
                 _execute(command)
             for fd in (*private, guard_fd, ours):
                 os.close(fd)
-            _call(command, name, script)
+            call(command, name, script)
         except BaseException as error:  # noqa: BLE001 - this process is about to end, and says why
             os.write(theirs, f"cannot start: {type(error).__name__}: {error}\n".encode())
         finally:
@@ -121,69 +115,3 @@ def _execute(command: str) -> NoReturn:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     os.execv("/bin/sh", ["sh", "-c", shell_line(command)])
-
-
-def _call(function: Callable[[], object], name: str, script: str) -> NoReturn:
-    code = 0
-    try:
-        setproctitle(f"{getproctitle()}: {name}")
-        sys.stdout, sys.stderr = _by_the_line(1), _by_the_line(2)
-        function = _anew(function, script)
-        with _heard():
-            result = function()
-            if inspect.isawaitable(result):
-                asyncio.run(_finish(result))
-    except SystemExit as leave:
-        code = leave.code if isinstance(leave.code, int) else int(leave.code is not None)
-    except BaseException:  # noqa: BLE001 - whatever a job raises ends it, and is its output
-        traceback.print_exc()
-        code = 1
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):
-                stream.flush()
-        os._exit(code)
-
-
-@contextmanager
-def _heard() -> Iterator[None]:
-    """Let what a function broadcasts reach the Saddle apps of the workers, if the script has any."""
-    worker = host.attached()
-    if worker is None or "skitai.saddle" not in sys.modules:
-        yield
-        return
-    from skitai.saddle import broadcasts  # which the script has imported; others do without
-
-    broadcasts.send_only(worker.bus)
-    try:
-        yield
-    finally:
-        worker.bus.close()
-
-
-def _by_the_line(fd: int) -> TextIO:
-    """A stream whose lines come out as they are printed, whatever the server's own are."""
-    return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
-
-
-async def _finish(result: Any) -> None:
-    await result
-
-
-def _anew(function: Callable[[], object], script: str) -> Callable[[], object]:
-    """A function of the start script as its module, imported now as workers import it, holds it.
-
-    Any other is what it was when the server started: nobody can look it up.
-    """
-    path = getattr(function, "__qualname__", "")
-    if getattr(function, "__module__", "") != "__main__" or not path or "<" in path:
-        return function
-    folder, name = os.path.split(script)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    name = os.path.splitext(name)[0].replace(".", "_")
-    taken = name in sys.modules or name in sys.stdlib_module_names
-    found: Any = load_file(unique_name(name, script) if taken else name, script)
-    for part in path.split("."):
-        found = getattr(found, part, None)
-    return found if callable(found) else function
