@@ -75,6 +75,19 @@ CASES: tuple[Case, ...] = (
         ratio=1.15,
     ),
     Case(
+        "https",
+        "WSGI hello by HTTPS, 4 threads",
+        (
+            c.secured(c.skitai("plain.py:hello", "--threads", "4"), "--certfile", "--keyfile"),
+            c.secured(c.granian("wsgi", f"{PLAIN}:hello", "--blocking-threads", "4"), "--ssl-certificate", "--ssl-keyfile"),
+            c.secured(c.uvicorn(f"{PLAIN}:hello_asgi"), "--ssl-certfile", "--ssl-keyfile"),
+            c.nginx('default_type text/plain; return 200 "Hello, World!";', name="nginx return 200", tls=True),
+        ),
+        Load(tls=True),
+        reference="granian",
+        ratio=1.2,
+    ),
+    Case(
         "wsgi0",
         "WSGI hello in the event loop (threads=0)",
         (c.skitai("plain.py:hello", "--threads", "0"), c.bjoern(f"{PLAIN}:hello"), HELLO_NGINX),

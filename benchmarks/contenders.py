@@ -9,10 +9,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.processes import ROOT, Absent, Running, free_port
+from skitai.net.x509 import make_self_signed, write_pair
 
 APPS = ROOT / "benchmarks" / "apps"
 OURS = "skitai"
@@ -85,6 +87,26 @@ def skitai(mount: str, *flags: str, name: str = OURS) -> Contender:
     return Contender(name, "skitai.api", command, {"BENCH_MOUNT": mount})
 
 
+def certificate(place: Place) -> tuple[str, str]:
+    """Files of a certificate for this machine and of its key (elliptic curve P-256, as one would take)."""
+    files = str(place.folder / "server.crt"), str(place.folder / "server.key")
+    write_pair(*files, make_self_signed(["localhost", "127.0.0.1"], 1, datetime.now(UTC)))
+    return files
+
+
+def secured(plain: Contender, certfile: str, keyfile: str, name: str = "") -> Contender:
+    """The same server by HTTPS.
+
+    :param certfile: its flag for that; likewise `keyfile`.
+    """
+
+    def command(place: Place) -> list[str]:
+        files = certificate(place)
+        return [*plain.command(place), certfile, files[0], keyfile, files[1]]
+
+    return replace(plain, name=name or plain.name, command=command)
+
+
 def granian(interface: str, app: str, *flags: str, name: str = "granian") -> Contender:
     def command(place: Place) -> list[str]:
         where = ["--host", "127.0.0.1", "--port", str(place.port)]
@@ -154,19 +176,23 @@ http {{
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
   server {{
-    listen 127.0.0.1:{port};
+    {listen}
     location / {{ {location} }}
   }}
 }}
 """
 
 
-def nginx(location: str, name: str = "nginx") -> Contender:
+def nginx(location: str, name: str = "nginx", tls: bool = False) -> Contender:
     """nginx with a configuration of its own, its access log on as by default."""
 
     def command(place: Place) -> list[str]:
         config = place.folder / "nginx.conf"
-        config.write_text(NGINX.format(folder=place.folder, port=place.port, location=location), "utf-8")
+        listen = f"listen 127.0.0.1:{place.port};"
+        if tls:
+            files = certificate(place)
+            listen = f"listen 127.0.0.1:{place.port} ssl; ssl_certificate {files[0]}; ssl_certificate_key {files[1]};"
+        config.write_text(NGINX.format(folder=place.folder, listen=listen, location=location), "utf-8")
         place.folder.chmod(0o755)  # its worker is another user when we are root
         return [program("nginx"), "-p", str(place.folder), "-c", str(config), "-e", str(place.folder / "error.log")]
 

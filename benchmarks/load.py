@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import shutil
+import ssl
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ class Load:
     :ivar connections: kept alive, one request at a time on each.
     :ivar body_bytes: of a POST; 0 for a GET.
     :ivar cookie_from: a path that sets a cookie, which all requests then bring; "" for none.
+    :ivar tls: by HTTPS.
     :ivar answer: what every answer's body must be (checked once before the load), or its length.
     """
 
@@ -29,6 +31,7 @@ class Load:
     connections: int = 32
     body_bytes: int = 0
     cookie_from: str = ""
+    tls: bool = False
     answer: bytes | int = b"Hello, World!"
 
     @property
@@ -75,11 +78,20 @@ def generator() -> str:
     return "wrk" if shutil.which("wrk") else "benchmarks.client"
 
 
+def connect(port: int, load: Load) -> http.client.HTTPConnection:
+    """A connection to the server, as the load makes them; certificates of benchmarks are anybody's."""
+    if not load.tls:
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=context)
+
+
 def cookie(port: int, load: Load) -> str:
     """The value of the Cookie field that the requests of a load bring; "" for none."""
     if not load.cookie_from:
         return ""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = connect(port, load)
     try:
         connection.request("GET", load.cookie_from)
         response = connection.getresponse()
@@ -96,7 +108,9 @@ def apply(load: Load, port: int, seconds: float, folder: Path) -> Result:
     :raises RuntimeError: the generator failed.
     """
     brought = cookie(port, load)
-    url = f"http://127.0.0.1:{port}{load.first}"
+    url = f"{'https' if load.tls else 'http'}://127.0.0.1:{port}{load.first}"
+    if load.tls and generator() != "wrk":
+        raise RuntimeError("HTTPS needs wrk, which is not installed")
     if generator() == "wrk":
         script = folder / "load.lua"
         body = f'wrk.body = string.rep("x", {load.body_bytes})' if load.body_bytes else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import signal
 import subprocess
@@ -60,7 +59,7 @@ def check(port: int, wanted: Load) -> None:
 
     :raises Absent: this one does not.
     """
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = load.connect(port, wanted)
     try:
         brought = load.cookie(port, wanted)
         fields = {"Cookie": brought} if brought else {}

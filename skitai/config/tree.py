@@ -131,6 +131,23 @@ class Responses:
 
 
 @dataclass(frozen=True, slots=True)
+class WebSocket:
+    """Limits of WebSocket connections (RFC 6455)."""
+
+    websocket_message_bytes: int = option(MIB, "longest WebSocket message, inflated", unit="bytes", minimum=125)
+    websocket_fragments: int = option(1024, "fragments of one WebSocket message", minimum=1)
+    websocket_inbox_messages: int = option(64, "WebSocket messages of one client that wait for the app", minimum=1)
+    websocket_outbox_bytes: int = option(
+        4 * MIB, "WebSocket messages that wait for one client; with more it is let go", unit="bytes", minimum=65536
+    )
+    websocket_controls: int = option(200, "pings and pongs of one WebSocket client in a second", minimum=10)
+    websocket_ping_s: float = option(20, "between the pings to a WebSocket client", unit="s", minimum=0.1)
+    websocket_pong_s: float = option(20, "a WebSocket client may take to answer a ping", unit="s", minimum=0.1)
+    websocket_close_s: float = option(5, "a WebSocket client may take to answer a close", unit="s", minimum=0.1)
+    websocket_compress: bool = option(True, "compress WebSocket messages where the client can (permessage-deflate)")
+
+
+@dataclass(frozen=True, slots=True)
 class Static:
     """Static files."""
 
@@ -185,7 +202,7 @@ class Proxies:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """HTTPS. With a certificate, every TCP address speaks TLS; Unix sockets do not, for a proxy stands before them."""
+    """HTTPS. With a certificate, every TCP address speaks TLS; Unix sockets do not."""
 
     certfile: str = option("", "file of the certificate and its chain (PEM); turns HTTPS on")
     keyfile: str = option("", "file of its private key; by default in the same file")
@@ -352,6 +369,7 @@ class Config:
     http1: Http1 = field(default_factory=Http1)
     bodies: Bodies = field(default_factory=Bodies)
     responses: Responses = field(default_factory=Responses)
+    websocket: WebSocket = field(default_factory=WebSocket)
     static: Static = field(default_factory=Static)
     log: Log = field(default_factory=Log)
     supervision: Supervision = field(default_factory=Supervision)
@@ -374,6 +392,7 @@ SECTIONS: dict[str, type] = {
     "http1": Http1,
     "bodies": Bodies,
     "responses": Responses,
+    "websocket": WebSocket,
     "static": Static,
     "log": Log,
     "supervision": Supervision,

@@ -15,6 +15,7 @@ import ctypes
 import errno
 import select
 import socket
+import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +40,11 @@ Serve = Callable[["Poller", socket.socket, Factory, Any], object]
 
 
 class Poller:
-    """The sockets of one loop."""
+    """The sockets of one loop.
+
+    :ivar round: sockets are being read, one after the other.
+    :ivar behind: what is to be called when all of them have been.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -49,7 +54,29 @@ class Poller:
         self.view = memoryview(self.buffer)
         # Keeps the interpreter lock: sockets do not block. No `argtypes`, no `use_errno`: each doubles the cost of a call.
         self.read = ctypes.PyDLL(None).read
+        self._thread = threading.get_ident()
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._told = False
+        self.round = False
+        self.behind: deque[Callable[[], None]] = deque()
         loop.add_reader(self._epoll.fileno(), self._ready)
+
+    def in_loop(self) -> bool:
+        """Whether the caller is the loop's thread."""
+        return threading.get_ident() == self._thread
+
+    def run_soon(self, job: Callable[[], None]) -> None:
+        """Call `job` in the loop's thread; from any thread. What several threads ask for is one wake-up of the loop."""
+        self._waiting.append(job)
+        if not self._told:
+            self._told = True
+            self.loop.call_soon_threadsafe(self._run_waiting)
+
+    def _run_waiting(self) -> None:
+        self._told = False  # first, so that a job that comes meanwhile asks for another turn
+        waiting = self._waiting
+        while waiting:
+            waiting.popleft()()
 
     def close(self) -> None:
         self.loop.remove_reader(self._epoll.fileno())
@@ -72,10 +99,16 @@ class Poller:
 
     def _ready(self) -> None:
         handlers = self._handlers
-        for fd, events in self._epoll.poll(0, EVENTS):
-            handler = handlers.get(fd)
-            if handler is not None:  # forgotten by the handler of an earlier event
-                handler(events)
+        self.round = True
+        try:
+            for fd, events in self._epoll.poll(0, EVENTS):
+                handler = handlers.get(fd)
+                if handler is not None:  # forgotten by the handler of an earlier event
+                    handler(events)
+        finally:
+            self.round = False
+        while self.behind:
+            self.behind.popleft()()
 
 
 class Listener:
@@ -176,6 +209,14 @@ class SocketTransport(asyncio.Transport):
                 return self._sock.getsockname()
         return default
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Tell somebody else from now on."""
+        self._protocol = protocol
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Have another protocol go on."""
+        self._protocol = protocol
+
     # Reading
 
     def _ready(self, events: int) -> None:
@@ -268,9 +309,17 @@ class SocketTransport(asyncio.Transport):
         if self._eof_wanted:
             self._shut()
         if self._closing:
-            self._lose(None)
+            self._leave()
         else:
-            self._poller.loop.call_soon(self._written)
+            self._flushed()
+
+    def _leave(self) -> None:
+        """Everything is sent before the end."""
+        self._lose(None)
+
+    def _flushed(self) -> None:
+        """Everything is sent."""
+        self._poller.loop.call_soon(self._written)
 
     def _transmit(self, data: bytes | memoryview) -> int:
         """Send what the socket takes now.

@@ -1,7 +1,8 @@
 """TLS on the sockets of `net.polling`: the handshake within a time, reading as records come, writing from any thread.
 
-OpenSSL works on the socket itself, without a buffer in between. One lock keeps the loop's reads and the threads' writes
-apart, for OpenSSL may not do both at once; none of them blocks while it holds the lock.
+OpenSSL works on the socket itself, without a buffer in between, and only in the loop's thread: it gives the interpreter lock
+up at each call, and with app threads at work each of them would have to fight for it. What threads write is taken and
+encrypted when the loop comes to it, all of it in one go.
 """
 
 from __future__ import annotations
@@ -9,14 +10,21 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
-import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from skitai.net.polling import READABLE, WRITABLE, Factory, Poller, SocketTransport
 
 log = logging.getLogger("skitai.server")
+
+QUEUE_BYTES = 65536
+"""Taken of threads while the client takes nothing; about what a socket of the kernel would take."""
+
+LEAVE_S = 30.0
+"""A client has this long to take what is left when its connection closes."""
 
 RECORD_BYTES = 16384
 """Longest plaintext of a record (RFC 8446, section 5.1); what one read gives at most."""
@@ -46,13 +54,15 @@ def serve_tls(context: ssl.SSLContext, handshake_s: float) -> Callable[[Poller, 
 class TlsTransport(SocketTransport):
     """A transport whose protocol is made when the handshake has succeeded."""
 
-    __slots__ = ("_alarm", "_factory", "_lock", "_secure", "_unwrapped")
+    __slots__ = ("_alarm", "_factory", "_given", "_given_bytes", "_secure", "_spilled", "_unwrapped")
 
     def __init__(self, poller: Poller, sock: ssl.SSLSocket, factory: Factory, peer: Any, handshake_s: float) -> None:
         super().__init__(poller, sock, None, peer)
         self._secure = sock
         self._factory = factory
-        self._lock = threading.Lock()
+        self._given: deque[bytes] = deque()
+        self._given_bytes = 0
+        self._spilled = False
         self._unwrapped = False
         self._alarm = poller.loop.call_later(handshake_s, self._late)
 
@@ -115,9 +125,8 @@ class TlsTransport(SocketTransport):
                 if self._unwrapped:
                     self._discard()
                     return
-                with self._lock:
-                    data = self._secure.read(RECORD_BYTES)
-                    more = self._secure.pending() > 0
+                data = self._secure.read(RECORD_BYTES)
+                more = len(data) == RECORD_BYTES or self._secure.pending() > 0
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 return
             except ssl.SSLEOFError:
@@ -132,9 +141,19 @@ class TlsTransport(SocketTransport):
             if not data:
                 self._end()
                 return
+            if self._poller.round:
+                # App threads that this wakes would fight for the interpreter lock with the reading of the next sockets.
+                self._poller.behind.append(partial(self._deliver, data, more))
+                return
             self._protocol.data_received(data)
             if not more:
                 return
+
+    def _deliver(self, data: bytes, more: bool) -> None:
+        if self._fd >= 0:
+            self._protocol.data_received(data)
+            if more:
+                self._receive()
 
     def _end(self) -> None:
         if self._ended:
@@ -162,24 +181,66 @@ class TlsTransport(SocketTransport):
     # Writing
 
     def send(self, descriptor: int, data: bytes) -> int:
-        """Send without blocking, from any thread; what was not taken has to be sent first thing afterwards.
+        """Send without blocking, from any thread, one at a time; what was not taken has to be sent first thing afterwards.
 
         :returns: bytes taken.
         :raises OSError: the connection is broken.
         """
-        with self._lock:
-            try:
-                return self._secure.write(data)
-            except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
-                return 0
-            except ValueError as error:  # farewell was said, or the socket closed
-                raise BrokenPipeError(str(error)) from error
+        if self._poller.in_loop():
+            self._take_given()
+            return 0 if self._outgoing else self._encrypt(data)
+        if self._size + self._given_bytes > QUEUE_BYTES:
+            return 0
+        self._given_bytes += len(data)
+        self._given.append(data)
+        self._poller.run_soon(self._take_given)
+        return len(data)
+
+    def _take_given(self) -> None:
+        """Send what threads gave."""
+        given = self._given
+        while given:
+            data = given.popleft()
+            self._given_bytes -= len(data)
+            if self._fd >= 0:
+                self._outgoing.append(data)
+                self._size += len(data)
+        if self._outgoing and not self._events & WRITABLE and self._fd >= 0:
+            self._flush()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._spilled = True
+        self._take_given()
+        super().write(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self._size + self._given_bytes
+
+    def _encrypt(self, data: bytes | memoryview) -> int:
+        """Send what the socket takes; OpenSSL takes one record at a time.
+
+        :returns: bytes taken.
+        """
+        taken = 0
+        try:
+            while taken < len(data):
+                taken += self._secure.write(memoryview(data)[taken:] if taken else data)
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return taken
+        except ValueError as error:  # farewell was said, or the socket closed
+            raise BrokenPipeError(str(error)) from error
+        return taken
 
     def _transmit(self, data: bytes | memoryview) -> int:
-        sent = self.send(self._fd, data)  # type: ignore[arg-type]
+        sent = self._encrypt(data)
         if not sent:
             raise BlockingIOError
         return sent
+
+    def _flushed(self) -> None:
+        if self._spilled:  # else nobody waits to hear of it
+            self._spilled = False
+            super()._flushed()
 
     # The end
 
@@ -191,10 +252,28 @@ class TlsTransport(SocketTransport):
 
     def _farewell(self) -> None:
         """Say that nothing follows (RFC 8446, section 6.1), so that the client knows that it has everything."""
-        with self._lock, suppress(OSError, ValueError):
+        with suppress(OSError, ValueError):
             self._secure.unwrap()
 
+    def write_eof(self) -> None:
+        self._take_given()
+        super().write_eof()
+
+    def _leave(self) -> None:
+        if not self._unwrapped:
+            self._farewell()
+        super()._leave()
+
     def close(self) -> None:
-        if not self._closing and not self._outgoing and self._protocol is not None and not self._unwrapped:
+        self._take_given()
+        if self._closing or self._fd < 0:
+            return
+        if self._outgoing:
+            self._alarm = self._poller.loop.call_later(LEAVE_S, self.abort)
+        elif self._protocol is not None and not self._unwrapped:
             self._farewell()
         super().close()
+
+    def _lose(self, error: OSError | None) -> None:
+        self._alarm.cancel()
+        super()._lose(error)
