@@ -26,9 +26,6 @@ KNOWN_BYTES = 4096
 NO_HEAD = Head("-", "-", "origin", "-", "-", "", "", "1.1", Fields(()), keep_alive=False)
 """Stands for a head that could not be read."""
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
-"""How an HTTP/2 client begins (RFC 9113, section 3.4)."""
-
 
 class Http1Connection(Connection):
     """:ivar exchange: the request being received or answered, or None. A thread that finishes it sets None under the lock.
@@ -137,7 +134,7 @@ class Http1Connection(Connection):
                 self._buffer = buffer[end:]
                 head = self.services.heads.parse(buffer[:end])
             except Answerable as error:
-                self._refuse(error, buffer)
+                self.refuse(error, buffer)
                 return
             if self._input_ended and b"\r\n\r\n" not in self._buffer:
                 self._most = 0  # the last one
@@ -171,10 +168,8 @@ class Http1Connection(Connection):
         self.due = now + services.thread_wait_s
         self._dispatch(exchange)
 
-    def _refuse(self, error: Answerable, buffer: bytes) -> None:
+    def refuse(self, error: Answerable, buffer: bytes) -> None:
         """Answer what is no request, and close."""
-        if buffer.startswith(PREFACE):
-            log.info("%s speaks HTTP/2, which is not served here", self.peer.client or "a client")
         self._buffer = b""
         self._head_since = 0.0
         self._refused = True
@@ -415,7 +410,7 @@ class Http1Connection(Connection):
             elif now - exchange.began >= self.services.thread_wait_s:
                 exchange.fail(Answerable("no thread was free in time", status=503, fields=[("Retry-After", "5")]))
         elif self._head_since:
-            self._refuse(Answerable("the request head took too long", status=408), self._buffer)
+            self.refuse(Answerable("the request head took too long", status=408), self._buffer)
         else:
             self.closing = True
             self.finish_closing()
