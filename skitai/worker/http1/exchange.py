@@ -60,6 +60,7 @@ class Http1Exchange(Strand):
         "was",
     )
 
+    connection: Http1Connection
     was: dict[str, Any]
     environ: dict[str, Any]
 
