@@ -49,11 +49,12 @@ class Answered(Protocol):
     head: Head
     received: int
     status: int
-    sent: int
     serial: int
     user: str
     began: float
 
+    @property
+    def sent(self) -> int: ...
     @property
     def fields(self) -> Iterable[tuple[Any, Any]]: ...
     @property

@@ -210,10 +210,6 @@ class SocketTransport(asyncio.Transport):
         return default
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Tell somebody else from now on."""
-        self._protocol = protocol
-
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Have another protocol go on."""
         self._protocol = protocol
 

@@ -222,6 +222,13 @@ class StreamBody:
         self._lost = True
         self._wake()
 
+    def _taken(self, size: int) -> None:
+        """The app takes so many bytes."""
+        self._held -= size
+        if self._paused and self._held <= STREAM_BYTES // 2:
+            self._paused = False
+            self._pace(False)
+
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -240,10 +247,7 @@ class StreamBody:
         while True:
             while self._pieces:
                 data = self._pieces.popleft()
-                self._held -= len(data)
-                if self._paused and self._held <= STREAM_BYTES // 2:
-                    self._paused = False
-                    self._pace(False)
+                self._taken(len(data))
                 yield data
             if self._ended:
                 return

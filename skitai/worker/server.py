@@ -11,7 +11,7 @@ from functools import partial
 from skitai.net.tls import Certificates
 from skitai.worker.engines import Closable, Engine, Secure
 from skitai.worker.forwarder import Forwarder
-from skitai.worker.http1.connection import Http1Connection
+from skitai.worker.negotiation import ClientConnection
 from skitai.worker.services import Dispatcher, Services
 
 log = logging.getLogger("skitai.server")
@@ -81,13 +81,13 @@ class Server:
         if self._closed:
             self._pause()
 
-    def _make_connection(self, dispatcher: Dispatcher | None = None) -> Http1Connection:
+    def _make_connection(self, dispatcher: Dispatcher | None = None) -> ClientConnection:
         connections = self.services.connections
         if len(connections) >= self._limit and not self._full:
             self._full = True
             log.warning("%d connections: nothing more is accepted until some close", len(connections))
             self._pause()
-        return Http1Connection(self.services, dispatcher)
+        return ClientConnection(self.services, dispatcher)
 
     def _pause(self) -> None:
         for server in self._servers:

@@ -14,6 +14,7 @@ from skitai.http.forwarded import Trusted
 from skitai.log.requests import RequestLog
 from skitai.protocols.http1.request import HeadParser
 from skitai.protocols.http1.response import ResponseHeads
+from skitai.protocols.http2 import heads as http2
 from skitai.worker.clock import Clock
 from skitai.worker.coding import NEVER
 from skitai.worker.sending import make_send
@@ -84,6 +85,8 @@ class Services:
         self.secure_clock = Clock(f"Strict-Transport-Security: max-age={hsts_s}\r\n") if hsts_s else self.clock
         self.heads = HeadParser(config.http1)
         self.responses = ResponseHeads(config.server.server_name)
+        self.http2_heads = http2.RequestHeads(config.http1)
+        self.http2_responses = http2.ResponseHeads(config.server.server_name)
         self.connections: set[Tended] = set()
         request_log.connections = lambda: len(self.connections)
         self.pool: ThreadPool | Inline = (

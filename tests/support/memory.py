@@ -18,7 +18,7 @@ from skitai.loading.importer import load_object
 from skitai.log.requests import RequestLog
 from skitai.worker import engines
 from skitai.worker.apps import make_app
-from skitai.worker.http1.connection import Http1Connection
+from skitai.worker.negotiation import ClientConnection
 from skitai.worker.pipeline import Pipeline
 from skitai.worker.server import Server
 from skitai.worker.services import Services
@@ -142,7 +142,7 @@ class Wire:
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         future = asyncio.run_coroutine_threadsafe(
-            self.engine.adopt(lambda: Http1Connection(self.services), theirs), self.services.loop
+            self.engine.adopt(lambda: ClientConnection(self.services), theirs), self.services.loop
         )
         future.result(5)
         client = Client(ours)

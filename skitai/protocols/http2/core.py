@@ -1,0 +1,525 @@
+"""One HTTP/2 connection, the server's side (RFC 9113): bytes in and events out, actions in and bytes out.
+
+h2 knows the grammar of frames and the states of streams. Around it stands our guard: frames are counted before h2 sees them,
+for h2 would answer any number; what waits for a client's window is kept here, stream by stream; the end of a connection is
+announced without ending the streams that have begun.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import h2.events as its
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.exceptions import ProtocolError
+from h2.settings import SettingCodes, Settings
+from hyperframe.frame import GoAwayFrame, PingFrame, RstStreamFrame, WindowUpdateFrame
+
+from skitai.protocols.http2.budget import Budget
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+"""How a client begins (RFC 9113, section 3.4)."""
+
+STREAMS = 100
+STREAM_WINDOW = 65536
+CONNECTION_WINDOW = 1 << 20
+FRAME_BYTES = 16384
+HEAD_BYTES = 32768
+LONGEST_BLOCK = 2 * HEAD_BYTES
+"""Up to here a head that is too large gets its answer; beyond, the connection ends."""
+CONTINUATIONS = 8
+MOST_REQUESTS = 10_000
+
+PERIOD_S = 10.0
+RESETS = 200
+CONTROLS = 1000
+UPDATES = 1000
+UPDATES_PER_DATA = 4
+
+REMEMBERED = 1000
+"""Closed streams that are remembered."""
+
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+END_STREAM, END_HEADERS, PADDED = 0x1, 0x4, 0x8
+
+LAST = 0x7FFFFFFF
+"""The highest stream there can be."""
+
+MARK = b"goingawy"
+"""In the ping whose answer says that the client knows that we leave."""
+
+Pair = tuple[bytes, bytes]
+
+
+class Requested(NamedTuple):
+    """A request head.
+
+    :ivar ended: no body follows.
+    """
+
+    stream: int
+    pairs: Sequence[Pair]
+    ended: bool
+
+
+class Received(NamedTuple):
+    """A piece of a body.
+
+    :ivar padding: bytes that counted against the windows beside it.
+    """
+
+    stream: int
+    data: bytes
+    padding: int
+
+
+class Ended(NamedTuple):
+    """The body of a request is complete."""
+
+    stream: int
+
+
+class Reset(NamedTuple):
+    """A stream is gone before its response was complete."""
+
+    stream: int
+
+
+Event = Requested | Received | Ended | Reset
+
+
+class Violation(Exception):
+    """A client does what ends its connection."""
+
+    def __init__(self, code: ErrorCodes, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class Stream:
+    """A stream whose response is not complete.
+
+    :ivar waiting: bytes of the response that the client's windows do not take yet.
+    :ivar held: bytes of the request that were not acknowledged yet.
+    :ivar sent: bytes of the response, head included, that went out.
+    :ivar input_ended: the request is complete.
+    """
+
+    __slots__ = ("blocked", "ending", "held", "id", "input_ended", "pending", "queued", "sent", "trailers", "waiting")
+
+    def __init__(self, number: int, input_ended: bool) -> None:
+        self.id = number
+        self.input_ended = input_ended
+        self.pending: deque[memoryview] = deque()
+        self.waiting = 0
+        self.held = 0
+        self.sent = 0
+        self.ending = False
+        self.trailers: Sequence[Pair] = ()
+        self.queued = False
+        self.blocked = False
+
+    def take(self, size: int) -> bytes | memoryview:
+        """The next bytes that wait, `size` at most."""
+        first = self.pending[0]
+        if len(first) > size:
+            self.pending[0] = first[size:]
+            self.waiting -= size
+            return first[:size]
+        self.pending.popleft()
+        if len(first) == size or not self.pending:
+            self.waiting -= len(first)
+            return first
+        pieces, left = [first], size - len(first)
+        while left and self.pending:
+            piece = self.pending[0]
+            if len(piece) > left:
+                self.pending[0] = piece[left:]
+                piece = piece[:left]
+            else:
+                self.pending.popleft()
+            pieces.append(piece)
+            left -= len(piece)
+        self.waiting -= size - left
+        return b"".join(pieces)
+
+
+class _Grammar(H2Connection):
+    """h2, which would end the connection of a client that opens one stream too many; here that one is refused."""
+
+    MAX_CLOSED_STREAMS = REMEMBERED
+
+    @property
+    def open_inbound_streams(self) -> int:
+        self._open_streams(1)  # forgets those that were closed
+        return 0
+
+
+class Core:
+    """The server's side of a connection.
+
+    :ivar streams: by number, those whose responses are not complete.
+    :ivar completed: streams whose responses went out as a whole; the caller takes them out.
+    :ivar broken: why the connection has to end, or "". Nothing is received any more; what `take` gives is still to be sent.
+    :ivar leaving: no more requests are taken.
+    :ivar outgoing: bytes that `take` will give.
+    :ivar in_block: a request head has begun and not ended.
+    """
+
+    def __init__(self) -> None:
+        self._h2 = _Grammar(
+            H2Configuration(
+                client_side=False,
+                header_encoding=None,
+                validate_outbound_headers=False,  # `heads` makes none that are not right
+                normalize_outbound_headers=False,
+            )
+        )
+        self._h2.local_settings = Settings(
+            client=False,
+            initial_values={
+                SettingCodes.ENABLE_PUSH: 0,
+                SettingCodes.MAX_CONCURRENT_STREAMS: STREAMS,
+                SettingCodes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
+                SettingCodes.MAX_HEADER_LIST_SIZE: HEAD_BYTES,
+            },
+        )
+        self.streams: dict[int, Stream] = {}
+        self.completed: list[Stream] = []
+        self.broken = ""
+        self.leaving = False
+        self.outgoing = 0
+        self.in_block = False
+        self.ghosts = 0
+        self._out: list[bytes] = []
+        self._buffer = bytearray()
+        self._greeted = False
+        self._block_bytes = self._continuations = 0
+        self._requests = 0
+        self._last: int | None = None
+        self._ready: deque[Stream] = deque()
+        self._discarding: dict[int, None] = {}
+        self._resets = Budget(RESETS, PERIOD_S)
+        self._controls = Budget(CONTROLS, PERIOD_S)
+        self._updates = Budget(UPDATES, PERIOD_S)
+
+    def begin(self) -> None:
+        """Say what we take; the first that is sent."""
+        self._h2.initiate_connection()
+        self._h2.increment_flow_control_window(CONNECTION_WINDOW - 65535)
+        self._collect()
+
+    def take(self) -> bytes:
+        """What is to be sent now."""
+        data, self._out = b"".join(self._out), []
+        self.outgoing = 0
+        return data
+
+    def _collect(self) -> int:
+        """Take over what h2 wants to send; its size."""
+        data = self._h2.data_to_send()
+        if data:
+            self._out.append(data)
+            self.outgoing += len(data)
+        return len(data)
+
+    def _add(self, frame: Any) -> None:
+        data = frame.serialize()
+        self._out.append(data)
+        self.outgoing += len(data)
+
+    # Receiving
+
+    def receive(self, data: bytes, now: float) -> list[Event]:
+        """Take what came.
+
+        :param now: monotonic time in seconds.
+        """
+        events: list[Event] = []
+        if self.broken:
+            return events
+        buffer = self._buffer
+        buffer += data
+        at = 0
+        try:
+            if not self._greeted:
+                if not PREFACE.startswith(buffer[: len(PREFACE)]):
+                    raise Violation(ErrorCodes.PROTOCOL_ERROR, "no HTTP/2 preface")
+                if len(buffer) < len(PREFACE):
+                    return events
+                self._greeted = True
+                at = len(PREFACE)
+                self._h2.receive_data(PREFACE)
+            while len(buffer) - at >= 9:
+                length = int.from_bytes(buffer[at : at + 3], "big")
+                if length > FRAME_BYTES:
+                    raise Violation(ErrorCodes.FRAME_SIZE_ERROR, f"a frame of {length} bytes")
+                end = at + 9 + length
+                if len(buffer) < end:
+                    break
+                stream = int.from_bytes(buffer[at + 5 : at + 9], "big") & LAST
+                kind, flags, frame = buffer[at + 3], buffer[at + 4], bytes(buffer[at:end])
+                at = end
+                if self._admit(kind, flags, stream, frame, now):
+                    self._parse(frame, now, events)
+        except Violation as violation:
+            self.end(violation.code, str(violation))
+        except ProtocolError as error:  # h2 has said good-bye itself
+            self.broken = str(error) or type(error).__name__
+        finally:
+            del buffer[:at]
+            self._collect()
+        return events
+
+    def _admit(self, kind: int, flags: int, stream: int, frame: bytes, now: float) -> bool:
+        """Whether h2 is to see a frame.
+
+        :raises Violation: it is one too many.
+        """
+        if self.in_block and kind != CONTINUATION:
+            raise Violation(ErrorCodes.PROTOCOL_ERROR, "a request head is interrupted")
+        match kind:
+            case 0:  # DATA
+                if len(frame) - 9 <= (1 + frame[9] if flags & PADDED and len(frame) > 9 else 0) and not flags & END_STREAM:
+                    self._spend(self._controls, now, "empty DATA frames")
+                if stream in self._discarding:
+                    self._discard(flags, stream, frame, now)
+                    return False
+            case 1:  # HEADERS
+                self._block(flags, len(frame) - 9, 0)
+            case 9:  # CONTINUATION
+                self._block(flags, self._block_bytes + len(frame) - 9, self._continuations + 1)
+            case 3:  # RST_STREAM
+                self._spend(self._resets, now, "resets")
+                self._discarding.pop(stream, None)
+            case 8:  # WINDOW_UPDATE
+                self._spend(self._updates, now, "window updates")
+            case 7:  # GOAWAY
+                if stream or len(frame) < 17:
+                    raise Violation(ErrorCodes.PROTOCOL_ERROR, "a malformed GOAWAY")
+                self._spend(self._controls, now, "control frames")
+                self.leave(True)  # h2 would drop the responses that are still to be sent
+                return False
+            case _:
+                self._spend(self._controls, now, "control frames")
+        return True
+
+    @staticmethod
+    def _spend(budget: Budget, now: float, what: str) -> None:
+        if not budget.spend(now):
+            raise Violation(ErrorCodes.ENHANCE_YOUR_CALM, f"too many {what}")
+
+    def _block(self, flags: int, size: int, continuations: int) -> None:
+        """Count what a request head costs before it is decoded."""
+        self._block_bytes, self._continuations = size, continuations
+        self.in_block = not flags & END_HEADERS
+        if continuations > CONTINUATIONS or size > LONGEST_BLOCK:
+            raise Violation(ErrorCodes.ENHANCE_YOUR_CALM, "a request head in too many or too large frames")
+
+    def _discard(self, flags: int, stream: int, frame: bytes, now: float) -> None:
+        """Drop DATA of a stream that we have reset, which the client may not know yet; it gets its window back."""
+        self._spend(self._controls, now, "DATA frames on streams that were reset")
+        if len(frame) > 9:
+            self._add(WindowUpdateFrame(0, window_increment=len(frame) - 9))
+        if flags & END_STREAM:
+            del self._discarding[stream]
+
+    def _parse(self, frame: bytes, now: float, events: list[Event]) -> None:
+        """Have h2 read one frame, and tell what it means."""
+        for event in self._h2.receive_data(frame):
+            match event:
+                case its.RequestReceived():
+                    self._request(event, now, events)
+                case its.DataReceived():
+                    stream = self.streams.get(event.stream_id)
+                    size = event.flow_controlled_length or 0
+                    if stream is None:
+                        self._h2.acknowledge_received_data(size, event.stream_id)
+                    else:
+                        stream.held += size
+                        data = bytes(event.data or b"")
+                        events.append(Received(event.stream_id, data, size - len(data)))
+                case its.StreamEnded():
+                    self._discarding.pop(event.stream_id, None)
+                    stream = self.streams.get(event.stream_id)
+                    if stream is not None and not stream.input_ended:
+                        stream.input_ended = True
+                        events.append(Ended(event.stream_id))
+                case its.StreamReset():
+                    if not event.remote_reset:
+                        self._collect()
+                        self._spend(self._resets, now, "faulty streams")
+                    if event.stream_id in self.streams:
+                        self._forget(self.streams[event.stream_id])
+                        events.append(Reset(event.stream_id))
+                case its.WindowUpdated():
+                    self._widened(event.stream_id or 0)
+                case its.RemoteSettingsChanged():
+                    self._widened(0)
+                case its.SettingsAcknowledged():
+                    self._h2.decoder.max_header_list_size = LONGEST_BLOCK
+                case its.PingAckReceived():
+                    if event.ping_data == MARK and self.leaving:
+                        self.leave(True)
+        self._collect()
+
+    def _request(self, event: its.RequestReceived, now: float, events: list[Event]) -> None:
+        number = event.stream_id or 0
+        ended = event.stream_ended is not None
+        if len(self.streams) + self.ghosts >= STREAMS or self._last is not None:
+            self._h2.reset_stream(number, ErrorCodes.REFUSED_STREAM)
+            self._collect()
+            if not ended:
+                self._remember_discarded(number)
+            self._spend(self._resets, now, "refused streams")
+            return
+        self.streams[number] = Stream(number, ended)
+        events.append(Requested(number, event.headers or [], ended))
+        self._requests += 1
+        if self._requests == MOST_REQUESTS:
+            self.leave()
+
+    def acknowledge(self, number: int, size: int) -> None:
+        """So many bytes of a body were consumed; the client may send as many again."""
+        stream = self.streams.get(number)
+        if stream is None or not size:
+            return  # gone meanwhile, and acknowledged then
+        stream.held -= size
+        self._h2.acknowledge_received_data(size, number)
+        self._collect()
+
+    # Sending
+
+    def head(self, stream: Stream, pairs: Sequence[Pair], ended: bool = False) -> None:
+        """Send a response head, or an interim one. Those of one stream go in the order of the calls."""
+        self._h2.send_headers(stream.id, pairs, end_stream=ended)
+        stream.sent += self._collect()
+        if ended:
+            self._complete(stream)
+
+    def data(self, stream: Stream, data: bytes) -> None:
+        """Send a piece of a body as soon as the windows let it through."""
+        if data:
+            stream.pending.append(memoryview(data))
+            stream.waiting += len(data)
+            self._queue(stream)
+
+    def finish(self, stream: Stream, trailers: Sequence[Pair] = ()) -> None:
+        """End a response behind what waits."""
+        stream.ending = True
+        stream.trailers = trailers
+        self._queue(stream)
+
+    def _queue(self, stream: Stream) -> None:
+        if not stream.queued and (not stream.blocked or not stream.waiting):
+            stream.queued = True
+            self._ready.append(stream)
+
+    def _widened(self, number: int) -> None:
+        """A window has grown: that of a stream, or (0) of all."""
+        for stream in (self.streams.get(number),) if number else tuple(self.streams.values()):
+            if stream is not None and stream.blocked:
+                stream.blocked = False
+                self._queue(stream)
+
+    def pump(self, room: int) -> None:
+        """Put what waits into frames, in turns, while the windows let it through and less than `room` bytes are outgoing."""
+        ready = self._ready
+        while ready and self.outgoing < room:
+            stream = ready.popleft()
+            stream.queued = False
+            if self.streams.get(stream.id) is not stream:
+                continue
+            if stream.waiting:
+                window = self._h2.local_flow_control_window(stream.id)
+                if window <= 0:
+                    stream.blocked = True
+                    continue
+                size = min(stream.waiting, window, FRAME_BYTES, self._h2.max_outbound_frame_size)
+                last = stream.ending and size == stream.waiting and not stream.trailers
+                self._h2.send_data(stream.id, stream.take(size), end_stream=last)
+                self._updates.grant(UPDATES_PER_DATA)
+                stream.sent += self._collect()
+                if last:
+                    self._complete(stream)
+                elif stream.waiting or stream.ending:
+                    self._queue(stream)
+            elif stream.ending:
+                if stream.trailers:
+                    self._h2.send_headers(stream.id, stream.trailers, end_stream=True)
+                else:
+                    self._h2.end_stream(stream.id)
+                stream.sent += self._collect()
+                self._complete(stream)
+
+    def _complete(self, stream: Stream) -> None:
+        """The response went out; what is left of the request is of no use (RFC 9113, section 8.1)."""
+        if not stream.input_ended:
+            self._h2.reset_stream(stream.id, ErrorCodes.NO_ERROR)
+            self._collect()
+            self._remember_discarded(stream.id)
+        self._forget(stream)
+        self.completed.append(stream)
+
+    def _remember_discarded(self, number: int) -> None:
+        if len(self._discarding) >= REMEMBERED:
+            del self._discarding[next(iter(self._discarding))]
+        self._discarding[number] = None
+
+    def _forget(self, stream: Stream) -> None:
+        del self.streams[stream.id]
+        stream.pending.clear()
+        stream.waiting = 0
+        held, stream.held = stream.held, 0
+        if held:
+            self._h2.acknowledge_received_data(held, stream.id)
+            self._collect()
+
+    def reset(self, stream: Stream, code: ErrorCodes) -> None:
+        """End a stream whose response cannot be completed."""
+        if self.streams.get(stream.id) is not stream or self.broken:
+            return
+        self._h2.reset_stream(stream.id, code)
+        self._collect()
+        if not stream.input_ended:
+            self._remember_discarded(stream.id)
+        self._forget(stream)
+
+    # The end
+
+    def leave(self, at_once: bool = False) -> None:
+        """Take no more requests; those that have begun are answered.
+
+        A client that does not know yet may be sending requests: until it has answered a ping, they are served
+        (RFC 9113, section 6.8).
+
+        :param at_once: refuse them; the client may repeat them elsewhere.
+        """
+        if self.broken or self._last is not None:
+            return
+        if at_once:
+            self._last = self._h2.highest_inbound_stream_id
+            self._add(GoAwayFrame(0, last_stream_id=self._last))
+        elif not self.leaving:
+            self._add(GoAwayFrame(0, last_stream_id=LAST))
+            self._add(PingFrame(0, opaque_data=MARK))
+        self.leaving = True
+
+    @property
+    def left(self) -> bool:
+        """Whether the client knows that no request of it will be taken any more."""
+        return self._last is not None
+
+    def end(self, code: ErrorCodes, reason: str) -> None:
+        """End the connection with an error."""
+        if not self.broken:
+            self.broken = reason
+            last = self._h2.highest_inbound_stream_id
+            self._add(GoAwayFrame(0, last_stream_id=last, error_code=code, additional_data=reason.encode()))
+
+
+__all__ = ["Core", "Ended", "ErrorCodes", "Received", "Requested", "Reset", "RstStreamFrame", "Stream"]

@@ -1,0 +1,1 @@
+"""HTTP/2 connections: many exchanges at a time over one core."""

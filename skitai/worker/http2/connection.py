@@ -1,0 +1,331 @@
+"""One HTTP/2 connection: every stream is an exchange of its own.
+
+The core is touched under the connection's lock only. Whoever answers puts frames into it, from any thread, and asks the loop
+once to write; the loop writes what has gathered since in one go. While the client does not take what was written nothing is
+framed and nothing is read.
+"""
+
+from __future__ import annotations
+
+import logging
+from math import inf
+from time import monotonic
+from typing import Any
+
+from skitai.errors import Answerable
+from skitai.exchange import BodyMode, Fields, Head
+from skitai.protocols.http2.core import Core, Ended, ErrorCodes, Event, Received, Requested, Reset, Stream
+from skitai.worker.connection import Connection, vouched_for
+from skitai.worker.http2.exchange import FINISHED, OPEN, STARTED, Http2Exchange
+from skitai.worker.http2.intake import Intake
+from skitai.worker.services import Dispatcher, Services
+from skitai.worker.site import Route
+
+log = logging.getLogger("skitai.server")
+
+ROOM_BYTES = 131072
+"""Framed ahead of the client's socket."""
+
+NO_HEAD = Head("-", "-", "origin", "-", "-", "", "", "2.0", Fields(()), keep_alive=False)
+"""Stands for a head that could not be read."""
+
+
+class Http2Connection(Connection):
+    """:ivar core: guarded by the lock.
+    :ivar exchanges: by stream, all whose responses are not complete.
+    """
+
+    __slots__ = ("_dispatch", "_ghosts", "_head_since", "_paused", "_writing", "core", "exchanges")
+
+    def __init__(self, services: Services, dispatcher: Dispatcher) -> None:
+        """:param dispatcher: brings requests to whoever answers."""
+        super().__init__(services)
+        self._dispatch = dispatcher.dispatch
+        self.core = Core()
+        self.exchanges: dict[int, Http2Exchange] = {}
+        self._ghosts: set[Http2Exchange] = set()
+        self._head_since = 0.0
+        self._paused = False
+        self._writing = False
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        with self.lock:
+            self.core.begin()
+            if self.services.retiring:
+                self.core.leave()
+        self._write()
+
+    # Reading
+
+    def data_received(self, data: bytes) -> None:
+        if self.closing:
+            self.still_sending()
+            return
+        now = monotonic()
+        with self.lock:
+            self._writing = True  # whoever answers meanwhile need not wake the loop: it writes below
+            events = self.core.receive(data, now)
+        for event in events:
+            self._happen(event)
+        if not self.core.in_block:
+            self._head_since = 0.0
+        elif not self._head_since:
+            self._head_since = now
+        self._write()
+
+    def eof_received(self) -> bool:
+        self.closing = True
+        return False  # nobody can say that it has read our answers: closing aborts what is still out
+
+    def _happen(self, event: Event) -> None:
+        match event:
+            case Requested():
+                self._begin(event)
+            case Received(number, data, padding):
+                exchange = self.exchanges.get(number)
+                if exchange is not None and exchange.intake is not None:
+                    exchange.intake.add(data, padding)
+            case Ended(number):
+                exchange = self.exchanges.get(number)
+                if exchange is not None and exchange.intake is not None:
+                    exchange.intake.end()
+            case Reset(number):
+                exchange = self.exchanges.pop(number, None)
+                if exchange is not None:
+                    self._lose(exchange)
+
+    def _begin(self, event: Requested) -> None:
+        services = self.services
+        stream = self.core.streams.get(event.stream)
+        if stream is None:
+            return  # reset in the same breath
+        services.served += 1
+        self.due = inf
+        try:
+            head, error = services.http2_heads.make(event.pairs, event.ended), None
+        except Answerable as refused:
+            head, error = NO_HEAD, refused
+        exchange = Http2Exchange(self, stream, head, monotonic(), services.next_serial())
+        self.exchanges[event.stream] = exchange
+        if not event.ended:
+            exchange.intake = Intake(self, exchange)
+        if error is not None:
+            exchange.fail(error)
+            return
+        if self.proxied:
+            exchange.peer = vouched_for(self.peer, head.fields, services.trusted)
+        self._dispatch(exchange)
+
+    def receive_body(self, exchange: Http2Exchange, route: Route, mode: BodyMode, limit: int) -> None:
+        """Take the body that follows the head of `exchange`, as its app wants it.
+
+        :raises TooLarge: at once, when the client has said how much it wants to send.
+        """
+        assert exchange.intake is not None
+        exchange.intake.receive(route, mode, limit)
+
+    def receive_held_body(self, exchange: Http2Exchange) -> None:
+        """Take the body that its app wanted to wait."""
+        if exchange.gone or exchange.phase != OPEN:
+            return
+        exchange.taken = False
+        route = exchange.app
+        try:
+            self.receive_body(exchange, route, route.body_mode, route.limit(exchange.head))
+        except Exception as error:  # noqa: BLE001 - as in the pipeline
+            exchange.fail(error)
+
+    def acknowledge(self, exchange: Http2Exchange, size: int) -> None:
+        """So many bytes of the body are consumed."""
+        with self.lock:
+            if self.fd >= 0 and not self.core.broken:
+                self.core.acknowledge(exchange.stream.id, size)
+                self.write_soon()
+
+    # Writing
+
+    def advance(self) -> None:
+        """Frame what may go, and have it written; the caller holds the lock."""
+        if not self.spilled:
+            self.core.pump(ROOM_BYTES)
+        self.write_soon()
+
+    def write_soon(self) -> None:
+        """Have the loop write what has gathered; the caller holds the lock."""
+        if not self._writing:
+            self._writing = True
+            self.services.on_loop(self._write)
+
+    def _write(self) -> None:
+        """Write, and see what follows from it. Belongs to the loop."""
+        core = self.core
+        with self.lock:
+            self._writing = False
+            while not self.spilled and self.fd >= 0:
+                if not core.broken:
+                    core.pump(ROOM_BYTES)
+                if not core.outgoing:
+                    break
+                self.put(core.take())
+            completed, core.completed = core.completed, []
+        if self.spilled != self._paused and self.fd >= 0:
+            self._paused = self.spilled
+            if self._paused:
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()
+        if completed:
+            self._log(completed)
+        self._wake_writers()
+        if core.broken and not self.closing:
+            self._break()
+        elif not self.exchanges and self.fd >= 0 and not self.closing:
+            self._rest()
+
+    def _log(self, completed: list[Stream]) -> None:
+        services, now = self.services, monotonic()
+        for stream in completed:
+            exchange = self.exchanges.pop(stream.id, None)
+            if exchange is not None:
+                services.request_log.add((exchange, exchange.ended, now))
+                if exchange.intake is not None and not exchange.intake.ended:
+                    exchange.body.lost()
+        services.flush_soon()
+
+    def _wake_writers(self) -> None:
+        """Tell those who wait that their streams take more."""
+        if self.spilled:
+            return
+        with self.lock:
+            jobs = []
+            for exchange in self.exchanges.values():
+                if exchange.writable_jobs and not exchange.stream.waiting:
+                    jobs += exchange.writable_jobs
+                    exchange.writable_jobs = []
+        for job in jobs:
+            job()
+
+    def _rest(self) -> None:
+        """Nothing is being asked."""
+        if self.core.leaving and (self.core.left or self.services.stopping):
+            self.closing = True
+            self.linger_when_sent()
+        elif self.due == inf:
+            self.due = monotonic() + self.services.keep_alive_s
+
+    def drained(self) -> None:
+        self._write()
+
+    def linger_when_sent(self) -> None:
+        """Half-close behind what is still to be sent, so that the client reads our farewell."""
+        if self.spilled:
+            self.when_drained(self.linger)
+        else:
+            self.linger()
+
+    # Streams that end early
+
+    def reset(self, exchange: Http2Exchange, code: ErrorCodes) -> None:
+        """End a stream whose response cannot be completed. Belongs to the loop."""
+        if self.exchanges.pop(exchange.stream.id, None) is None:
+            return
+        with self.lock:
+            if self.fd >= 0:
+                self.core.reset(exchange.stream, code)
+                self.write_soon()
+        self._lose(exchange)
+
+    def violate(self, exchange: Http2Exchange, what: str) -> None:
+        """A request is malformed (RFC 9113, section 8.1.1)."""
+        log.info("%s %s: %s", exchange.head.method, exchange.head.target, what)
+        self.reset(exchange, ErrorCodes.PROTOCOL_ERROR)
+
+    def _lose(self, exchange: Http2Exchange) -> None:
+        """The client does not want the response any more. Until its handler ends, it counts among the client's streams."""
+        parked = bool(exchange.writable_jobs)
+        exchange.lost()
+        with self.lock:
+            if exchange.phase != FINISHED and not parked and getattr(exchange.app, "in_threads", False):
+                self._ghosts.add(exchange)
+                self.core.ghosts = len(self._ghosts)
+        now = monotonic()
+        self.services.request_log.add((exchange, now, now))
+        self.services.flush_soon()
+
+    def settle(self, exchange: Http2Exchange) -> None:
+        """The handler of a lost request has come to its end; the caller holds the lock."""
+        self._ghosts.discard(exchange)
+        self.core.ghosts = len(self._ghosts)
+
+    # The end
+
+    def _break(self) -> None:
+        """The client broke the protocol: say why, and end."""
+        log.info("%s: HTTP/2 connection ended: %s", self.peer.client or "a client", self.core.broken)
+        self._lose_all()
+        self.linger_when_sent()
+
+    def _lose_all(self) -> None:
+        exchanges, self.exchanges = self.exchanges, {}
+        for exchange in exchanges.values():
+            self._lose(exchange)
+
+    def lost(self) -> None:
+        self.closing = True
+        self._lose_all()
+
+    # Time
+
+    def overdue(self, now: float) -> None:
+        if self.lingering:
+            self.abort()
+        elif not self.exchanges:
+            self._leave(at_once=True)
+            self.due = inf
+
+    def check(self, now: float) -> None:
+        services = self.services
+        if self.closing:
+            return
+        if now - self.opened > services.keep_alive_age_s:
+            self._leave()
+        if self._head_since and now - self._head_since > services.config.timeouts.head_s:
+            with self.lock:
+                self.core.end(ErrorCodes.ENHANCE_YOUR_CALM, "a request head took too long")
+            self._write()
+            return
+        for exchange in tuple(self.exchanges.values()):
+            if exchange.intake is not None:
+                exchange.intake.check(now)
+            if exchange.phase == OPEN and not exchange.taken and now - exchange.began >= services.thread_wait_s:
+                if exchange.intake is None or exchange.intake.ended:
+                    exchange.fail(Answerable("no thread was free in time", status=503, fields=[("Retry-After", "5")]))
+            elif exchange.phase >= STARTED:
+                self._check_progress(exchange, now)
+
+    def _check_progress(self, exchange: Http2Exchange, now: float) -> None:
+        """A client that keeps the window of a stream shut does not make us keep its response for ever."""
+        if not exchange.stream.waiting or self.spilled:
+            exchange.progress = (0.0, 0)
+            return
+        since, sent = exchange.progress
+        timeouts = self.services.config.timeouts
+        if not since:
+            exchange.progress = (now, exchange.sent)
+        elif now - since > timeouts.request_timeout:
+            if exchange.sent - sent < (now - since) * timeouts.rate_bytes:
+                self.reset(exchange, ErrorCodes.CANCEL)
+            else:
+                exchange.progress = (now, exchange.sent)
+
+    def _leave(self, at_once: bool = False) -> None:
+        with self.lock:
+            self.core.leave(at_once)
+        self._write()
+
+    def retire(self) -> None:
+        self._leave()
+
+    def stop(self) -> None:
+        self._leave(at_once=True)

@@ -1,0 +1,313 @@
+"""The exchange over a stream of HTTP/2: response verbs that any thread may call, gathered and written by the loop."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from time import monotonic
+from typing import IO, TYPE_CHECKING, Any
+
+from skitai.errors import Answerable
+from skitai.exchange import Flow, Head, Settled
+from skitai.protocols.http1.response import without_body
+from skitai.protocols.http2.core import ErrorCodes, Stream
+from skitai.protocols.http2.heads import encoded
+from skitai.worker import coding, failures, files
+from skitai.worker.body import NO_BODY
+from skitai.worker.strand import Strand
+
+if TYPE_CHECKING:
+    from skitai.worker.http2.connection import Http2Connection
+    from skitai.worker.http2.intake import Intake
+
+OPEN, STARTED, FINISHED = range(3)
+
+CLIENT_GONE = 499
+"""Logged, never sent, when the client left before there was a status (nginx's number for it)."""
+
+log = logging.getLogger("skitai.server")
+
+Pairs = Sequence[tuple[Any, Any]]
+
+
+class Http2Exchange(Strand):
+    """Implements `skitai.exchange.Exchange`.
+
+    :ivar stream: in the core; what is written to it when it is gone goes nowhere.
+    :ivar intake: takes the body; None without one.
+    :ivar gone: the stream was reset, or the connection lost.
+    :ivar ended: when the response was complete on our side.
+    """
+
+    __slots__ = (
+        "_coder",
+        "_gone_jobs",
+        "_head",
+        "_left",
+        "app",
+        "began",
+        "body",
+        "connection",
+        "context",
+        "ended",
+        "environ",
+        "fields",
+        "gone",
+        "head",
+        "intake",
+        "peer",
+        "phase",
+        "progress",
+        "received",
+        "serial",
+        "status",
+        "stream",
+        "taken",
+        "user",
+        "was",
+        "writable_jobs",
+    )
+
+    connection: Http2Connection
+    was: dict[str, Any]
+    environ: dict[str, Any]
+
+    def __init__(self, connection: Http2Connection, stream: Stream, head: Head, began: float, serial: int) -> None:
+        self.connection = connection
+        self.stream = stream
+        self.head = head
+        self.peer = connection.peer
+        self.began = began
+        self.serial = serial
+        self.intake: Intake | None = None
+        self.body: Any = NO_BODY
+        self.user = ""
+        self.app: Any = None
+        self.context: Any = None
+        self.phase = OPEN
+        self.taken = False
+        self.received = 0
+        self.gone = False
+        self.ended = 0.0
+        self.progress = (0.0, 0)
+        self.writable_jobs: list[Callable[[], None]] = []
+        self._gone_jobs: list[Callable[[], None]] = []
+        self._head: Any = None
+        self._strand = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.stream.id} {self.head!r} {('open', 'started', 'finished')[self.phase]}>"
+
+    @property
+    def txn(self) -> tuple[str, str]:
+        return self.connection.services.transactions.ids(self.serial, self.head.fields)
+
+    @property
+    def sent(self) -> int:
+        """Bytes of the response that went out."""
+        return self.stream.sent
+
+    # The body
+
+    def hold_body(self) -> None:
+        """The client sends no more than its window lets through, as long as nothing is acknowledged."""
+
+    def receive_body(self) -> None:
+        self.connection.services.on_loop(self.connection.receive_held_body, self)
+
+    # Answering
+
+    def respond(self, status: int, fields: Pairs, body: bytes = b"", reason: str = "") -> bool:
+        services = self.connection.services
+        size = len(body)
+        if size >= services.compress_from and type(fields) is not Settled:
+            coder = coding.negotiate(self.head, status, fields)
+            if coder is not None:
+                if size > coding.INLINE_BYTES and coder != coding.IDENTITY and services.in_loop():
+                    return self._respond_off_loop(status, fields, body)
+                fields, body = coding.whole(coder, fields, body, services.config.responses)
+                size = len(body)
+        if self.head.method == "HEAD" and not body:  # the app left the body out itself: as if GET's were a stream
+            return self.start(status, fields) and self.finish()
+        pairs = services.http2_responses.complete(status, fields, size)
+        if self.head.method == "HEAD" or without_body(status):
+            body = b""
+        connection = self.connection
+        with connection.lock:
+            if self.phase != OPEN:
+                return False
+            self.phase = FINISHED
+            self.ended = monotonic()
+            if self.gone or connection.fd < 0:
+                connection.settle(self)
+                return False
+            self.status = status
+            self.fields = fields
+            core = connection.core
+            core.head(self.stream, [*pairs, *connection.clock.pairs], not body)
+            if body:
+                core.data(self.stream, body)
+                core.finish(self.stream)
+            connection.advance()
+        return True
+
+    def _respond_off_loop(self, status: int, fields: Pairs, body: bytes) -> bool:
+        """Claim the response now, and code its large body in another thread."""
+        if not self.start(status, fields):
+            return False
+        self.connection.services.disk.submit(self._write_and_finish, body)
+        return True
+
+    def _write_and_finish(self, body: bytes) -> None:
+        self.write(body)
+        self.finish()
+
+    def start(self, status: int, fields: Pairs, reason: str = "") -> bool:
+        services = self.connection.services
+        settled = type(fields) is Settled
+        fields = list(fields)
+        coder = None
+        if not settled and coding.expected_size(fields) >= services.compress_from:
+            name = coding.negotiate(self.head, status, fields)
+            if name is not None:
+                fields, coder = coding.stream(name, fields, services.config.responses)
+        pairs, left = services.http2_responses.begun(status, fields)
+        with self.connection.lock:
+            if self.phase != OPEN:
+                return False
+            self.status = status
+            self.fields = fields
+            self.phase = STARTED
+            self._coder = coder
+            self._left = left
+            self._head = pairs
+        return True
+
+    def write(self, data: bytes) -> Flow:
+        if self.phase == STARTED and self._coder is not None and data:
+            data = self._coder.code(data)
+        connection = self.connection
+        with connection.lock:
+            if self.phase != STARTED or self.gone or connection.fd < 0:
+                connection.settle(self)
+                return Flow.GONE
+            self._send_head()
+            connection.core.data(self.stream, self._fitting(data))
+            connection.advance()
+            return Flow.WAIT if self.waits else Flow.ON
+
+    def _send_head(self, ended: bool = False) -> None:
+        head, self._head = self._head, None
+        if head is not None:
+            self.connection.core.head(self.stream, [*head, *self.connection.clock.pairs], ended)
+
+    def _fitting(self, data: bytes) -> bytes:
+        """What of `data` is part of the response."""
+        if not data or self.head.method == "HEAD" or without_body(self.status):
+            return b""
+        if self._left >= 0:
+            if len(data) > self._left:
+                log.warning("%s: the app sends more than its Content-Length; the rest is cut", self.head.target)
+                data = data[: self._left]
+            self._left -= len(data)
+        return data
+
+    @property
+    def waits(self) -> bool:
+        """Whether the client has to take something before more is written."""
+        return self.stream.waiting > 0 or self.connection.spilled
+
+    def finish(self, trailers: Iterable[tuple[Any, Any]] = ()) -> bool:
+        connection = self.connection
+        last = b""
+        if self.phase == STARTED and self._coder is not None:
+            last = self._coder.end()
+        ending = [encoded(field) for field in trailers]
+        with connection.lock:
+            if self.phase != STARTED:
+                return False
+            self.ended = monotonic()
+            if self.gone or connection.fd < 0:
+                self.phase = FINISHED
+                connection.settle(self)
+                return False
+            core = connection.core
+            last = self._fitting(last)
+            if self.head.method == "HEAD" or without_body(self.status):
+                self.phase = FINISHED
+                self._send_head(ended=True)
+            elif self._left > 0:
+                log.warning("%s: the app sent %d bytes less than its Content-Length", self.head.target, self._left)
+                connection.services.on_loop(connection.reset, self, ErrorCodes.INTERNAL_ERROR)
+                return False
+            else:
+                self.phase = FINISHED
+                self._send_head()
+                core.data(self.stream, last)
+                core.finish(self.stream, ending)
+            connection.advance()
+        return True
+
+    def send_file(self, file: IO[bytes], offset: int, count: int) -> None:
+        files.FileSender(self, self.connection.services, file, offset, count).next()
+
+    def lend_socket(self, count: int) -> int:
+        """None: all bytes have to be framed."""
+        return -1
+
+    def inform(self, status: int, fields: Pairs = ()) -> None:
+        pairs = self.connection.services.http2_responses.interim(status, fields)
+        connection = self.connection
+        with connection.lock:
+            if self.phase == OPEN and not self.gone and connection.fd >= 0:
+                connection.core.head(self.stream, pairs)
+                connection.advance()
+
+    def tunnel(self, status: int, fields: Pairs) -> None:
+        """None: what a stream carries is HTTP."""
+        self.fail(Answerable("a stream of HTTP/2 cannot leave HTTP here", status=501))
+
+    def fail(self, error: BaseException) -> None:
+        failures.answer(self, error)
+        if self.phase == STARTED:
+            self.connection.services.on_loop(self.connection.reset, self, ErrorCodes.INTERNAL_ERROR)
+
+    # Coming back
+
+    def when_writable(self, job: Callable[[], None]) -> None:
+        with self.connection.lock:
+            if self.waits and not self.gone:
+                self.writable_jobs.append(job)
+                return
+        self.connection.services.on_loop(job)
+
+    def when_gone(self, job: Callable[[], None]) -> None:
+        with self.connection.lock:
+            if not self.gone and self.phase != FINISHED:
+                self._gone_jobs.append(job)
+                return
+        self.connection.services.on_loop(job)
+
+    def lost(self) -> None:
+        """The client has left before the response was complete; belongs to the loop."""
+        with self.connection.lock:
+            self.gone = True
+            jobs = [*self._gone_jobs, *self.writable_jobs]
+            self._gone_jobs, self.writable_jobs = [], []
+        self.body.lost()
+        for job in jobs:
+            job()
+        if not hasattr(self, "status"):
+            self.status, self.fields = CLIENT_GONE, ()
+
+    def take(self) -> bool:
+        """Begin to work on the request; whoever leaves the queue with it calls this first.
+
+        :returns: False when it was answered by somebody else, or nobody waits for the answer any more.
+        """
+        self.taken = True
+        if self.phase or self.gone or self.connection.fd < 0:
+            with self.connection.lock:
+                self.connection.settle(self)
+            return False
+        return True
