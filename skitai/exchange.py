@@ -22,7 +22,7 @@ from skitai.http.head import Fields, Head
 if TYPE_CHECKING:
     from skitai.config.tree import Config
 
-__all__ = ["App", "Body", "BodyMode", "Context", "Exchange", "Fields", "Flow", "Head", "Peer", "Settled"]
+__all__ = ["App", "Body", "BodyMode", "Context", "Exchange", "Fields", "Flow", "Head", "Peer", "Settled", "Tunnel"]
 
 
 class Flow(enum.IntEnum):
@@ -66,6 +66,60 @@ class Peer:
         self.scheme = scheme
         self.certificate: dict[str, Any] | None = None
         self.forms: dict[Any, Any] = {}
+
+
+class TunnelGuest(Protocol):
+    """Who speaks through a tunnel. All methods are called in the loop's thread."""
+
+    def on_data(self, data: bytes) -> None:
+        """The client has sent something."""
+
+    def on_end(self) -> None:
+        """The client will send no more; it may still read."""
+
+    def on_lost(self) -> None:
+        """The connection is gone; nothing else is called any more."""
+
+    def on_time(self, now: float) -> None:
+        """The time that `Tunnel.wake_at` named has come, on the monotonic clock; up to a second late."""
+
+    def on_leave(self, stopping: bool) -> None:
+        """The worker wants to leave, for another generation or for good (`stopping`). May come twice."""
+
+
+class Tunnel(Protocol):
+    """A connection that no longer speaks HTTP. But for `write` everything belongs to the loop's thread.
+
+    :ivar waiting: bytes that the client has not taken, beyond what the system holds for it.
+    """
+
+    waiting: int
+
+    def begin(self, guest: TunnelGuest) -> None:
+        """Hand over to `guest`, with what has been read already."""
+
+    def write(self, data: bytes) -> Flow:
+        """Send; never blocks, always takes the data."""
+
+    def when_writable(self, job: Callable[[], None]) -> None:
+        """Call `job` in the loop when the client has taken what was written; at once when nothing waits."""
+
+    def pause(self) -> None:
+        """Let the client wait: `on_data` is not called for now."""
+
+    def resume(self) -> None: ...
+
+    def wake_at(self, due: float) -> None:
+        """Have `on_time` called at a time of the monotonic clock, instead of any that was named before; `inf` for never."""
+
+    def half_close(self) -> None:
+        """Send no more, but let the client read what was sent although it is still sending; then close."""
+
+    def close(self) -> None:
+        """Close once everything is sent."""
+
+    def abort(self) -> None:
+        """Close at once."""
 
 
 class Body(Protocol):
@@ -152,6 +206,16 @@ class Exchange(Protocol):
     def inform(self, status: int, fields: Sequence[tuple[Any, Any]] = ()) -> None:
         """Send an interim response: 100, 103 (RFC 9110, section 15.2)."""
 
+    def tunnel(self, status: int, fields: Sequence[tuple[Any, Any]]) -> Tunnel | None:
+        """Answer with the head alone, and leave HTTP (RFC 9110, section 7.8). In the loop's thread.
+
+        The connection is logged like a response, when it closes.
+
+        :param fields: all of them; the server adds none.
+        :returns: to be handed to a guest at once; None when the response had begun already, or nobody waits for it.
+        :raises ValueError: as `respond`.
+        """
+
     def fail(self, error: BaseException) -> None:
         """Answer an error: a page while OPEN, an aborted connection once STARTED. Logs what is the server's fault."""
 
@@ -175,6 +239,8 @@ class App(Protocol):
     place of `startup`. One that wants to look at the head of a request before its body comes has
     ``looks_first(exchange) -> bool``, too. Where that returns True, it has called `Exchange.hold_body`; later it answers, or
     calls `Exchange.receive_body`.
+
+    One that speaks WebSocket has ``upgrade(exchange)``, too, which gets the handshakes in place of `handle`.
     """
 
     body_mode: BodyMode

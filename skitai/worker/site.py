@@ -11,6 +11,7 @@ from typing import Any
 from skitai.config.tree import Config, Mount
 from skitai.errors import Answerable, NotFound
 from skitai.exchange import BodyMode, Head
+from skitai.protocols.websocket import handshake
 
 ALLOWED = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"
 ALLOWED_OF_FILES = ("Allow", "GET, HEAD, OPTIONS")
@@ -69,6 +70,25 @@ class Route:
         return self.limits[(head.fields.get(b"content-type") or b"").lower().startswith(b"multipart/")]
 
 
+class Upgrade:
+    """A route as handshakes of WebSocket connections meet it."""
+
+    __slots__ = ("_route", "body_mode", "debug", "in_threads", "limit")
+
+    looks_first = None
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+        self.body_mode = route.body_mode
+        self.in_threads = route.in_threads
+        self.debug = route.debug
+        self.limit = route.limit
+
+    def handle(self, exchange: Any) -> None:
+        exchange.app = self._route
+        self._route.app.upgrade(exchange)
+
+
 class Answer:
     """Stands for an app where the server itself answers."""
 
@@ -104,12 +124,12 @@ class Plan:
 
     __slots__ = ("folders", "site", "target")
 
-    def __init__(self, site: Site, folders: Iterable[Route], target: Route | Answer) -> None:
+    def __init__(self, site: Site, folders: Iterable[Route], target: Route | Answer | Upgrade) -> None:
         self.site = site
         self.folders = tuple(folders)
         self.target = target
 
-    def choose(self, head: Head) -> Route | Answer:
+    def choose(self, head: Head) -> Route | Answer | Upgrade:
         """The target for this moment: files come and go."""
         for route in self.folders:
             if route.app.find(head.raw_path) is not None:
@@ -158,6 +178,8 @@ class Site:
         for route in routes:
             if head.path.startswith(route.point):
                 if not route.static:
+                    if hasattr(route.app, "upgrade") and handshake.is_wanted(head):
+                        return Plan(self, (), Upgrade(route))
                     return Plan(self, folders, route)
                 if readable:
                     folders.append(route)

@@ -18,6 +18,8 @@ from skitai.errors import Gone, Unavailable
 from skitai.exchange import BodyMode, Context, Exchange, Flow, Head, Peer
 from skitai.loading.app import Loaded
 from skitai.was.context import current
+from skitai.worker.apps.asgi_websocket import WebSocketCall
+from skitai.worker.apps.disconnect import Disconnected, follows_disconnect
 from skitai.worker.apps.lifespan import Lifespan, Message
 from skitai.worker.apps.tasks import start
 
@@ -53,10 +55,6 @@ CANCEL_S, LIFESPAN_S = 0.2, 0.5
 """What cancelled calls and the app's own end may take, however long the requests took; the master waits for a second."""
 
 
-class Disconnected(Gone, OSError):
-    """Raised by `send` when nobody will get the response (ASGI, HTTP version 2.4, "Disconnected Client")."""
-
-
 class Asgi:
     """Serves an ASGI callable at a mount point.
 
@@ -71,7 +69,7 @@ class Asgi:
         self.debug = loaded.debug
         self.limits = mount.pref.config
         self.root_path = mount.point.rstrip("/")
-        self.running: set[Call] = set()
+        self.running: set[Call | WebSocketCall] = set()
         self.state: dict[str, Any] | None = None
         self._point = mount.point
         self._form = f"asgi {self.root_path}"
@@ -96,6 +94,14 @@ class Asgi:
         call = Call(self, exchange)
         call.task = task = start(call.run(), self._loop)
         if not task.done():
+            self.running.add(call)
+
+    def upgrade(self, exchange: Any) -> None:
+        """A handshake of WebSocket."""
+        exchange.taken = True
+        call = WebSocketCall(self, exchange)
+        call.task = start(call.run(), self._loop)
+        if not call.task.done():
             self.running.add(call)
 
     async def shutdown(self) -> None:
@@ -366,14 +372,3 @@ class Call:
 def length_in(fields: Iterable[tuple[bytes, bytes]]) -> int | None:
     """The Content-Length among response fields."""
     return next((int(value) for name, value in fields if name.lower() == b"content-length"), None)
-
-
-def follows_disconnect(error: BaseException | None) -> bool:
-    """Whether an app's error only says that its client has gone: our own, or one raised on account of it."""
-    while error is not None:
-        if isinstance(error, Disconnected):
-            return True
-        if isinstance(error, BaseExceptionGroup):
-            return all(map(follows_disconnect, error.exceptions))
-        error = error.__cause__ or error.__context__
-    return False

@@ -15,6 +15,7 @@ from skitai.protocols.http1.chunked import ChunkedDecoder
 from skitai.worker.body import DISCARD, Sink, StreamBody, WholeBody
 from skitai.worker.connection import Connection, vouched_for
 from skitai.worker.http1.exchange import OPEN, Http1Exchange
+from skitai.worker.http1.tunnel import Http1Tunnel
 from skitai.worker.services import Dispatcher, Services
 from skitai.worker.site import Route
 
@@ -31,6 +32,7 @@ class Http1Connection(Connection):
     """:ivar exchange: the request being received or answered, or None. A thread that finishes it sets None under the lock.
     :ivar unsent: the last one answered, as long as the client has not taken its response, and when it was finished.
     :ivar ended_s: when the client ended its side, while its request was out; `inf` if it has not.
+    :ivar tunnel: what became of the connection once it left HTTP.
     """
 
     __slots__ = (
@@ -51,6 +53,7 @@ class Http1Connection(Connection):
         "ended_s",
         "exchange",
         "served",
+        "tunnel",
         "unsent",
     )
 
@@ -74,6 +77,7 @@ class Http1Connection(Connection):
         self._most = 0 if services.retiring else services.keep_alive_requests
         self._body_since = 0.0
         self.unsent: tuple[Http1Exchange, float] | None = None
+        self.tunnel: Http1Tunnel | None = None
 
     # Reading
 
@@ -93,7 +97,7 @@ class Http1Connection(Connection):
         if self.exchange is None and not self.spilled:  # looked at after the buffer was filled: see `finished`
             self._read_requests()
         elif len(self._buffer) > self.services.config.http1.read_ahead_bytes:
-            self._pace(True)
+            self.pace(True)
 
     def eof_received(self) -> bool:
         """The client will send no more; it may still be waiting for the answer to what it sent."""
@@ -143,7 +147,7 @@ class Http1Connection(Connection):
             if self._input_ended and self._sink is not None:
                 self.abort()  # half a body never becomes a request
         if self._paused and self._sink is None and not self.closing and not self.spilled:
-            self._pace(len(self._buffer) > self.services.config.http1.read_ahead_bytes)
+            self.pace(len(self._buffer) > self.services.config.http1.read_ahead_bytes)
 
     def _wait_for_head(self, buffer: bytes) -> None:
         if not buffer:
@@ -197,12 +201,12 @@ class Http1Connection(Connection):
         self._body_since = monotonic()
         self.due = self._body_since + self.services.config.timeouts.request_timeout
         if mode is BodyMode.WHOLE:
-            whole = WholeBody(self.services, self._pace, self._body_ready)
+            whole = WholeBody(self.services, self.pace, self._body_ready)
             exchange.body = self._sink = whole
             if head.expects_continue and not self._buffer:
                 exchange.inform(100)
         else:
-            stream = StreamBody(self._pace, self._continue)
+            stream = StreamBody(self.pace, self._continue)
             exchange.body = self._sink = stream
             if head.expects_continue:
                 self._keep_continued = exchange.keep
@@ -214,7 +218,7 @@ class Http1Connection(Connection):
             except Exception as error:  # noqa: BLE001 - as in the pipeline; but the body has to be read all the same
                 exchange.fail(error)
         data, self._buffer = self._buffer, b""
-        self._pace(False)  # what was read ahead is taken; from here on the body says when to pause
+        self.pace(False)  # what was read ahead is taken; from here on the body says when to pause
         if data:
             self._receive_body(data)
 
@@ -311,7 +315,7 @@ class Http1Connection(Connection):
         self.due = exchange.began + self.services.thread_wait_s
         exchange.app.handle(exchange)
 
-    def _pace(self, pause: bool) -> None:
+    def pace(self, pause: bool) -> None:
         """Let the client pause or go on."""
         if self.fd < 0 or pause == self._paused:
             return
@@ -352,7 +356,7 @@ class Http1Connection(Connection):
         elif self._sink is not DISCARD:  # the app answered without taking the body to its end
             self._sink = DISCARD
             self.due = monotonic() + self.services.config.timeouts.request_timeout
-            self._pace(False)
+            self.pace(False)
 
     def _end(self) -> None:
         """Close behind the last response; where input may still come, so gently that the client can read that response."""
@@ -371,7 +375,21 @@ class Http1Connection(Connection):
         else:
             self.linger()
 
+    def enter_tunnel(self, tunnel: Http1Tunnel) -> bytes:
+        """Leave HTTP: what comes goes to `tunnel`.
+
+        :returns: what has come already.
+        """
+        self.tunnel = tunnel
+        self.transport.set_protocol(tunnel)
+        data, self._buffer = self._buffer, b""
+        self.pace(False)
+        return data
+
     def drained(self) -> None:
+        if self.tunnel is not None:
+            self.tunnel.drained()
+            return
         unsent, self.unsent = self.unsent, None
         if unsent is not None:
             exchange, finished = unsent
@@ -401,6 +419,8 @@ class Http1Connection(Connection):
         exchange = self.exchange
         if self.lingering:
             self.abort()
+        elif self.tunnel is not None:
+            self.tunnel.guest.on_time(now)
         elif self._sink is not None and exchange is not None:
             exchange.keep = False
             self._break_body(Answerable("the body stopped coming", status=408))
@@ -431,13 +451,23 @@ class Http1Connection(Connection):
         elif waited > timeouts.rate_grace_s and exchange.received < waited * timeouts.rate_bytes:
             self._break_body(Answerable("the body came too slowly", status=408))
 
+    def check_flow(self, now: float) -> None:
+        if self.tunnel is None:  # whose guest has limits of its own
+            super().check_flow(now)
+
     def retire(self) -> None:
+        if self.tunnel is not None:
+            self.tunnel.guest.on_leave(False)
+            return
         self._most = 0
         exchange = self.exchange
         if exchange is not None and exchange.phase == OPEN:
             exchange.keep = False
 
     def stop(self) -> None:
+        if self.tunnel is not None:
+            self.tunnel.guest.on_leave(True)
+            return
         self.retire()
         if self.exchange is None and not self._buffer and not self.closing:
             self.finish_closing()

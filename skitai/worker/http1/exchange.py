@@ -9,11 +9,12 @@ from math import inf
 from time import monotonic
 from typing import IO, TYPE_CHECKING, Any
 
-from skitai.exchange import Flow, Head, Settled
+from skitai.exchange import Flow, Head, Settled, Tunnel
 from skitai.protocols.http1 import chunked
 from skitai.protocols.http1.response import CHUNKED, CLOSE, KEEP, OLD_CLOSE, OLD_KEEP, UNTIL_CLOSE, without_body
 from skitai.worker import coding, failures, files
 from skitai.worker.body import NO_BODY
+from skitai.worker.http1.tunnel import Http1Tunnel
 from skitai.worker.strand import Strand
 
 if TYPE_CHECKING:
@@ -295,6 +296,21 @@ class Http1Exchange(Strand):
         with self.connection.lock:
             if self.phase == OPEN and self.connection.exchange is self:
                 self.connection.put(data)
+
+    def tunnel(self, status: int, fields: Pairs) -> Tunnel | None:
+        connection = self.connection
+        data = connection.services.responses.interim(status, fields)
+        with connection.lock:
+            if self.phase != OPEN or connection.exchange is not self or connection.fd < 0:
+                return None
+            self.phase = STARTED
+            self.keep = False
+            self.status, self.fields = status, fields
+            self._coder, self._framing, self._pending = None, UNTIL_CLOSE, b""
+            self.sent += len(data)
+            connection.put(data)
+        connection.due = inf
+        return Http1Tunnel(connection, self)
 
     def fail(self, error: BaseException) -> None:
         failures.answer(self, error)

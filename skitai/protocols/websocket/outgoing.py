@@ -1,0 +1,55 @@
+"""Frames as the server sends them: whole messages, unmasked (RFC 6455, section 5.2). From any thread."""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from skitai.protocols.websocket import deflate
+from skitai.protocols.websocket.codes import BINARY, CLOSE, NO_CODE, REASON_BYTES, TEXT, may_be_sent
+
+COMPRESS_BYTES = 512
+"""Smaller messages hardly become smaller when each is compressed by itself."""
+
+_FIN, _COMPRESSED = 0x80, 0x40
+_MEDIUM, _LONG = Struct("!BBH").pack, Struct("!BBQ").pack
+_SMALL = [[bytes((_FIN | opcode, size)) for size in range(126)] for opcode in range(16)]
+
+
+def frame(opcode: int, payload: bytes, flags: int = 0) -> bytes:
+    """One unfragmented frame."""
+    size = len(payload)
+    if size < 126:
+        return (bytes((_FIN | flags | opcode, size)) if flags else _SMALL[opcode][size]) + payload
+    if size < 65536:
+        return _MEDIUM(_FIN | flags | opcode, 126, size) + payload
+    return _LONG(_FIN | flags | opcode, 127, size) + payload
+
+
+def message(content: str | bytes, window_bits: int = 0) -> bytes:
+    """A text message of str, a binary message of bytes.
+
+    :param window_bits: to compress with, where that pays; 0 for never.
+    :raises UnicodeEncodeError: the text has lone surrogates.
+    """
+    if type(content) is str:
+        opcode, payload = TEXT, content.encode("utf-8")
+    else:
+        opcode, payload = BINARY, bytes(content)  # type: ignore[arg-type]
+    if window_bits and len(payload) >= COMPRESS_BYTES:
+        shorter = deflate.compress(payload, window_bits)
+        if len(shorter) < len(payload):
+            return frame(opcode, shorter, _COMPRESSED)
+    return frame(opcode, payload)
+
+
+def close(code: int, reason: str = "") -> bytes:
+    """A close frame; without a code where it is 1005. A reason that is too long is cut.
+
+    :raises ValueError: no frame may carry this code (section 7.4).
+    """
+    if code == NO_CODE:
+        return frame(CLOSE, b"")
+    if not may_be_sent(code):
+        raise ValueError(f"a WebSocket connection cannot be closed with {code}: 1000 to 1014 or 3000 to 4999 is wanted")
+    text = reason.encode("utf-8", "replace")[:REASON_BYTES].decode("utf-8", "ignore")
+    return frame(CLOSE, code.to_bytes(2) + text.encode("utf-8"))
