@@ -42,6 +42,7 @@ class Record:
     :ivar ill: it is condemned because it does not work any more, not because it is due.
     :ivar reason: what it said itself about why it leaves.
     :ivar was_ready: it has served.
+    :ivar ready_s: since when.
     :ivar helper: it works beside the workers; see `program`.
     """
 
@@ -60,6 +61,7 @@ class Record:
     ill: bool = False
     reason: str = ""
     was_ready: bool = False
+    ready_s: float = 0.0
     helper: bool = False
 
     @property
@@ -136,13 +138,13 @@ class Children:
         self._records[record.pid] = record
         self._numbers[record.program] = max(self.next_number(record.program), record.number + 1)
 
-    def ready(self, pid: int) -> Record | None:
+    def ready(self, pid: int, now: float) -> Record | None:
         """A child says that it serves; None when it is unknown or was told to leave meanwhile."""
         record = self.get(pid)
         if record is None or record.phase is not Phase.BOOTING:
             return None
         record.phase = Phase.SERVING
-        record.was_ready = True
+        record.was_ready, record.ready_s = True, now
         record.condemned, record.ill = "", False  # it was late, and made it
         record.deadline_s = math.inf
         return record

@@ -238,7 +238,7 @@ class Supervisor:
     def _on_message(self, record: Record, message: Message) -> None:
         match message:
             case Ready():
-                if self._family.children.ready(record.pid):
+                if self._family.children.ready(record.pid, time.monotonic()):
                     self._report(f"{record.who} is ready")
                     if record.generation == self._plan.generation:
                         self._reloads.proven = True

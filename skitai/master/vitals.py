@@ -64,8 +64,10 @@ class Vitals:
 
     def _vital(self, record: Record, gauge: _Gauge | None) -> Vital:
         row = self._row(record)
+        # Engines of others need not beat. A helper does: when it hangs before its first beat, it is stuck all the same.
+        first_s = record.ready_s if record.helper else 0
         return Vital(
-            loop_beat_s=row.loop_beat_s if row else 0,
+            loop_beat_s=row.loop_beat_s or first_s if row else 0,
             pool_beat_s=row.pool_beat_s if row else 0,
             busy_threads=row.busy_threads if row else 0,
             requests=row.requests if row else 0,

@@ -44,19 +44,19 @@ def test_rows_of_the_scoreboard_are_used_again() -> None:
 def test_ready_counts_once_and_only_while_booting() -> None:
     children = family(child())
 
-    assert children.ready(100) is children.get(100)
-    assert children.ready(100) is None
-    assert children.ready(999) is None
+    assert children.ready(100, 1000) is children.get(100)
+    assert children.ready(100, 1000) is None
+    assert children.ready(999, 1000) is None
 
     children.told(100, Phase.STOPPING, 1.0)
-    assert children.ready(100) is None
+    assert children.ready(100, 1000) is None
 
 
 def test_whoever_makes_it_late_is_not_condemned_any_more() -> None:
     children = family(child())
     children.condemned(100, "is not ready after 1 s", True, 1001)
 
-    record = children.ready(100)
+    record = children.ready(100, 1000)
 
     assert record is not None
     assert (record.condemned, record.ill) == ("", False)
@@ -93,7 +93,7 @@ def test_a_process_that_is_no_child_is_nobody() -> None:
 
 def test_who_was_told_to_leave_was_expected_to() -> None:
     children = family(child())
-    children.ready(100)
+    children.ready(100, 1000)
     children.told(100, Phase.RETIRING, 2000)
 
     left = children.exited(100, 0, 1001)
@@ -147,7 +147,7 @@ def test_a_late_death_ends_the_streak_and_needs_no_delay() -> None:
 
 def test_the_book_survives_an_exec() -> None:
     children = family(child(100, 0), child(101, 5, strict=True))
-    children.ready(100)
+    children.ready(100, 1000)
     children.told(101, Phase.RETIRING, 1234.5)
     children.condemned(100, "is 9 s old", False, 1010)
 

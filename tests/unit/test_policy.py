@@ -87,7 +87,7 @@ def test_a_new_generation_starts_one_by_one_and_only_then_an_old_child_retires()
     children.started(Record(3, "worker", 2, "worker #2", 2, 2, started_s=NOW))
     assert decide(children, {}, NOW, wanted, RULES) == []
 
-    children.ready(3)
+    children.ready(3, NOW)
     spawn, retire = decide(children, {}, NOW, wanted, RULES)
     assert spawn == Spawn("worker", True)
     assert isinstance(retire, Tell)
@@ -324,7 +324,7 @@ class World:
 
     def ready_all(self) -> None:
         for record in list(self.children):
-            self.children.ready(record.pid)
+            self.children.ready(record.pid, self.now)
 
     def leave_all(self) -> None:
         for record in list(self.children):
@@ -350,7 +350,7 @@ def happen(world: World, event: str, value: int) -> None:
     record = records[value % len(records)] if records else None
     match event:
         case "ready" if record:
-            world.children.ready(record.pid)
+            world.children.ready(record.pid, world.now)
         case "die" if record:
             world.children.exited(record.pid, -9, world.now)
         case "fail" if record:
