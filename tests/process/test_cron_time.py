@@ -133,11 +133,24 @@ def test_a_history_that_cannot_be_understood_is_set_aside(scheduled: Any) -> Non
     server.logs("job finished", times=2)
 
 
+def in_the_way(path: Path) -> None:
+    """Make a folder where the scheduler, which is at work, makes a file and renames it."""
+
+    def made() -> bool:
+        try:
+            path.mkdir()
+        except FileExistsError:
+            return False  # just then the file was there
+        return True
+
+    eventually(made, f"a folder {path.name}")
+
+
 def test_a_history_that_cannot_be_written(scheduled: Any) -> None:
     server = scheduled("true")
     server.logs("job started")
 
-    (server.state / "history.json.new").mkdir()
+    in_the_way(server.state / "history.json.new")
     lines = server.logs("the history of jobs cannot be written: Is a directory")
     server.logs("job started", times=len(server.due()) + 2)
     assert len(server.logs("cannot be written")) == len(lines) == 1

@@ -114,8 +114,9 @@ def get(port: int, path: str = "/") -> str:
 
 
 def alive(pid: int) -> bool:
+    """Whether a process runs; it may end while this looks."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return stat.rpartition(")")[2].split()[0] != "Z"
