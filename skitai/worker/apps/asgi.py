@@ -153,7 +153,7 @@ class Asgi:
         return {
             "type": "http",
             "asgi": ASGI,
-            "http_version": head.version,
+            "http_version": "2" if head.version == "2.0" else head.version,
             "method": head.method,
             "path": head.path.encode("latin-1").decode("utf-8", "replace"),
             "raw_path": head.raw_path.encode("latin-1"),
