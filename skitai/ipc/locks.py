@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import threading
 import time
+from contextlib import suppress
 from typing import Literal
+
+with suppress(ImportError):  # Windows: one process, whose locks have no file
+    import fcntl
 
 _BEYOND = 1 << 40
 """Locks are on bytes that the file does not have."""

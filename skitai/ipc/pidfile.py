@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 import time
 from contextlib import suppress
 
 from skitai.errors import StartError
+
+with suppress(ImportError):  # Windows
+    import fcntl
 
 NAME = ".pid"
 

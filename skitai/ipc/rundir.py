@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pwd
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,6 +15,9 @@ from dataclasses import dataclass
 
 from skitai.errors import StartError
 from skitai.ipc import pidfile
+
+with suppress(ImportError):  # Windows, where apps can be tested in memory, but not served
+    import pwd
 
 VAR_BASE = "/var/tmp/skitai"
 LOG_BASE = "/var/log/skitai"

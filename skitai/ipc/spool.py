@@ -8,7 +8,6 @@ after a killed agent, and two agents on one spool never have the same message.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import secrets
@@ -32,6 +31,9 @@ from skitai.ipc.envelope import (
     encode_head,
 )
 from skitai.ipc.pidfile import is_at
+
+with suppress(ImportError):  # Windows
+    import fcntl
 
 FOLDERS = ("smtpda", "mail")
 """Where it is below the home of helpers."""
