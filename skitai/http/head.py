@@ -50,7 +50,7 @@ class Head:
     :ivar raw_path: path of the target, not decoded.
     :ivar query: after the "?", not decoded, without the "?".
     :ivar host: lower-case host name without port; "" when there is none.
-    :ivar version: "1.0", "1.1" or "2".
+    :ivar version: "1.0", "1.1" or "2.0".
     :ivar keep_alive: the client lets the connection live on.
     :ivar length: of the body in bytes: 0 for none, -1 for chunked.
     :ivar expects_continue: the client waits for 100 (RFC 9110, section 10.1.1).

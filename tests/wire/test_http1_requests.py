@@ -326,12 +326,6 @@ def test_6_3_half_a_body_behind_a_pipelined_request_never_reaches_the_app(server
     assert client.closed()
 
 
-def test_http2_preface_is_refused_in_words_not_parsed(server: Wire) -> None:
-    client = server.connect()
-    assert client.ask(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")[0] in (400, 505)
-    assert client.closed()
-
-
 # RFC 9110, section 10.1.1: Expect
 
 

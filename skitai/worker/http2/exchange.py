@@ -235,7 +235,10 @@ class Http2Exchange(Strand):
             last = self._fitting(last)
             if self.head.method == "HEAD" or without_body(self.status):
                 self.phase = FINISHED
-                self._send_head(ended=True)
+                if self._head is not None:
+                    self._send_head(ended=True)
+                else:
+                    core.finish(self.stream)
             elif self._left > 0:
                 log.warning("%s: the app sent %d bytes less than its Content-Length", self.head.target, self._left)
                 connection.services.on_loop(connection.reset, self, ErrorCodes.INTERNAL_ERROR)
