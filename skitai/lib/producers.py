@@ -11,6 +11,9 @@ from typing import Any, Protocol
 
 PIECE_BYTES = 65536
 
+NEXT = ("__next__", "next", "_next")
+"""What the method of an iterator may be called."""
+
 
 class Producer(Protocol):
     """What can be sent as it is made."""
@@ -53,7 +56,7 @@ class IteratorProducer:
 
     def __init__(self, pieces: Iterable[bytes | str]) -> None:
         self._source = pieces
-        self._pieces = iter(pieces)
+        self._pieces = iter(pieces) if hasattr(pieces, "__iter__") else _pieces(pieces)
 
     def more(self) -> bytes | str:
         for piece in self._pieces:
@@ -65,6 +68,16 @@ class IteratorProducer:
         close(self._pieces)
         if self._pieces is not self._source:
             close(self._source)
+
+
+def _pieces(source: Any) -> Iterator[bytes | str]:
+    step = next(getattr(source, name) for name in NEXT if hasattr(source, name))
+    while True:
+        try:
+            piece = step()
+        except StopIteration:
+            return
+        yield piece
 
 
 class ListProducer:
@@ -101,9 +114,17 @@ def make(item: Any) -> Producer:
         return FileProducer(item)
     if isinstance(item, (list, tuple)):
         return ListProducer(item)
-    if isinstance(item, Iterator) or hasattr(item, "__next__"):
+    if is_iterator(item):
         return IteratorProducer(item)
     raise TypeError(f"a {type(item).__name__} is nothing that can be sent piece by piece")
+
+
+def is_iterator(item: Any) -> bool:
+    """Whether an object has a method for its next piece, which raises StopIteration at the end.
+
+    A method of its class, that is: a value may well have a field called "next".
+    """
+    return any(callable(getattr(type(item), name, None)) for name in NEXT)
 
 
 def close(item: Any) -> None:

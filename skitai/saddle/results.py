@@ -234,7 +234,7 @@ def _maker_of(result: Any) -> Maker:
         raise TypeError("the handler returned something to be awaited; declare it with async def, and await it there")
     if hasattr(result, "read"):
         return _of_file_like
-    if hasattr(result, "more") or isinstance(result, Iterator) or hasattr(result, "__next__"):
+    if hasattr(result, "more") or producers.is_iterator(result):
         return _of_producer
     if hasattr(result, "__aiter__"):
         return _of_async_iterator
@@ -254,7 +254,7 @@ def _joins(items: Sequence[Any]) -> bool:
         isinstance(item, (str, bytes, bytearray))
         or hasattr(item, "more")
         or hasattr(item, "read")
-        or hasattr(item, "__next__")
+        or producers.is_iterator(item)
         or (isinstance(item, (list, tuple)) and _joins(item))
         for item in items
     )

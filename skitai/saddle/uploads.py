@@ -90,10 +90,9 @@ class UploadedFile:
     :ivar name: the client's name for it, cleaned.
     :ivar size: in bytes.
     :ivar mimetype: its media type, as the client says, or else by its name.
-    :ivar path: where it is: a temporary file, the place where it was saved, or None while it is in memory.
     """
 
-    __slots__ = ("_buffer", "_file", "_spool", "_temporary", "mimetype", "name", "path", "size")
+    __slots__ = ("_buffer", "_file", "_path", "_spool", "_temporary", "mimetype", "name", "size")
 
     def __init__(self, spool: Spool, given: str, media_type: str) -> None:
         self._spool = spool
@@ -103,7 +102,7 @@ class UploadedFile:
         self.name = clean_name(given)
         self.mimetype = media_type or media.type_of(self.name).partition(";")[0]
         self.size = 0
-        self.path: str | None = None
+        self._path: str | None = None
 
     def __repr__(self) -> str:
         return f"<UploadedFile {self.name} of {self.size} bytes>"  # messages to clients may hold it: no paths
@@ -126,7 +125,7 @@ class UploadedFile:
             self._file = None
 
     def _to_disk(self) -> None:
-        self._file, self.path = create(temporary_folder())
+        self._file, self._path = create(temporary_folder())
         self._temporary = True
         if self._buffer is not None:
             self._file.write(self._buffer.getvalue())
@@ -138,17 +137,25 @@ class UploadedFile:
         self._buffer = None
         if self._temporary:
             self._temporary = False
-            assert self.path is not None
+            assert self._path is not None
             with suppress(FileNotFoundError):
-                os.unlink(self.path)
-            self.path = None
+                os.unlink(self._path)
+            self._path = None
 
     # What apps use
 
     @property
-    def file(self) -> str | None:
-        """The same as `path`."""
-        return self.path
+    def in_memory(self) -> bool:
+        """Whether there is no file of it."""
+        return self._buffer is not None
+
+    @property
+    def path(self) -> str | None:
+        """Where it is: a temporary file, which is written now if it was in memory, or the place where it was saved; None
+        when it was removed or the request is over."""
+        return self.flush() if self.in_memory else self._path
+
+    file = path
 
     def read(self) -> bytes:
         """The whole content.
@@ -165,7 +172,7 @@ class UploadedFile:
 
         :returns: where it is.
         """
-        if self._buffer is not None:
+        if self.in_memory:
             self._to_disk()
             self.end()
         return self._place()
@@ -194,7 +201,7 @@ class UploadedFile:
         try:
             self._put(target)
         finally:
-            if self.path == source:  # it did not come there
+            if self._path == source:  # it did not come there
                 os.unlink(target)
         return self._place()
 
@@ -210,15 +217,15 @@ class UploadedFile:
     def remove(self) -> None:
         """Delete the file, wherever it is."""
         self._buffer = None
-        if self.path is not None:
-            path, self.path = self.path, None
+        if self._path is not None:
+            path, self._path = self._path, None
             self._temporary = False
             os.unlink(path)
 
     def _place(self) -> str:
-        if self.path is None:
+        if self._path is None:
             raise ValueError(f"{self.name}: the file was removed, or its request is over; save() keeps a file")
-        return self.path
+        return self._path
 
     def _put(self, target: str) -> None:
         """Move the content to a path, in one step for those who look there."""
@@ -233,7 +240,7 @@ class UploadedFile:
                 shutil.copyfileobj(content, file, 1 << 20)
             os.replace(beside, target)
             os.unlink(source)
-        self.path = target
+        self._path = target
         self._temporary = False
 
 

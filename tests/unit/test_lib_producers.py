@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -35,6 +36,26 @@ def test_pieces_of_a_text() -> None:
     assert b"".join(drain(SimpleProducer("größe", 3))) == "größe".encode()
     assert drain(SimpleProducer(b"abcde", 2)) == [b"ab", b"cd", b"e"]
     assert drain(SimpleProducer(b"")) == []
+
+
+@pytest.mark.parametrize("name", ["__next__", "next", "_next"])
+def test_pieces_of_what_has_only_a_method_for_the_next_one(name: str) -> None:
+    pieces = iter(["a", "", "b"])
+    ended = []
+    kind = type("Rows", (), {name: lambda self: next(pieces), "close": lambda self: ended.append(True)})
+    producer = producers.make(kind())
+    assert drain(producer) == ["a", "b"]
+    producers.close(producer)
+    assert ended == [True]
+
+
+def test_a_field_called_next_makes_no_iterator() -> None:
+    @dataclass
+    class Page:
+        number: int
+        next: str | None = None
+
+    assert not producers.is_iterator(Page(1, "/page/2"))
 
 
 def test_pieces_of_a_file() -> None:

@@ -81,7 +81,7 @@ def test_long_names_keep_their_extension() -> None:
 
 def test_a_small_file_is_in_memory(spool: Spool) -> None:
     file = received(spool, b"content", "a.png")
-    assert (file.name, file.size, file.mimetype, file.path, file.file) == ("a.png", 7, "image/png", None, None)
+    assert (file.name, file.size, file.mimetype, file.in_memory) == ("a.png", 7, "image/png", True)
     assert file.read() == file.read() == b"content"
     assert ours() == []
     assert received(spool, b"", "b.txt", "text/x-special").mimetype == "text/x-special"
@@ -97,8 +97,17 @@ def test_a_large_file_is_on_disk_under_a_name_of_ours(spool: Spool) -> None:
 
 def test_many_small_files_do_not_fill_the_memory(spool: Spool) -> None:
     files = [received(spool, b"x" * 300_000) for _ in range(5)]
-    assert [file.path is None for file in files] == [True, True, True, False, False]
+    assert [file.in_memory for file in files] == [True, True, True, False, False]
     assert all(file.read() == b"x" * 300_000 for file in files)
+
+
+def test_whoever_asks_for_the_path_of_a_small_file_gets_a_file(spool: Spool) -> None:
+    file = received(spool, b"content", "a.png")
+    path = file.path
+    assert path is not None and os.path.isabs(path) and path == file.path == file.file
+    assert Path(path).read_bytes() == file.read() == b"content" and not file.in_memory
+    spool.discard()
+    assert not os.path.exists(path) and file.path is None
 
 
 def test_nothing_is_left(spool: Spool) -> None:

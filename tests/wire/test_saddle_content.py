@@ -446,9 +446,9 @@ def test_uploads(saddle: Serve, app: Saddle, tmp_path: Path) -> None:
     @app.route("/upload", methods=["POST"])
     def receive(was: Was, **form: Any) -> dict[str, Any]:
         file = form["file"]
-        if file.path is not None:
+        told = {"name": file.name, "size": file.size, "mimetype": file.mimetype, "in memory": file.in_memory}
+        if not file.in_memory:
             seen.append(file.path)
-        told = {"name": file.name, "size": file.size, "mimetype": file.mimetype, "in memory": file.path is None}
         told["saved"] = os.path.basename(file.save(tmp_path, mkdir=True))
         return told
 
