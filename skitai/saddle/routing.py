@@ -149,8 +149,8 @@ class Found:
                 return route
             wanted.update(*(each.content_types for each, _ in match[0] if each.takes(method)))
         if wanted:
-            seen = content_type or "no content type"
-            raise UnsupportedType(f"the content type has to be {' or '.join(sorted(wanted))}, and not {seen}")
+            seen = f"is {content_type}" if content_type else "is not given"
+            raise UnsupportedType(f"the content type {seen}, but has to be {' or '.join(sorted(wanted))}")
         raise NotAllowed(f"{method} is not allowed here", fields=[("Allow", ", ".join(self.methods))])
 
     def _pick(self, match: Match, method: str, content_type: str | None) -> Route | None:
