@@ -42,9 +42,9 @@ from skitai.api import (
 from skitai.version import __version__
 
 if TYPE_CHECKING:
-    from skitai import was
     from skitai.testing import launch
     from skitai.was.mail import email
+    from skitai.was.proxy import was
 
 __all__ = [
     "__version__",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 from skitai.saddle import events
 from skitai.saddle.events import call_all as tell
@@ -157,12 +157,24 @@ class TemplateFacet:
             raise ValueError(f"skito_jinja({preset}): there are presets 0 to {len(PRESETS) - 1}")
         self.jinja_overlay(**dict(zip(DELIMITERS, PRESETS[preset], strict=True)))
 
+    @overload
+    def template_global(self, name: str) -> Callable[[F], F]: ...
+
+    @overload
+    def template_global(self, name: F) -> F: ...
+
     def template_global(self, name: str | F) -> Any:
         """A decorator: offer ``function(was, ...)`` to all templates, which call it without `was`.
 
         :param name: in templates; the function's own without parentheses.
         """
         return self._offer("functions", name)
+
+    @overload
+    def template_filter(self, name: str) -> Callable[[F], F]: ...
+
+    @overload
+    def template_filter(self, name: F) -> F: ...
 
     def template_filter(self, name: str | F) -> Any:
         """A decorator: offer a function as a filter of Jinja2 templates. Parameters as for `template_global`."""
