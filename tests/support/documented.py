@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import skitai
@@ -69,6 +71,51 @@ def traceback_of(was: Any) -> Any:
     return told["message"], told["code"], told["debug"], any("broken" in line for line in told["traceback"])
 
 
+def fault_of(was: Any) -> Any:
+    try:
+        raise ValueError("wrong")
+    except ValueError:
+        told = was.response.Fault("500 Internal Server Error", "broken", 10022, traceback=True)
+    was.response.set_status(200)
+    return told["message"], told["code"], told["debug"], any("wrong" in line for line in told["traceback"])
+
+
+def field_set(was: Any) -> Any:
+    was.response["X-A"] = "1"
+    return was.response["X-A"]
+
+
+def locked(was: Any) -> Any:
+    with was.app.lock, was.app.plock:
+        return "lock", "plock"
+
+
+def traced(trace: Callable[[], None]) -> None:
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        trace()
+
+
+def prefixed(prefix: str) -> Any:
+    other = Saddle(__name__)
+    other.set_mount_point(prefix)
+    other.add_route("/x", add)
+    return other.build_url("add")
+
+
+def switched(switch: Callable[[Any], None]) -> Any:
+    other = Saddle(__name__)
+    switch(other)
+    return other.debug, other.use_reloader, other.session_timeout
+
+
+def overlaid(overlay: Callable[[Any], None]) -> Any:
+    other = Saddle(__name__)
+    overlay(other)
+    return other.jinja_env.from_string("{{ 1 }} ${1 + 1}").render()
+
+
 def logged(was: Any) -> None:
     try:
         raise ValueError("broken")
@@ -103,6 +150,31 @@ ROWS: dict[str, tuple[Use, Any]] = {
     "app.get_resource": (lambda was: was.app.get_resource("db", "x.db").endswith("/resources/db/x.db"), True),
     "app.storage": (lambda was: also(was.app.storage.get("k"), was.app.storage.set("k", 1)) or was.app.storage.get("k"), 1),
     "app.basepath": (lambda was: was.app.basepath, "/"),
+    "app.urlfor": (lambda was: was.app.urlfor("hello", "x"), "/hello/x"),
+    "app.max_client_body_size": (lambda was: was.app.max_client_body_size, 20 * 1024 * 1024),
+    "app.access_control_allow_origin": (lambda was: was.app.access_control_allow_origin, None),
+    "app.access_control_max_age": (lambda was: was.app.access_control_max_age, 0),
+    "app.opaque": (lambda was: was.app.opaque, None),
+    "app.home": (lambda was: was.app.home == os.path.dirname(__file__), True),
+    "app.joinpath": (lambda was: was.app.joinpath("documented.py") == __file__, True),
+    "app.templates_dirs": (lambda was: was.app.templates_dirs, []),
+    "app.lock": (locked, ("lock", "plock")),
+    "app.log": (lambda was: was.app.log("called names", "info"), None),
+    "app.trace": (lambda was: traced(was.app.trace), None),
+    "app.render": (lambda was: was.app.render(was, "documented.html", choice=2), "choice 2 of tea"),
+    "app.get_template": (lambda was: was.app.get_template("documented.html").render(was=was, choice=2), "choice 2 of tea"),
+    "app.add_route": (lambda was: prefixed(""), "/x"),
+    "app.set_mount_point": (lambda was: prefixed("/v2"), "/v2/x"),
+    "app.set_devel": (lambda was: switched(lambda app: app.set_devel(True, True)), (True, True, None)),
+    "app.set_default_session_timeout": (
+        lambda was: switched(lambda app: app.set_default_session_timeout(60)),
+        (False, False, 60),
+    ),
+    "app.jinja_overlay": (
+        lambda was: overlaid(lambda app: app.jinja_overlay(variable_start_string="${", variable_end_string="}")),
+        "{{ 1 }} 2",
+    ),
+    "app.skito_jinja": (lambda was: overlaid(lambda app: app.skito_jinja(4)), "{{ 1 }} 2"),
     "was.apps": (lambda was: was.apps["documented"] is was.app, True),
     # The request
     "request.method": (lambda was: was.request.method, "POST"),
@@ -131,6 +203,33 @@ ROWS: dict[str, tuple[Use, Any]] = {
     "request.get_content_type()": (lambda was: was.request.get_content_type(), "application/json"),
     "request.get_main_type()": (lambda was: was.request.get_main_type(), "application"),
     "request.get_sub_type()": (lambda was: was.request.get_sub_type(), "json"),
+    "request.header": (lambda was: "content-length: 16" in [each.lower() for each in was.request.header], True),
+    "request.get_raw_header()": (lambda was: was.request.get_raw_header() == was.request.header, True),
+    "request.payload": (lambda was: was.request.payload, b'{"topic": "tea"}'),
+    "request.query": (lambda was: was.request.query, {"num": "7", "word": ["a", "b"]}),
+    "request.stream": (lambda was: was.request.stream.read(), b'{"topic": "tea"}'),
+    "request.multipart": (lambda was: was.request.multipart, None),
+    "request.host": (lambda was: was.request.host.partition(":")[0], "127.0.0.1"),
+    "request.user_agent": (lambda was: was.request.user_agent, "names"),
+    "request.get_header_params()": (
+        lambda was: was.request.get_header_params("content-type"),
+        ("application/json", {}),
+    ),
+    "request.get_header_noparam()": (lambda was: was.request.get_header_noparam("content-type"), "application/json"),
+    "request.get_attr()": (lambda was: was.request.get_attr("content-type", "charset"), None),
+    "request.get_charset()": (lambda was: was.request.get_charset(), None),
+    "request.get_content_length()": (lambda was: was.request.get_content_length(), 16),
+    "request.set_header()": (
+        lambda was: also(was.request.set_header("X-A", "1"), 0) or was.request.get_header("x-a"),
+        "1",
+    ),
+    "request.gtxid, ltxid": (lambda was: f"{was.request.gtxid}/{was.request.ltxid}" == was.txnid(), True),
+    "request.get_gtxid()": (lambda was: was.request.get_gtxid() == was.gtxid, True),
+    "request.get_ltxid()": (lambda was: int(was.request.get_ltxid(2)) - int(was.ltxid), 2),
+    "request.routed": (lambda was: was.request.routed is was.request.routed_function, True),
+    "request.response": (lambda was: was.request.response is was.response, True),
+    "request.token": (lambda was: was.request.token, None),
+    "request.claim": (lambda was: was.request.claim, None),
     "request.user": (lambda was: was.request.user, None),
     "was.user": (lambda was: was.user, None),
     "was.env": (
@@ -182,8 +281,32 @@ ROWS: dict[str, tuple[Use, Any]] = {
         lambda was: was.response.with_explain("503 Service Unavailable", "on Thursday"),
         "EXPLAINED",
     ),
+    "response[name]": (field_set, "1"),
+    "response.append_header()": (
+        lambda was: (
+            also(was.response.append_header("X-A", "1"), was.response.append_header("X-A", "2"))
+            or was.response.get_header("X-A")
+        ),
+        "1, 2",
+    ),
+    "response.update()": (
+        lambda was: also(was.response.update({"X-A": "1"}), was.response.update({"X-A": "2"})) or was.response["X-A"],
+        "2",
+    ),
+    "response.set_cache()": (
+        lambda was: also(was.response.set_cache(60), 0) or was.response.get_header("Cache-Control"),
+        "max-age=60",
+    ),
+    "response.hint_promise()": (lambda was: was.response.hint_promise("/images/a.png"), None),
+    "response.api()": (lambda was: was.response.api({"data": 1}), {"data": 1}),
+    "response.for_api()": (lambda was: was.response.for_api("200 OK", data=1), {"data": 1}),
+    "response.Fault(traceback=)": (fault_of, ("broken", 10022, "see traceback", True)),
     "was.redirect()": (lambda was: was.redirect("/hello/x", "303 See Other"), "MOVED"),
     "was.jstream()": (lambda was: json.loads(was.jstream({"a": 1})), {"a": 1}),
+    "was.xstream()": (lambda was: was.fromxml(was.xstream({"a": 1})), {"a": 1}),
+    "was.fstream()": (lambda was: was.fstream(__file__, "text/x-python"), "FILE"),
+    "was.tojson()": (lambda was: was.fromjson(was.tojson({"a": [1, None]})), {"a": [1, None]}),
+    "was.toxml()": (lambda was: was.fromxml(was.toxml([1, "a"])), [1, "a"]),
     # What may be returned
     "return str": (lambda was: "text", "text"),
     "return bytes": (lambda was: b"bytes", "bytes"),
@@ -191,12 +314,19 @@ ROWS: dict[str, tuple[Use, Any]] = {
     "return float": (lambda was: 1.5, "1.5"),
     "return a file": (lambda was: io.BytesIO(b"from a file"), "from a file"),
     "return a generator": (lambda was: (each for each in ("a", "b")), "ab"),
+    "return next()": (lambda was: Rows(), "ab"),
+    "return (body, status, fields)": (lambda was: ("made", "200 OK", [("X-Made", "1")]), "made"),
+    "return a dataclass": (lambda was: Order("tea", 2), {"item": "tea", "count": 2}),
+    "return a list of several kinds": (lambda was: ["a", Producer(), Rows(), io.BytesIO(b"c"), ["d"]], "amoreabcd"),
+    "return a list of numbers": (lambda was: [1, 2.5, None], "[1,2.5,null]"),
     "return more()": (lambda was: Producer(), "more"),
     "return a list": (lambda was: ["a", b"b", "c"], "abc"),
     "return a dict": (lambda was: {"a": 1}, {"a": 1}),
     "lib.producers": (lambda was: producers.SimpleProducer(b"produced"), "produced"),
     # URLs
     "was.ab()": (lambda was: was.ab("add", 10, 40), "/add?num1=10&num2=40"),
+    "was.urlfor()": (lambda was: was.urlfor("add", 10, 40), "/add?num1=10&num2=40"),
+    "was.baseurl()": (lambda was: was.baseurl("hello"), "/hello/"),
     "was.ab(named)": (lambda was: was.ab("add", 10, num2=60), "/add?num1=10&num2=60"),
     "was.ab(function)": (lambda was: was.ab(add, 10, 40), "/add?num1=10&num2=40"),
     "was.ab(default)": (lambda was: (was.ab("episode"), was.ab("episode", 100)), ("/episode", "/episode/100")),
@@ -317,7 +447,10 @@ RETURNED = {
         "response.Fault(200)",
         "response.Fault(400)",
         "response.fault()",
+        "response.api()",
+        "response.for_api()",
         "response.file()",
+        "was.fstream()",
         "response.throw()",
         "response.with_explain()",
         "was.redirect()",
@@ -336,6 +469,24 @@ class Producer:
 
     def more(self) -> bytes:
         return self.pieces.pop(0) if self.pieces else b""
+
+
+class Rows:
+    """What has only `next`."""
+
+    def __init__(self) -> None:
+        self.rows = ["a", "b"]
+
+    def next(self) -> str:
+        if not self.rows:
+            raise StopIteration
+        return self.rows.pop(0)
+
+
+@dataclass
+class Order:
+    item: str
+    count: int
 
 
 class Searcher:
