@@ -54,6 +54,7 @@ class Http2Client:
         self.reasons: list[bytes] = []
         self.pings: list[bytes] = []
         self.closed = False
+        self._partial = b""
         self.h2.initiate_connection()
         self.flush()
 
@@ -105,13 +106,13 @@ class Http2Client:
         if not data:
             self.closed = True
             return
-        for event in self.h2.receive_data(self._without_farewells(data)):
+        for event in self.h2.receive_data(self.without_farewells(data)):
             self._note(event)
         self.flush()
 
-    def _without_farewells(self, data: bytes) -> bytes:
-        """h2 would not go on behind a GOAWAY: they are noted here."""
-        self._partial = getattr(self, "_partial", b"") + data
+    def without_farewells(self, data: bytes) -> bytes:
+        """Whole frames but GOAWAY, behind which h2 would not go on: they are noted here."""
+        self._partial += data
         rest = b""
         while len(self._partial) >= 9:
             end = 9 + int.from_bytes(self._partial[:3], "big")

@@ -216,14 +216,14 @@ def test_a_stream_that_nobody_reads_makes_its_app_wait(kind: str, engine: str) -
     def generator(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
         nonlocal produced
         start_response("200 OK", [("Content-Type", "application/x")])
-        for _ in range(400):
+        for _ in range(100):
             produced += 1
             yield PIECE
 
     async def stream(scope: Any, receive: Any, send: Any) -> None:
         nonlocal produced
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        for _ in range(400):
+        for _ in range(100):
             produced += 1
             await send({"type": "http.response.body", "body": PIECE, "more_body": True})
         await send({"type": "http.response.body"})
@@ -240,7 +240,7 @@ def test_a_stream_that_nobody_reads_makes_its_app_wait(kind: str, engine: str) -
         client.acknowledge = True
         client.h2.acknowledge_received_data(len(answer.body), stream_id)
         client.flush()
-        assert client.wait(stream_id).body == PIECE * 400
+        assert client.wait(stream_id).body == PIECE * 100
 
 
 def test_a_body_that_nobody_takes_stops_at_its_window(engine: str) -> None:
@@ -684,10 +684,11 @@ def test_a_response_that_nobody_takes(server: Wire) -> None:
 
 
 def test_no_thread_in_time(engine: str) -> None:
-    release = threading.Event()
+    release, begun = threading.Event(), threading.Event()
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         if environ["PATH_INFO"] == "/slow":
+            begun.set()
             assert release.wait(10)
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [b"done"]
@@ -695,7 +696,7 @@ def test_no_thread_in_time(engine: str) -> None:
     with wire(mounted("/", app), engine=engine, threads=1) as server:
         client = http2(server)
         slow = client.begin("/slow")
-        client.answer_pings()
+        assert begun.wait(5)
         waiting = client.begin("/waiting")
         client.answer_pings()
         server.tick(31)
