@@ -39,6 +39,25 @@ from skitai.api import (
     set_worker_critical_point,
     trackers,
 )
+from skitai.protocols.websocket.names import (
+    WS_EVT_CLOSE,
+    WS_EVT_INIT,
+    WS_EVT_NONE,
+    WS_EVT_OPEN,
+    WS_GROUPCHAT,
+    WS_MSG_DEFAULT,
+    WS_MSG_GRPC,
+    WS_MSG_JSON,
+    WS_MSG_TEXT,
+    WS_MSG_XMLRPC,
+    WS_OPCODE_BINARY,
+    WS_OPCODE_CLOSE,
+    WS_OPCODE_PING,
+    WS_OPCODE_PONG,
+    WS_OPCODE_TEXT,
+    WS_SIMPLE,
+    WS_THREADSAFE,
+)
 from skitai.version import __version__
 
 if TYPE_CHECKING:
@@ -47,6 +66,23 @@ if TYPE_CHECKING:
     from skitai.was.proxy import was
 
 __all__ = [
+    "WS_EVT_CLOSE",
+    "WS_EVT_INIT",
+    "WS_EVT_NONE",
+    "WS_EVT_OPEN",
+    "WS_GROUPCHAT",
+    "WS_MSG_DEFAULT",
+    "WS_MSG_GRPC",
+    "WS_MSG_JSON",
+    "WS_MSG_TEXT",
+    "WS_MSG_XMLRPC",
+    "WS_OPCODE_BINARY",
+    "WS_OPCODE_CLOSE",
+    "WS_OPCODE_PING",
+    "WS_OPCODE_PONG",
+    "WS_OPCODE_TEXT",
+    "WS_SIMPLE",
+    "WS_THREADSAFE",
     "__version__",
     "abspath",
     "addlu",

@@ -25,6 +25,7 @@ from skitai.saddle.rpc import RpcFacet
 from skitai.saddle.seal import Keyring
 from skitai.saddle.storage import StorageFacet
 from skitai.saddle.templates import TemplateFacet
+from skitai.saddle.websocket import WebSocketAppFacet
 from skitai.was.context import current
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Saddle(
     StorageFacet,
     ErrorFacet,
     TemplateFacet,
+    WebSocketAppFacet,
 ):
     """An app.
 

@@ -19,6 +19,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from skitai.config.pref import AttrDict
@@ -152,6 +153,15 @@ class Binder:
     def has_default(self, names: Sequence[str]) -> bool:
         """Whether there are names, and all are arguments with a default."""
         return bool(names) and all(name in self.defaults for name in names)
+
+    def without(self, name: str) -> Binder:
+        """The same for all arguments but one, which the caller has from elsewhere."""
+        other = copy(self)
+        other.arguments = [each for each in self.arguments if each.name != name]
+        other._by_name = {each.name: each for each in other.arguments}
+        other._positional = [each for each in other.arguments if each.positional]
+        other._known = self._known - {name}
+        return other
 
     def bind(self, values: Values, query: Values, body: Values | None, fault: Answerable | None = None) -> Bound:
         """Find the arguments for a call.

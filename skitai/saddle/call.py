@@ -45,19 +45,19 @@ def answer(was: Was, error: Answerable | None = None, *, before_body: bool = Fal
         if error is None:
             content = yield from _handled(was)
             if isinstance(content, Answerable):
-                made = yield from _failure(was, content)
+                made = yield from page_for(was, content)
                 extra = was.committed(extra)
             else:
                 kept = was.committed(extra)  # first, for it may fail, and an outcome may hold an open file
                 made = outcome(content, was.response, was.request)
                 extra = kept
         else:  # not raised, for other requests have the same one
-            made = yield from _failure(was, error)
+            made = yield from page_for(was, error)
     except Unanswerable:
         raise
     except Exception as failed:  # noqa: BLE001 - the app's own, whatever it is
         was.response.clear()
-        made = yield from handling(failed, _failure(was, failed))
+        made = yield from handling(failed, page_for(was, failed))
     return made._replace(fields=(*made.fields, *extra)) if extra else made
 
 
@@ -143,7 +143,7 @@ def _unfit(request: Any) -> Answerable:
     return UnsupportedType(f"a body of {kind} holds no arguments; a form or a JSON object is wanted")
 
 
-def _failure(was: Was, error: Exception) -> Steps:
+def page_for(was: Was, error: Exception) -> Steps:
     """The outcome of an error: the app's own page for it, or the server's."""
     exchange = was.running("response")
     failure = describe(exchange, error)

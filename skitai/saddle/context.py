@@ -22,6 +22,7 @@ from skitai.saddle.session import Session
 from skitai.saddle.shelf import Shelf
 from skitai.saddle.tokens import TokenFacet
 from skitai.saddle.urls import UrlFacet
+from skitai.saddle.websocket import WebSocketFacet
 from skitai.was import environ, services
 from skitai.was.environ import Environ
 from skitai.was.members import Members
@@ -91,7 +92,10 @@ class Context(Members):
         exchange = self.running("env")
         script_name = self.app.basepath.rstrip("/").encode("utf-8").decode("latin-1")
         made = environ.of_peer(exchange.peer) | environ.of_head(exchange.head, script_name)
-        return {"SCRIPT_NAME": script_name, **made}
+        made = {"SCRIPT_NAME": script_name, **made}
+        if self._ws is not None:
+            made |= {"websocket.event": self._ws_event, "websocket.client": self._ws.id}
+        return made
 
     @once
     def cookie(self) -> Cookie:
@@ -161,5 +165,5 @@ class Context(Members):
         return f"<was {self.exchange!r}>" if self.exchange is not None else "<was, no request>"
 
 
-class Was(Context, AnswerFacet, TokenFacet, UrlFacet, BroadcastFacet):
+class Was(Context, AnswerFacet, TokenFacet, UrlFacet, BroadcastFacet, WebSocketFacet):
     """What handlers, hooks and templates get as `was`."""

@@ -32,9 +32,11 @@ from skitai.saddle.pieces import AsyncPieces
 from skitai.saddle.results import Outcome
 from skitai.saddle.routing import Route
 from skitai.saddle.seal import check_keys
+from skitai.saddle.talk import Opened, opening, takes_messages
 from skitai.saddle.targets import Ready, Target, find
 from skitai.was.context import current
 from skitai.worker.apps.pump import Pump
+from skitai.worker.apps.saddle_websocket import SaddleTalk
 from skitai.worker.apps.tasks import start
 
 log = logging.getLogger("skitai.app")
@@ -60,7 +62,7 @@ class SaddleApp:
         self.app: Saddle = loaded.app
         self.debug = loaded.debug
         self.limits: dict[str, Any] = {}
-        self.running: set[Call] = set()
+        self.running: set[Call | SaddleTalk] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self._mount = mount
         self._modules = loaded.modules
@@ -136,6 +138,14 @@ class SaddleApp:
             exchange.respond(target.status, target.fields)
         else:
             self._begin(Call(self, exchange, target), target[0])
+
+    def upgrade(self, exchange: Any) -> None:
+        """A handshake of WebSocket."""
+        target = self._target(exchange)
+        if isinstance(target, Ready) or not takes_messages(target[0]):
+            self.handle(exchange)
+        else:
+            self._begin(Opening(self, exchange, target), target[0])
 
     def looks_first(self, exchange: Any) -> bool:
         """Let nobody send a body who is not known, where that is wanted."""
@@ -363,6 +373,54 @@ class Call(Pump):
         if self.exchange.received:
             self.exchange.body.lost()  # if the app did not read it
         self._driver.running.discard(self)
+
+
+class Opening(Call):
+    """The handshake of a WebSocket connection: the app takes it, or answers like any request."""
+
+    __slots__ = ("_talk",)
+
+    def __init__(self, driver: SaddleApp, exchange: Any, target: Target) -> None:
+        super().__init__(driver, exchange, target)
+        self._talk = SaddleTalk(driver, exchange, Turn)
+
+    def _answer(self, was: Was, error: Answerable | None) -> Steps:
+        return opening(was)
+
+    def _send(self, outcome: Outcome | Opened) -> bool:
+        if isinstance(outcome, Outcome):
+            return super()._send(outcome)
+        self._driver.running.add(self._talk)
+        self._driver.running.discard(self)
+        self._driver.on_loop(self._talk.open, self._was, outcome)
+        return False
+
+
+class Turn(Call):
+    """One event or message of a WebSocket connection."""
+
+    __slots__ = ("_talk",)
+
+    def __init__(self, talk: SaddleTalk, was: Was, steps: Steps, in_loop: bool) -> None:
+        driver = talk.driver
+        super().__init__(driver, talk.exchange, (was.route, {}, None))
+        self._talk = talk
+        self._was = was
+        self._steps = steps
+        if in_loop:
+            self._task(self._advance_in_loop(next, steps))
+        else:
+            driver.submit(self.begin)
+
+    def begin(self) -> None:
+        self._advance(next, self._steps)
+
+    def _send(self, outcome: Any) -> bool:
+        self._talk.said(outcome)
+        return False
+
+    def _fail(self, error: BaseException) -> None:
+        self._talk.failed(error)
 
 
 class Admission(Call):

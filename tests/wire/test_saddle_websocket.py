@@ -1,0 +1,339 @@
+"""WebSocket connections of Saddle apps: both ways to configure them, events, messages, encodings, rooms, refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import skitai
+from skitai.protocols.xmlrpc import parse_response
+from skitai.saddle import Saddle
+from tests.support.memory import Wire, wait_for
+from tests.support.websocket import Socket, close, frame, handshake, opened
+
+Serve = Callable[..., Wire]
+
+
+@pytest.fixture
+def app() -> Saddle:
+    return Saddle(__name__)
+
+
+def test_a_handler_of_messages(saddle: Serve, app: Saddle) -> None:
+    @app.route("/echo")
+    @app.websocket_config(skitai.WS_SIMPLE)
+    def echo(was: Any, message: Any) -> Any:
+        return message
+
+    talk = opened(saddle(app), "/echo")
+    talk.text("hello")
+    assert talk.hears() == "hello"
+    talk.send(frame(2, b"\x00\xff"))
+    assert talk.receive() == (2, b"\x00\xff")
+
+
+def test_what_is_returned(saddle: Serve, app: Saddle) -> None:
+    made = {"none": None, "number": 7, "object": {"a": 1}, "bytes": b"x", "last": "end"}
+
+    @app.route("/")
+    @app.websocket_config(skitai.WS_SIMPLE)
+    def answer(was: Any, message: str) -> Any:
+        return made[message]
+
+    talk = opened(saddle(app))
+    for each in made:
+        talk.text(each)
+    assert [talk.receive() for _ in range(4)] == [(1, b"7"), (1, b'{"a":1}'), (2, b"x"), (1, b"end")]
+
+
+def test_events_of_the_decorator(saddle: Serve, app: Saddle) -> None:
+    seen: list[Any] = []
+
+    def onopen(was: Any) -> str:
+        seen.append(("open", was.wsclient(), id(was.websocket)))
+        return "welcome"
+
+    async def onclose(was: Any) -> None:
+        seen.append(("close", was.wsclient(), id(was.websocket)))
+
+    @app.route("/")
+    @app.websocket_config(skitai.WS_THREADSAFE, 1200, onopen, onclose)
+    def answer(was: Any, message: str) -> None:
+        assert not was.wshasevent()
+        seen.append((message, was.wsclient(), id(was.websocket)))
+
+    talk = opened(saddle(app))
+    assert talk.hears() == "welcome"
+    talk.text("hello")
+    talk.send(close(1000))
+    assert talk.is_closed_with() == 1000
+    wait_for(lambda: len(seen) == 3)
+    assert [each[0] for each in seen] == ["open", "hello", "close"]
+    assert len({each[1:] for each in seen}) == 1, "one client, one object"
+
+
+def test_events_of_the_handler(saddle: Serve, app: Saddle) -> None:
+    left: list[Any] = []
+
+    @app.route("/echo")
+    def echo(was: Any, message: str, client_name: str) -> Any:
+        if was.wshasevent():
+            assert message == ""
+            if was.wsinit():
+                return was.wsconfig(skitai.WS_SIMPLE, 60)
+            if was.wsopened():
+                assert was.env["websocket.event"] == skitai.WS_EVT_OPEN
+                assert was.env["websocket.client"] == was.wsclient()
+                return f"Welcome {client_name}"
+            if was.wsclosed():
+                left.append(client_name)
+            return None
+        return f"{client_name} said: {message}"
+
+    talk = opened(saddle(app), "/echo?client_name=steve")
+    assert talk.hears() == "Welcome steve"
+    talk.text("hi")
+    assert talk.hears() == "steve said: hi"
+    talk.client.close()
+    wait_for(lambda: left == ["steve"])
+
+
+def test_messages_of_one_client_stay_in_order(saddle: Serve, app: Saddle) -> None:
+    running: list[int] = []
+
+    @app.route("/")
+    @app.websocket_config(skitai.WS_SIMPLE)
+    def answer(was: Any, message: str) -> str:
+        running.append(1)
+        assert len(running) == 1, "two at once"
+        if int(message) % 50 == 0:
+            time.sleep(0.01)
+        running.pop()
+        return message
+
+    talk = opened(saddle(app))
+    talk.send(*(frame(1, str(number).encode()) for number in range(300)))
+    assert [talk.hears() for _ in range(300)] == [str(number) for number in range(300)]
+
+
+def test_coroutine_functions(saddle: Serve, app: Saddle) -> None:
+    @app.route("/<int:number>")
+    @app.websocket_config(skitai.WS_SIMPLE)
+    async def answer(was: Any, number: int, message: str, more: int = 1) -> str:
+        await asyncio.sleep(0)
+        return f"{number + more} {message}"
+
+    talk = opened(saddle(app), "/5?more=2")
+    talk.text("cups")
+    assert talk.hears() == "7 cups"
+
+
+def test_sending_from_any_thread(saddle: Serve, app: Saddle) -> None:
+    @app.route("/")
+    @app.websocket_config(skitai.WS_THREADSAFE)
+    def answer(was: Any, message: str) -> str:
+        socket = was.websocket
+
+        def count() -> None:
+            for number in range(100):
+                socket.send(f"{number}")
+
+        thread = threading.Thread(target=count)
+        thread.start()
+        thread.join()
+        return "done"
+
+    talk = opened(saddle(app))
+    talk.text("go")
+    assert [talk.hears() for _ in range(101)] == [*map(str, range(100)), "done"]
+
+
+def test_json(saddle: Serve, app: Saddle) -> None:
+    @app.route("/")
+    @app.websocket_config(skitai.WS_SIMPLE, encoding=skitai.WS_MSG_JSON)
+    def answer(was: Any, message: Any) -> Any:
+        return {"twice": message["number"] * 2}
+
+    server = saddle(app)
+    talk = opened(server)
+    talk.text('{"number": 21}')
+    assert talk.hears() == '{"twice":42}'
+    talk.text("{")
+    opcode, payload = talk.receive()
+    assert (opcode, payload[:2]) == (8, (1007).to_bytes(2))
+
+
+def test_xml_rpc(saddle: Serve, app: Saddle) -> None:
+    @app.route("/")
+    def answer(was: Any, message: Any) -> Any:
+        if was.wsinit():
+            return was.wsconfig(skitai.WS_SIMPLE, 60, skitai.WS_MSG_XMLRPC)
+        return None if was.wshasevent() else message + 1
+
+    talk = opened(saddle(app))
+    talk.text(
+        "<methodCall><methodName>x</methodName><params><param><value><int>41</int></value></param></params></methodCall>"
+    )
+    assert parse_response(talk.hears().encode()) == 42
+
+
+def test_a_handler_that_fails(saddle: Serve, app: Saddle, caplog: pytest.LogCaptureFixture) -> None:
+    @app.route("/")
+    @app.websocket_config(skitai.WS_SIMPLE)
+    def answer(was: Any, message: str) -> Any:
+        raise LookupError(f"no {message}")
+
+    talk = opened(saddle(app))
+    talk.text("tea")
+    opcode, payload = talk.receive()
+    assert (opcode, payload[:2]) == (8, (1011).to_bytes(2))
+    assert b"tea" not in payload
+    wait_for(lambda: "no tea" in caplog.text)
+
+
+def test_nothing_said_for_too_long(saddle: Serve, app: Saddle) -> None:
+    @app.route("/")
+    @app.websocket_config(skitai.WS_SIMPLE, 30)
+    def answer(was: Any, message: str) -> str:
+        return message
+
+    server = saddle(app)
+    talk = opened(server)
+    server.tick(25)
+    talk.send(frame(10, b"skitai"))
+    server.tick(31)
+    while (got := talk.receive())[0] == 9:
+        pass
+    assert got[1][:2] == (1000).to_bytes(2)
+
+
+# Who may connect
+
+
+def test_origins(saddle: Serve, app: Saddle) -> None:
+    @app.route("/")
+    @app.websocket_config(skitai.WS_SIMPLE)
+    def own(was: Any, message: str) -> str:
+        return message
+
+    @app.route("/friends", access_control_allow_origin=["https://friend.example"])
+    @app.websocket_config(skitai.WS_SIMPLE)
+    def friends(was: Any, message: str) -> str:
+        return message
+
+    server = saddle(app)
+    opened(server)
+    opened(server, Origin="http://example")
+    assert server.ask(handshake(Origin="http://evil.example"))[0] == 403
+    assert server.ask(handshake(Origin="null"))[0] == 403
+    opened(server, "/friends", Origin="https://friend.example")
+    assert server.ask(handshake("/friends", Origin="http://evil.example"))[0] == 403
+
+
+def test_credentials_are_checked_and_never_asked_for(saddle: Serve, app: Saddle) -> None:
+    app.users = {"hans": ("secret", False)}
+    app.realm = "here"
+
+    @app.route("/", authenticate="basic")
+    @app.websocket_config(skitai.WS_SIMPLE)
+    def answer(was: Any, message: str) -> str:
+        return str(was.user)
+
+    server = saddle(app)
+    for fields in ({}, {"Authorization": "Basic aGFuczp3cm9uZw=="}):
+        status, sent, _ = server.ask(handshake(**fields))
+        assert status == 403
+        assert "www-authenticate" not in sent
+    talk = opened(server, Authorization="Basic aGFuczpzZWNyZXQ=")
+    talk.text("who am I")
+    assert "hans" in talk.hears()
+
+
+def test_refusals(saddle: Serve, app: Saddle) -> None:
+    @app.before_request
+    def guard(was: Any) -> Any:
+        return was.response("402 Payment Required", "pay") if "free" in was.request.query else None
+
+    @app.route("/")
+    def plain(was: Any, message: str, room: int) -> None:
+        return None
+
+    @app.route("/page")
+    def page(was: Any) -> str:
+        return "a page"
+
+    server = saddle(app)
+    assert server.ask(handshake("/nowhere"))[0] == 404
+    assert server.ask(handshake("/?room=one"))[0] == 400
+    assert server.ask(handshake("/"))[0] == 400
+    assert server.ask(handshake("/?room=1"))[0] == 500, "it never says what it wants"
+    assert server.ask(handshake("/?free=1"))[0] == 402
+    assert server.ask(handshake("/page"))[2] == b"a page"
+    assert server.ask(handshake("/?room=1", Sec_WebSocket_Version="8"))[0] == 426
+
+
+def test_outside_of_connections(saddle: Serve, app: Saddle) -> None:
+    @app.route("/")
+    def index(was: Any) -> list[str]:
+        said = []
+        for ask in (lambda: was.websocket, lambda: was.wsconfig(skitai.WS_SIMPLE)):
+            with pytest.raises(RuntimeError) as raised:
+                ask()
+            said.append(str(raised.value))
+        assert was.wsclient() is None
+        assert not was.wshasevent()
+        return said
+
+    assert saddle(app).get("/")[0] == 200
+    with pytest.raises(ValueError, match="none of skitai.WS_SIMPLE"):
+        app.websocket_config(99)
+    with pytest.raises(ValueError, match="none of skitai.WS_MSG_TEXT"):
+        app.websocket_config(skitai.WS_SIMPLE, encoding="yaml")
+
+
+# Rooms
+
+
+def test_a_room(saddle: Serve, app: Saddle) -> None:
+    @app.route("/chat")
+    def chat(was: Any, message: str, room_id: str) -> Any:
+        client = was.wsclient()
+        if was.wshasevent():
+            if was.wsinit():
+                return was.wsconfig(skitai.WS_GROUPCHAT, 60)
+            if was.wsopened():
+                return f"{client} entered"
+            return f"{client} left"
+        if message.startswith("@"):
+            number, _, text = message[1:].partition(" ")
+            return text, int(number)
+        if message == "who":
+            return ",".join(map(str, sorted(was.websocket.clients)))
+        return f"{client}: {message}"
+
+    server = saddle(app)
+
+    def enter(room: int) -> tuple[Socket, str]:
+        talk = opened(server, f"/chat?room_id={room}")
+        return talk, talk.hears().split()[0]
+
+    one, first = enter(1)
+    two, second = enter(1)
+    assert one.hears() == f"{second} entered"
+    other, _ = enter(2)
+    two.text("hello")
+    assert one.hears() == two.hears() == f"{second}: hello"
+    two.text(f"@{first} psst")
+    assert one.hears() == "psst"
+    one.text("who")
+    assert one.hears() == two.hears() == ",".join(sorted((first, second), key=int))
+    two.send(close(1000))
+    assert two.is_closed_with() == 1000
+    assert one.hears() == f"{second} left"
+    other.text("alone")
+    assert other.hears().endswith("alone"), "another room heard nothing"
