@@ -18,6 +18,7 @@ from skitai.saddle import cors, errors, events
 from skitai.saddle.args import Bound
 from skitai.saddle.auth import authorized
 from skitai.saddle.context import Was
+from skitai.saddle.errors import Unsendable
 from skitai.saddle.events import emitted
 from skitai.saddle.hooks import Hook, Step, Steps, calling, handling
 from skitai.saddle.results import Outcome, outcome
@@ -57,7 +58,7 @@ def answer(was: Was, error: Answerable | None = None, *, before_body: bool = Fal
         raise
     except Exception as failed:  # noqa: BLE001 - the app's own, whatever it is
         was.response.clear()
-        made = yield from handling(failed, page_for(was, failed))
+        made = yield from handling(failed, page_for(was, _blamed(was, failed)))
     return made._replace(fields=(*made.fields, *extra)) if extra else made
 
 
@@ -141,6 +142,20 @@ def _unfit(request: Any) -> Answerable:
         return BadRequest(f"the body is a JSON {type(request.json()).__name__}; an object is wanted")
     kind = request.get_content_type() or "unknown type"
     return UnsupportedType(f"a body of {kind} holds no arguments; a form or a JSON object is wanted")
+
+
+def _blamed(was: Was, error: Exception) -> Exception:
+    """What becomes of an error: the client's own, where the app only passes on what came and cannot be sent."""
+    if isinstance(error, Unsendable):
+        try:
+            args = was.request.args
+        except Answerable:  # there are none that could be read
+            return error
+        for name, value in args.items():
+            for each in value if isinstance(value, list) else (value,):
+                if isinstance(each, str) and not error.signs.isdisjoint(each):
+                    return BadRequest(f"argument {name!r}: it holds signs that cannot stand where it belongs")
+    return error
 
 
 def page_for(was: Was, error: Exception) -> Steps:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote_plus, unquote_plus
 
 from skitai.http.dates import format_http_date
+from skitai.saddle.errors import Unsendable
 
 MAX_BYTES = 4096
 """What browsers keep of one cookie: its name, value and attributes (RFC 6265, section 6.1)."""
@@ -119,7 +120,7 @@ class Cookie(MutableMapping[str, str]):
             raise TypeError(f"cookie {key!r}: a cookie holds text, not a {type(val).__name__}")
         text = str(val)
         if not key or _FORBIDDEN.search(key) or _FORBIDDEN.search(text):
-            raise ValueError(f"cookie {key!r}: CR, LF and NUL cannot stand in a cookie, and it needs a name")
+            raise Unsendable(f"cookie {key!r}: CR, LF and NUL cannot stand in a cookie, and it needs a name", "\r\n\0")
         setting = Setting(
             quote_plus(key), quote_plus(text), expires, path or self._path, domain, secure, http_only, same_site
         )
@@ -188,7 +189,7 @@ def parse(field: str) -> dict[str, str]:
 def _check(setting: Setting) -> None:
     for what in (setting.path, setting.domain or ""):
         if _UNFIT.search(what):
-            raise ValueError(f"cookie {setting.name!r}: {what!r} cannot be its path or domain")
+            raise Unsendable(f"cookie {setting.name!r}: {what!r} cannot be its path or domain", _FORBIDDEN.findall(what))
     if setting.same_site not in (None, *SAME_SITE):
         raise ValueError(f"cookie {setting.name!r}: SameSite is {', '.join(SAME_SITE)}, not {setting.same_site!r}")
     if setting.same_site == "None" and not setting.secure:

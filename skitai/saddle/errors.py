@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 from skitai.config.pref import AttrDict
@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from skitai.exchange import Head
 
 F = TypeVar("F", bound=Function)
+
+
+class Unsendable(ValueError):
+    """What the app wants to send holds what no field of a response can: it would break the response (RFC 9110, section 5.5).
+
+    :ivar signs: those that cannot be sent.
+    """
+
+    def __init__(self, message: str, signs: Iterable[str]) -> None:
+        super().__init__(message)
+        self.signs = frozenset(signs)
 
 
 class ErrorHandlers:

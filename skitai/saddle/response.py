@@ -13,6 +13,7 @@ from skitai.errors import Answerable
 from skitai.http.dates import format_http_date
 from skitai.http.status import phrase
 from skitai.saddle.contents import Api, File
+from skitai.saddle.errors import Unsendable
 
 if TYPE_CHECKING:
     from skitai.exchange import Exchange
@@ -316,12 +317,13 @@ def checked(name: str, value: Any) -> Pair:
     """
     text = value if type(value) is str else value.decode("latin-1") if isinstance(value, bytes) else str(value)
     if "\n" in text or "\r" in text or "\0" in text:
-        raise ValueError(f"a line break or NUL in the value of {name}: {text!r}")
+        raise Unsendable(f"a line break or NUL in the value of {name}: {text!r}", "\r\n\0")
     if not text.isascii():
         try:
             text.encode("latin-1")
         except UnicodeEncodeError:
-            raise ValueError(f"the value of {name} is not latin-1 text, as fields are: {text!r}") from None
+            beyond = (sign for sign in text if sign > "\xff")
+            raise Unsendable(f"the value of {name} is not latin-1 text, as fields are: {text!r}", beyond) from None
     if not name or not name.isascii() or not name.isprintable() or not NOT_IN_NAMES.isdisjoint(name):
         raise ValueError(f"{name!r} is no field name")
     return name, text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import unescape
 from typing import Any
 
 import pytest
@@ -68,6 +69,20 @@ def client() -> Iterator[Any]:
         was.session.mount("OTHER")
         return [*found, dict(was.session), was.detoken(token), was.rmtoken(token), was.dejwt(token), was.csrf_verify()]
 
+    @app.route("/passed/<where>", methods=["GET", "POST"])
+    def passed(was: Was, where: str, what: str = "") -> Any:
+        if where == "location":
+            return was.redirect(what)
+        if where == "cookie":
+            was.cookie["what"] = what
+        elif where == "path":
+            was.cookie.set("what", "x", path=f"/{what}")
+        elif where == "own":
+            was.response.set_header("X-What", "a mistake\r\nof the app")
+        else:
+            was.response.set_header("X-What", what)
+        return "sent"
+
     with app.make_client() as client:
         yield client
 
@@ -92,3 +107,30 @@ def test_made_up_cookies_and_tokens(client: Any, cookies: list[tuple[str, str]],
     assert answer.status_code == 200
     assert answer.json() == [{}, [], False, False, {}, None, False, None, False]
     assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("where", ["location", "cookie", "path", "header"])
+@pytest.mark.parametrize("what", ["a\r\nSet-Cookie: b=c", "a\nb", "a\r", "\0"])
+def test_what_would_break_the_response_is_the_fault_of_the_client_that_sent_it(client: Any, where: str, what: str) -> None:
+    for answer in (
+        client.get(f"/passed/{where}", params={"what": what}),
+        client.post(f"/passed/{where}", {"what": what}),
+        client.postjson(f"/passed/{where}", {"what": what}),
+    ):
+        assert answer.status_code == 400
+        assert "argument 'what'" in unescape(answer.text)
+        assert "Set-Cookie" not in answer.headers
+        assert "X-What" not in answer.headers
+
+
+def test_what_no_field_can_hold_is_not_passed_on(client: Any) -> None:
+    assert client.get("/passed/header", params={"what": "\u4f60"}).status_code == 400
+    assert client.get("/passed/header", params={"what": "\xfc"}).headers["X-What"] == "\xfc"
+
+
+def test_a_mistake_of_the_app_stays_its_own(client: Any) -> None:
+    assert client.get("/passed/own", params={"what": "fine"}).status_code == 500
+    answer = client.post("/passed/own", b"{", headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    answer = client.post("/passed/own", b"text", headers={"Content-Type": "text/plain"})
+    assert answer.status_code == 500
