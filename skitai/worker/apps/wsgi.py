@@ -15,10 +15,12 @@ from typing import IO, Any, Protocol
 
 from skitai.config.tree import Mount
 from skitai.exchange import BodyMode, Context, Exchange, Flow
+from skitai.saddle.cors import Policy, origins
 from skitai.was import environ
 from skitai.was.context import current
 from skitai.was.environ import Environ
 from skitai.worker.apps.pump import Pump, as_bytes
+from skitai.worker.apps.wsgi_websocket import WsgiTalk
 
 log = logging.getLogger("skitai.app")
 
@@ -85,6 +87,7 @@ class Wsgi:
         self.point = mount.point.encode("utf-8").decode("latin-1")
         self.script_name = self.point.rstrip("/")
         self.limits = mount.pref.config
+        self.origins = origins(mount.pref.overrides.get("access_control_allow_origin"))
         self._errors = ErrorStream()
         self._base: Environ = {}
         self._submit: Callable[[Callable[[], None]], None]
@@ -109,6 +112,16 @@ class Wsgi:
 
     def handle(self, exchange: Any) -> None:
         self._submit(Call(self, exchange).run)
+
+    def upgrade(self, exchange: Any) -> None:
+        """A handshake of WebSocket.
+
+        :raises ForeignOrigin: another site's.
+        """
+        head = exchange.head
+        own = f"{exchange.peer.scheme}://{head.fields.text('host')}"
+        Policy(self.origins).fields(head.fields.text("origin"), own)
+        self._submit(Opening(WsgiTalk(self, exchange), exchange).run)
 
     def environ(self, exchange: Exchange) -> Environ:
         """A new environ, joined from the parts that peer and head keep."""
@@ -147,7 +160,7 @@ class Call(Pump):
         "_wsgi",
     )
 
-    def __init__(self, wsgi: Wsgi, exchange: Any) -> None:
+    def __init__(self, wsgi: Wsgi | WsgiTalk, exchange: Any) -> None:
         self._wsgi = wsgi
         self._submit = wsgi._submit
         self.exchange = exchange
@@ -301,6 +314,26 @@ class Call(Pump):
                 close()
             except BaseException:  # noqa: BLE001 - as in `run`
                 log.exception("close() of the app's result failed", extra={"txn": self.exchange.txn})
+
+
+class Opening(Call):
+    """The handshake of a WebSocket connection: the app takes it in the environ, or answers like any request."""
+
+    __slots__ = ("_talk",)
+
+    def __init__(self, talk: WsgiTalk, exchange: Any) -> None:
+        super().__init__(talk, exchange)
+        self._talk = talk
+
+    def _send_whole(self, body: Any) -> None:
+        if not self._talk.taken():
+            super()._send_whole(body)
+
+    def _send_iterable(self, result: Any) -> None:
+        if self._talk.taken():
+            self._end()
+        else:
+            super()._send_iterable(result)
 
 
 MOST_STATUSES = 256
