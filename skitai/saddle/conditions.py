@@ -85,7 +85,7 @@ class ConditionFacet:
 
         :param interval: seconds; the table is looked at this often at most.
         """
-        return _before(lambda was: was.getlu(key) if host.attached() else _NEVER, work, key, interval)
+        return _before(lambda was: was.getlu(key) if host.times() else _NEVER, work, key, interval)
 
     def if_file_modified(
         self, path: str | os.PathLike[str], work: Callable[..., Any], interval: float = 1

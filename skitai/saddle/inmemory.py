@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from math import inf
@@ -15,6 +16,7 @@ from skitai.config.tree import Config, Mount
 from skitai.exchange import Peer
 from skitai.http.head import Fields, Head
 from skitai.log.txn import Transactions
+from skitai.was import host
 
 _transactions = Transactions()
 
@@ -88,6 +90,20 @@ def head_of(method: str, url: str, fields: dict[str, str], length: int) -> Head:
     return Head(method, target, "origin", path, raw_path, place.query, host, "1.1", section, length=length)
 
 
+class MemoryTimes:
+    """When things were last changed, whatever their names."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, float] = {}
+        self._started_s = time.time()
+
+    def set(self, name: str, now_s: float) -> None:
+        self._times[name] = now_s
+
+    def get(self, *names: str) -> float:
+        return max((self._times.get(name, self._started_s) for name in names), default=self._started_s)
+
+
 class Loop:
     """An event loop in a thread of its own, which all clients of this process share, as the apps of a worker do."""
 
@@ -103,6 +119,7 @@ class Loop:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._loop.run_forever, name="skitai-client", daemon=True)
             self._thread.start()
+            host.lend(MemoryTimes())
 
     def leave(self) -> None:
         """One client less; with the last one it ends."""
@@ -113,6 +130,7 @@ class Loop:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
+            host.lend(None)
             self._loop = self._thread = None
 
     def run(self, work: Coroutine[Any, Any, Any], timeout_s: float | None = None) -> Any:

@@ -36,11 +36,20 @@ class WorkerServices(Protocol):
         """Ask to stop the server when this is its only worker, else to replace this worker."""
 
 
+class Times(Protocol):
+    """When named things were last changed, as `ipc.lastupdate.Table` knows."""
+
+    def set(self, name: str, now_s: float) -> None: ...
+
+    def get(self, *names: str) -> float: ...
+
+
 class _Host:
     """Holds what was attached."""
 
     def __init__(self) -> None:
         self.worker: WorkerServices | None = None
+        self.times: Times | None = None
 
 
 _host = _Host()
@@ -54,6 +63,16 @@ def attach(worker: WorkerServices | None) -> None:
 def attached() -> WorkerServices | None:
     """The worker that was attached, None in a process that is no worker."""
     return _host.worker
+
+
+def lend(times: Times | None) -> None:
+    """Have the times of changes kept, in a process that is no worker and plays one."""
+    _host.times = times
+
+
+def times() -> Times | None:
+    """Of the worker, or of who plays one; None in a process where there is neither."""
+    return _host.times if _host.worker is None else _host.worker.table
 
 
 _DEFAULTS = Config()

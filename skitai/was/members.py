@@ -121,7 +121,7 @@ class Members:
         :param args: for those who listen to the change.
         :raises KeyError: the name was not declared with `skitai.deflu`.
         """
-        host.worker("setlu()").table.set(name, time.time())
+        (host.times() or host.worker("setlu()").table).set(name, time.time())
         services.tell_update(name, *args, **kwargs)
 
     def getlu(self, *names: str) -> float:
@@ -129,7 +129,7 @@ class Members:
 
         :raises KeyError: a name was not declared with `skitai.deflu`.
         """
-        return host.worker("getlu()").table.get(*names)
+        return (host.times() or host.worker("getlu()").table).get(*names)
 
     @property
     def timestamp(self) -> int:

@@ -353,3 +353,29 @@ def test_an_app_whose_hooks_break_its_config_is_taken_down_again(app: Saddle) ->
     with other.make_client():
         general.broadcast("said")
     assert said == ["umounted"]
+
+
+def test_changes_are_noticed(app: Saddle) -> None:
+    worked: list[str] = []
+
+    @app.on_broadcast("model-changed:prices")
+    def changed(was: Was, *args: Any) -> None:
+        worked.append(f"heard {args}")
+
+    @app.route("/set")
+    def set_prices(was: Was) -> bool:
+        before = was.getlu("prices")
+        was.setlu("prices", 7)
+        return was.getlu("prices", "unknown") >= before
+
+    @app.route("/")
+    @app.if_updated("prices", lambda was, name: worked.append(name), interval=0)
+    def index(was: Was) -> str:
+        return " ".join(worked)
+
+    with app.make_client() as client:
+        assert client.get("/").text == client.get("/").text == "prices"
+        assert client.get("/set").text == "True"
+        assert client.get("/").text == "prices heard (7,) prices"
+    with pytest.raises(RuntimeError, match="needs a running server"):
+        general.setlu("prices")
