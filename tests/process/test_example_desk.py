@@ -10,10 +10,9 @@ import pytest
 import skitai
 from skitai.testing.client import Session
 from tests.process.test_examples import EXAMPLES, free_port
+from tests.support.desk import PASSWORD, open_ticket, send, sign_up, token_of
 
 pytestmark = pytest.mark.process
-
-PASSWORD = "correct horse"
 
 
 @pytest.fixture(scope="module")
@@ -34,26 +33,6 @@ def desk(script):
 def bob(desk):
     """Another browser, whose user is no admin."""
     return Session(f"http://127.0.0.1:{desk.port}")
-
-
-def token_of(browser, page="/sign-in"):
-    return re.search(r'name="_csrf_token" value="(\w+)"', browser.get(page).text)[1]
-
-
-def send(browser, path, page="/", **form):
-    """Fill in and send a form of a page."""
-    return browser.post(path, {"_csrf_token": token_of(browser, page), **form})
-
-
-def sign_up(browser, name):
-    page = send(browser, "/sign-up", "/sign-in", name=name, password=PASSWORD)
-    assert f"Welcome, {name}." in page.text
-
-
-def open_ticket(browser, title, **form):
-    page = send(browser, "/tickets", title=title, **form)
-    assert page.status_code == 200
-    return int(re.search(r"/tickets/(\d+)", page.url)[1]), page.text
 
 
 def test_strangers_are_sent_to_the_door_and_from_there_where_they_wanted(bob):

@@ -61,8 +61,8 @@ def decorate(app):
         return was.redirect(was.ab(show, number), "303 See Other")
 
     @app.route("/tickets/<int:number>/delete", methods=["POST"])
-    @app.permission_required(["admin"])
     @app.login_required
+    @app.permission_required(["admin"])
     def delete(was, number):
         for each in whole(was, number)["notes"]:
             if each["file"]:
