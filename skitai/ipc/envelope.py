@@ -33,6 +33,7 @@ DEFAULT_LANE = "00000000"
 STARTTLS = ("auto", "always", "never")
 SMTP_PORT, SMTPS_PORT = 25, 465
 
+_BREAK = re.compile(r"[\0\r\n]")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _NAME = re.compile(r"(\d{13})-(\d{2,6})-([0-9a-f]{8})-([0-9a-f]{32})" + re.escape(SUFFIX), re.ASCII)
 _SERVER = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[\w.-]+))(?::(?P<port>[0-9]{1,5}))?")
@@ -241,15 +242,15 @@ def decode_head(line: bytes) -> Head:
         raise CorruptMail("does not begin with an envelope of this format")
     try:
         envelope = Envelope(
-            sender=_text(fields["sender"]),
-            recipients=tuple(map(_text, fields["recipients"])),
+            sender=_address(fields["sender"]),
+            recipients=tuple(map(_address, fields["recipients"])),
             server=_server(fields["server"]),
             made_s=float(fields["made_s"]),
             message_id=_text(fields["message_id"]),
             utf8=bool(fields["utf8"]),
         )
         head = Head(envelope, len(line), int(fields["size"]), int(fields["crc32"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CorruptMail(f"has an envelope that cannot be read: {error!r}") from error
     if not envelope.recipients or head.size < 0:
         raise CorruptMail("has an envelope without recipients")
@@ -280,7 +281,7 @@ def decode_attempts(record: bytes) -> tuple[tuple[Attempt, ...], int]:
             if not line.endswith(b"\n"):
                 break
             attempts.append(_attempt(_object(line)))
-        except (CorruptMail, KeyError, TypeError, ValueError):
+        except (CorruptMail, KeyError, TypeError, ValueError, OverflowError):
             break
         good += len(line)
     return tuple(attempts), good
@@ -306,6 +307,14 @@ def _server(fields: Sequence[Any] | None) -> MailServer | None:
     return MailServer(_text(host), int(port), _text(user), _text(password), bool(ssl), _text(starttls))
 
 
+def _address(value: object) -> str:
+    """An address that can be said in a line of SMTP."""
+    address = _text(value)
+    if _BREAK.search(address):
+        raise ValueError(f"{address!r} holds a control character")
+    return address
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is not text")
@@ -319,7 +328,7 @@ def _line(fields: Mapping[str, Any]) -> bytes:
 def _object(line: bytes) -> dict[str, Any]:
     try:
         fields = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):
         raise CorruptMail("does not begin with an envelope")

@@ -25,7 +25,7 @@ from skitai.config.tree import Smtpda
 from skitai.errors import StartError
 from skitai.helpers.smtpda.agent import Agent
 from skitai.helpers.smtpda.watch import Watch
-from skitai.ipc.envelope import Attempt, Envelope, MailServer, Name
+from skitai.ipc.envelope import Attempt, Envelope, MailServer, Name, encode_head
 from skitai.ipc.scoreboard import Scoreboard
 from skitai.ipc.spool import Spool
 from tests.support.dialogue import eventually
@@ -595,12 +595,14 @@ def test_a_server_that_takes_a_hundred_recipients_at_a_time(desk):
 def test_files_that_are_no_messages_are_set_aside_and_the_queue_goes_on(desk, tmp_path, said):
     desk.spool.make()
     spool = Path(desk.spool.folder)
-    names = [Name(1_700_000_000_000 + number, 0, "00000000", f"{number:032x}") for number in range(5)]
+    names = [Name(1_700_000_000_000 + number, 0, "00000000", f"{number:032x}") for number in range(6)]
     (tmp_path / "secret").write_text("secret")
     (spool / str(names[0])).write_bytes(b"\x80\x04\x95 a pickle")
     (spool / str(names[1])).symlink_to(tmp_path / "secret")
     (spool / str(names[2])).mkdir()
     (spool / str(names[3])).write_bytes(b"")
+    (spool / str(names[4])).write_bytes(b"[" * 100_000 + b"\n")
+    (spool / str(names[5])).write_bytes(encode_head(Envelope("a@x>\r\nQUIT\r\n<", ("b@y",)), b"x") + b"x")
     (spool / "3.D41D8CD98F00B204E9800998ECF8427E").write_bytes(b"\x80\x04\x95 a pickle")
     cut = desk.put()
     (path,) = [each for each in spool.iterdir() if cut.encode() in (each.read_bytes() if each.is_file() else b"")]
@@ -611,9 +613,16 @@ def test_files_that_are_no_messages_are_set_aside_and_the_queue_goes_on(desk, tm
         eventually(lambda: server.got, "the good one arrives")
         eventually(lambda: not list(spool.iterdir()), "the spool is empty")
         assert [got.message_id for got in server.got] == [good]
-    assert len(list(Path(desk.spool.undeliver).iterdir())) == 6
+    assert len(list(Path(desk.spool.undeliver).iterdir())) == 8
     assert (tmp_path / "secret").read_text() == "secret"
-    for why in ("is no message", "symbolic link", "is a folder", "does not begin with an envelope", "bytes of its message"):
+    for why in (
+        "is no message",
+        "symbolic link",
+        "is a folder",
+        "begin with an envelope",
+        "control character",
+        "of its message",
+    ):
         assert why in said()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,13 +23,14 @@ from skitai.ipc.envelope import (
 )
 
 texts = st.text(max_size=40)
+addresses = texts.filter(lambda text: not re.search(r"[\0\r\n]", text))
 servers = st.none() | st.builds(
     MailServer, texts, st.integers(1, 65535), texts, texts, st.booleans(), st.sampled_from(["auto", "always", "never"])
 )
 envelopes = st.builds(
     Envelope,
-    texts,
-    st.lists(texts, min_size=1, max_size=4).map(tuple),
+    addresses,
+    st.lists(addresses, min_size=1, max_size=4).map(tuple),
     servers,
     st.floats(0, 4e9),
     texts,
@@ -69,11 +72,25 @@ def test_what_is_written_is_read(envelope, message, tried, torn):
         encode_head(Envelope("a@x", ("b@y",)), b"m").replace(b'["b@y"]', b"[7]"),
         encode_head(Envelope("a@x", ("b@y",), MailServer("h", 25)), b"m").replace(b'"h", 25', b'"h"'),
         encode_head(Envelope("a@x", ("b@y",)), b"m").replace(b'"size": 1', b'"size": -1'),
+        encode_head(Envelope("a@x", ("b@y",)), b"m").replace(b'"size": 1', b'"size": Infinity'),
+        encode_head(Envelope("a@x", ("b@y",)), b"m").replace(b'"made_s": 0', b'"made_s": ' + b"9" * 400),
+        encode_head(Envelope("a@x>\r\nRCPT TO:<c@z", ("b@y",)), b"m"),
+        encode_head(Envelope("a@x", ("b@y", "c@z\n")), b"m"),
+        encode_head(Envelope("a@x", ("b@y\0",)), b"m"),
+        b"[" * 100_000 + b"\n",
     ],
 )
 def test_what_is_no_envelope_is_corrupt(line):
     with pytest.raises(CorruptMail):
         decode_head(line)
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"at_s": ' + b"9" * 400 + b"}\n", b"[" * 100_000 + b"\n", b'{"at_s": 1, "delivered": [7]}\n']
+)
+def test_a_record_ends_where_it_cannot_be_read(line):
+    good = encode_attempt(Attempt(1, ("a@x",)))
+    assert decode_attempts(good + line + good) == ((Attempt(1, ("a@x",)),), len(good))
 
 
 def test_a_message_that_is_not_what_was_put_there_is_corrupt():

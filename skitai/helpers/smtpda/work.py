@@ -70,6 +70,9 @@ class Work:
         except OSError as error:
             log.error("cannot read the message %s: %s", name, error.strerror)
             return Done(name)
+        except Exception:
+            log.exception("cannot read the message %s", name)  # a file larger than the memory, for instance
+            return Done(name)
         if lease is None:
             return Done(name)
         try:
