@@ -17,6 +17,9 @@ RUNS = 3
 MOST = 1000
 """Messages listed; their number is always told."""
 
+MOST_RECIPIENTS = 5
+"""Recipients listed of a message; likewise."""
+
 
 def queue_lines(home: str, now_s: float) -> Iterator[str]:
     """The messages that wait, and those that were given up.
@@ -53,8 +56,10 @@ def _line(spool: Spool, name: Name, when: str, *, given_up: bool) -> Iterator[st
         return
     if mail is None:
         return  # it has been delivered meanwhile
-    recipients = ", ".join(mail.refused if given_up and not mail.pending else mail.pending or mail.envelope.recipients)
-    yield f"  {when}: {mail.envelope.sender or '<>'} -> {recipients}  {mail.envelope.message_id}".rstrip()
+    recipients = tuple(mail.refused if given_up and not mail.pending else mail.pending or mail.envelope.recipients)
+    more = f" and {len(recipients) - MOST_RECIPIENTS} more" if len(recipients) > MOST_RECIPIENTS else ""
+    whom = ", ".join(recipients[:MOST_RECIPIENTS]) + more
+    yield f"  {when}: {mail.envelope.sender or '<>'} -> {whom}  {mail.envelope.message_id}".rstrip()
     if mail.reason:
         yield f"    {' '.join(mail.reason.split())}"
 

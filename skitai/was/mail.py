@@ -293,7 +293,11 @@ def _addresses(given: Recipients, what: str) -> list[Address]:
     :raises ValueError: what is none.
     """
     found: list[Address] = []
-    for text in [given] if isinstance(given, str) else given:
+    try:
+        texts = [given] if isinstance(given, str) else list(given)
+    except TypeError as error:
+        raise TypeError(f"{what} is {given!r}: it should be text, or a list of texts") from error
+    for text in texts:
         _checked(text, what)
         wanted = f"{what} is {text!r}: it should be name@example.com, or Name <name@example.com>"
         try:

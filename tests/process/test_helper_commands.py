@@ -263,11 +263,13 @@ def test_queue_shows_what_waits_and_what_was_given_up(home: Home) -> None:
     assert lease
     lease.undeliver()
     (home.var / "smtpda" / "mail" / "spool" / "stranger").write_text("?")
+    spool.put(Envelope("f@example.com", tuple(f"{n}@example.com" for n in range(300))), b"Subject: z\r\n\r\n")
 
-    first, mail, given_up, lost = home.did("smtpda", "queue").splitlines()
+    first, mail, letter, given_up, lost = home.did("smtpda", "queue").splitlines()
 
-    assert first == f"1 message in {home.var}/smtpda/mail/spool"
+    assert first == f"2 messages in {home.var}/smtpda/mail/spool"
     assert re.fullmatch(r"  due, 0 attempts: a@example\.com -> b@example\.com, c@example\.com  <1@x>", mail)
+    assert letter.endswith(" 3@example.com, 4@example.com and 295 more")
     assert given_up == f"1 message given up, in {home.var}/smtpda/mail/undeliver"
     assert re.fullmatch(r"  since \d s, 1 attempt: d@example\.com -> e@example\.com", lost)
 

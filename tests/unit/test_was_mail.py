@@ -311,7 +311,7 @@ def test_what_is_no_address_is_refused(address):
 
 def test_what_is_no_text_is_a_mistake_of_another_kind():
     for address in (None, 7, [None], b"a@example.com"):
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match="a recipient is .*: it should be text"):
             Email("x", "a@example.com", address)
     with pytest.raises(TypeError):
         Email(None, "a@example.com", "b@example.com")
