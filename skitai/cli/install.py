@@ -63,6 +63,7 @@ def install_helper(helper: str, config: Config, line: Line) -> int:
         raise StartError(f"--socket: skitai-{helper} does not listen")
     begin = [sys.executable, os.path.abspath(sys.argv[0])]
     user, _ = _user(line, config)
+    _check_reads(user, begin[1])
     unit = Unit(
         name=check_name(line.name or config.title),
         description=config.title,

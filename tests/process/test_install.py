@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import stat
 import sys
 
@@ -11,6 +12,7 @@ import pytest
 
 from skitai.config.disk import look
 from skitai.config.targets import Seen
+from tests.support.dialogue import ROOT
 from tests.support.place import Place
 from tests.support.user import FOR_EVERYBODY, python_for_everybody
 
@@ -170,6 +172,10 @@ def test_root_has_to_say_whom_and_whoever_it_is_has_to_be_able_to_read(bare: Pla
     assert refuses(bare, "--user", "nobody", "--to", "units").startswith("the user 'nobody' cannot read ")
     done = bare.helper("cron", "install", "--to", "units")
     assert (done.returncode, done.stderr) == (1, "say who it should be: --as NAME\n")
+    command = shutil.copy(ROOT / "bin" / "skitai-cron", bare.folder)
+    done = bare.python(str(command), "install", "--as", "nobody", "--to", "units")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("the user 'nobody' cannot read ")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root becomes somebody else for it")
