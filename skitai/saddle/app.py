@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from skitai.config.mounts import BODY_SIZES
 from skitai.config.preset import limits
 from skitai.config.values import size
+from skitai.errors import NotFound
 from skitai.log import journal
 from skitai.saddle.auth import AuthFacet
 from skitai.saddle.conditions import ConditionFacet
@@ -30,6 +31,10 @@ from skitai.was.context import current
 
 if TYPE_CHECKING:
     from skitai.saddle.client import Client
+
+
+class Outside(NotFound, ValueError):
+    """A path that leads out of the folder that it is for."""
 
 
 class Saddle(
@@ -123,12 +128,12 @@ class Saddle(
     def get_resource(self, *parts: str) -> str:
         """Absolute path of a file in the app's folder ``resources``.
 
-        :raises ValueError: it would not lie there.
+        :raises Outside: it would not lie there; a ValueError, and 404 where nobody catches it.
         """
         folder = os.path.join(self.home, "resources")
         path = os.path.normpath(os.path.join(folder, *parts))
         if path != folder and not path.startswith(folder + os.sep):
-            raise ValueError(f"get_resource{parts!r} leads out of {folder}")
+            raise Outside(f"{'/'.join(parts)} leads out of the folder of resources")
         return path
 
     def joinpath(self, *parts: str) -> str:

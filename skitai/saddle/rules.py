@@ -6,7 +6,8 @@ A parameter stands for one segment, or for a part of one between literal text (`
 rule is one of that type.
 
 A space is an underscore in a string and a plus in a path, so that addresses read well. An underscore that is meant as one
-is ``%5F``: what `Parameter.write` writes, `Parameter.read` reads back unchanged.
+is ``%5F``: what `Parameter.write` writes, `Parameter.read` reads back unchanged. The exception is what leads upwards,
+``a/../b``: no rule takes it, however it is encoded, for apps put such values behind the name of a folder.
 """
 
 from __future__ import annotations
@@ -173,9 +174,18 @@ def _read_float(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _read_string(text: str) -> str:
+def _read_string(text: str) -> str | None:
     text = text.replace("_", " ") if "_" in text else text
-    return unquote(text) if "%" in text else text
+    return _inside(unquote(text) if "%" in text else text)
+
+
+def _read_path(text: str) -> str | None:
+    return _inside(unquote_plus(text))
+
+
+def _inside(text: str) -> str | None:
+    """The value, unless it leads upwards."""
+    return None if ".." in text and ".." in text.split("/") else text
 
 
 def _write_int(value: Any) -> str:
@@ -207,5 +217,5 @@ def _no_dots(segment: str) -> str:
     return segment.replace(".", "%2E") if segment in (".", "..") else segment
 
 
-READERS: dict[str, Any] = {"int": _read_int, "float": _read_float, "string": _read_string, "path": unquote_plus}
+READERS: dict[str, Any] = {"int": _read_int, "float": _read_float, "string": _read_string, "path": _read_path}
 WRITERS: dict[str, Any] = {"int": _write_int, "float": _write_float, "string": _write_string, "path": _write_path}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from skitai.config.tree import Log
-from skitai.errors import LoadError
+from skitai.errors import LoadError, NotFound
 from skitai.loading.recognise import kind_of
 from skitai.log import journal
 from skitai.saddle import Saddle
@@ -59,6 +59,8 @@ def test_resources_lie_beside_the_apps_file(app: Saddle) -> None:
     for out in ("../secret", "/etc/passwd"):
         with pytest.raises(ValueError, match="leads out of"):
             app.get_resource(out)
+    with pytest.raises(NotFound):
+        app.get_resource("../secret")
 
 
 def test_an_app_belongs_to_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
