@@ -51,6 +51,7 @@ class Context(Members):
     :ivar route: of the request; None outside of requests and where no route was found.
     :ivar values: of the parameters in the route's URL.
     :ivar admitted: the scheme by which the client has said who it is; "" while it has not.
+    :ivar is_committed: the head of the response is done, with all that the client is to keep.
     """
 
     app: Saddle
@@ -58,6 +59,7 @@ class Context(Members):
     route: Route | None
     values: Mapping[str, Any]
     admitted = ""
+    is_committed = False
 
     def __init__(
         self,
@@ -100,7 +102,10 @@ class Context(Members):
     @once
     def cookie(self) -> Cookie:
         """The client's cookies. What is set leaves with the response, if the request succeeds."""
-        return Cookie(self.running("cookie").head.fields.text("cookie"), self.app.basepath)
+        cookie = Cookie(self.running("cookie").head.fields.text("cookie"), self.app.basepath)
+        if self.is_committed:
+            cookie.fields()  # a stream is the first to ask for it: what it sets would be lost
+        return cookie
 
     @once
     def session(self) -> Session:
@@ -130,6 +135,7 @@ class Context(Members):
         :raises ValueError: that is too large for a cookie.
         """
         made = self.__dict__
+        self.is_committed = True
         if "cookie" not in made:
             return list(fields)
         if "session" in made:

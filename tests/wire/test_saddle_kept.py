@@ -64,6 +64,31 @@ def test_a_failed_request_sets_nothing(visit: Start, app: Saddle) -> None:
     assert (answer.status, answer.all("set-cookie")) == (500, [])
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_a_stream_is_too_late_to_set_anything(app: Saddle, before: bool) -> None:
+    @app.route("/")
+    def index(was: Was) -> Any:
+        if before:
+            was.session["a"] = 1
+
+        def pieces() -> Any:
+            yield f"{was.session.get('a')}"
+            for change in (
+                lambda: was.session.set("b", 2),
+                lambda: was.mbox.send("c"),
+                lambda: was.cookie.set("d", "3"),
+                lambda: was.csrf_token,
+            ):
+                with pytest.raises(RuntimeError, match="cannot be changed: the response has begun"):
+                    change()
+            yield " and no more"
+
+        return pieces()
+
+    with app.make_client() as client:
+        assert client.get("/").text == ("1" if before else "None") + " and no more"
+
+
 @pytest.mark.parametrize("job", ["cookie", "session", "mbox"])
 def test_what_is_too_large_for_a_cookie_is_said_and_not_sent(
     visit: Start, app: Saddle, job: str, caplog: pytest.LogCaptureFixture
