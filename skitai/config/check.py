@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -16,6 +17,9 @@ from skitai.config.tree import SECTIONS, Config, Timeouts
 from skitai.config.values import convert
 from skitai.errors import ConfigError, StartError
 from skitai.http.forwarded import Trusted
+
+_HOST = re.compile(r"[\w.:\[\]-]+")
+"""Names, and addresses in brackets (RFC 5321 section 4.1.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +209,9 @@ def check_smtpda(given: Values, world: World, faults: list[str]) -> None:
             world.mail_server(values["smtpda_server"])
         except ValueError as error:
             faults.append(f"{labels['smtpda_server']}: {error}")
+    for name in ("smtpda_helo", "smtpda_dkim_selector", "smtpda_dkim_domain"):  # they go into lines of SMTP and headers
+        if values.get(name) and not _HOST.fullmatch(values[name]):
+            faults.append(f"{labels[name]}: {values[name]!r} is no name of a host")
     for name in ("smtpda_ca_file", "smtpda_dkim_key"):
         if values.get(name) and world.look(values[name]) is not Seen.FILE:
             faults.append(f"{labels[name]}: there is no readable file {values[name]}")

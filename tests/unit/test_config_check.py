@@ -98,6 +98,7 @@ def test_every_option_can_come_from_every_source(name: str) -> None:
     special = {"user": "nobody", "group": "users", "bind": ("fd:3",), "unix_mode": "0600"}
     files = ("smtpda_ca_file", "smtpda_dkim_key", "certfile", "keyfile", "client_ca")
     special |= dict.fromkeys(files, "/srv/site/notes.txt")
+    special |= dict.fromkeys(("smtpda_helo", "smtpda_dkim_selector", "smtpda_dkim_domain"), "mail.example.com")
     value = special.get(name, option.default)
     if option.type == "bool":
         value = not value
@@ -244,6 +245,8 @@ def test_variables_are_upper_case() -> None:
         ({"unix_mode": "7777"}, "service.py:9: unix_mode: '7777' is no octal file mode such as 0660"),
         ({"address": ""}, "service.py:9: address: is empty"),
         ({"group": "users"}, "service.py:9: group: goes with the option user, which is not set"),
+        ({"smtpda_helo": "a.example\r\nDATA"}, "service.py:9: smtpda_helo: 'a.example\\r\\nDATA' is no name of a host"),
+        ({"smtpda_dkim_selector": "a b"}, "service.py:9: smtpda_dkim_selector: 'a b' is no name of a host"),
     ],
 )
 def test_values_are_checked_together(options: dict[str, object], fault: str) -> None:
