@@ -50,6 +50,8 @@ class LifecycleFacet:
         """Call ``function(wac)`` before the app is mounted in a worker."""
         return self._stage("before_mount", function)
 
+    start_up = startup = before_mount
+
     def mounted(self, function: F) -> F:
         """Call ``function(was)`` once the app is mounted in a worker."""
         return self._stage("mounted", function)
@@ -61,6 +63,8 @@ class LifecycleFacet:
     def before_reload(self, function: F) -> F:
         """Call ``function(was)`` before an app with newer code takes this one's place."""
         return self._stage("before_reload", function)
+
+    onreload = reload = before_reload
 
     def reloaded(self, function: F) -> F:
         """Call ``function(was)`` when this app has taken the place of one with older code."""
@@ -75,6 +79,8 @@ class LifecycleFacet:
     def umounted(self, function: F) -> F:
         """Call ``function(wac)`` last of all."""
         return self._stage("umounted", function)
+
+    shutdown = umounted
 
     def _stage(self, name: str, function: F) -> F:
         old = self._life.get(name)

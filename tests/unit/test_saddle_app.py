@@ -6,6 +6,7 @@ import os
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,6 +62,20 @@ def test_resources_lie_beside_the_apps_file(app: Saddle) -> None:
             app.get_resource(out)
     with pytest.raises(NotFound):
         app.get_resource("../secret")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        *(("start_up", "before_mount"), ("startup", "before_mount"), ("onreload", "before_reload")),
+        *(("reload", "before_reload"), ("umount", "before_umount"), ("shutdown", "umounted")),
+    ],
+)
+def test_older_names_of_hooks_name_the_same_hook(app: Saddle, old: str, new: str) -> None:
+    def hook(was: Any) -> None: ...
+
+    assert getattr(app, old)(hook) is hook
+    assert app._life[new].function is hook
 
 
 def test_an_app_belongs_to_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
