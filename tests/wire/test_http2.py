@@ -6,6 +6,8 @@ import ast
 import asyncio
 import contextlib
 import gzip
+import random
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -703,3 +705,73 @@ def test_no_thread_in_time(engine: str) -> None:
         assert client.wait(waiting).status == 503
         release.set()
         assert client.wait(slow).body == b"done"
+
+
+# All at once
+
+
+def work(environ: dict[str, Any], start_response: Any) -> Any:
+    """Echoes a body: whole, in pieces, or as a file."""
+    body = environ["wsgi.input"].read()
+    fields = [("Content-Type", "application/x")]
+    start_response("200 OK", fields)
+    match environ["PATH_INFO"]:
+        case "/pieces":
+            return (body[at : at + 5000] for at in range(0, len(body), 5000))
+        case "/file":
+            file = tempfile.TemporaryFile()  # noqa: SIM115 - the server closes it
+            file.write(body)
+            file.seek(0)
+            return environ["wsgi.file_wrapper"](file)
+    return [body]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_streams_in_disorder_get_their_own_answers(seed: int, engine: str, threads: int) -> None:
+    chance = random.Random(seed)
+    with wire(mounted("/", work), engine=engine, threads=threads) as server:
+        client = http2(server)
+        client.h2.update_settings({4: chance.choice([1000, 65535, 1 << 20])})
+        client.flush()
+        bodies: dict[int, bytes] = {}
+        open_streams: list[tuple[int, bytes]] = []
+        for _ in range(150):
+            if len(open_streams) < 20 and chance.random() < 0.5:
+                body = chance.randbytes(chance.choice([0, 1, 100, 10_000, 70_000]))
+                stream = client.begin(chance.choice(["/", "/pieces", "/file"]), "POST", ended=not body)
+                bodies[stream] = body
+                if body:
+                    open_streams.append((stream, body))
+            elif open_streams:
+                stream, rest = open_streams.pop(chance.randrange(len(open_streams)))
+                if chance.random() < 0.1:
+                    client.h2.reset_stream(stream)
+                    client.flush()
+                    del bodies[stream]
+                    continue
+                size = min(chance.choice([1, 500, 16384]), client.h2.local_flow_control_window(stream), len(rest))
+                client.send(stream, rest[:size], ended=size == len(rest))
+                if rest[size:]:
+                    open_streams.append((stream, rest[size:]))
+            if chance.random() < 0.2:
+                client.answer_pings()
+        for stream, rest in open_streams:
+            client.upload(stream, rest)
+        client.wait(*bodies)
+        assert {stream: client.answers[stream].body for stream in bodies} == bodies
+        (connection,) = server.services.connections
+        wait_for(lambda: not connection.exchanges and not connection.core.streams and not connection.core.ghosts)
+        assert server.services.body_bytes == 0
+        assert client.ask("/", "POST", body=b"last").body == b"last"
+
+
+def test_clients_that_vanish_leave_nothing(engine: str, threads: int) -> None:
+    with wire(mounted("/", work), engine=engine, threads=threads) as server:
+        for seed in range(10):
+            client = http2(server, acknowledge=False)
+            for _ in range(5):
+                stream = client.begin("/pieces", "POST", ended=False)
+                client.send(stream, b"x" * 5_000 * (seed % 2 + 1), ended=bool(seed % 3))
+            client.client.close()
+        wait_for(lambda: not server.services.connections)
+        wait_for(lambda: server.services.body_bytes == 0)

@@ -17,7 +17,7 @@ from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
-from hyperframe.frame import GoAwayFrame, PingFrame, RstStreamFrame, WindowUpdateFrame
+from hyperframe.frame import GoAwayFrame, PingFrame, WindowUpdateFrame
 
 from skitai.protocols.http2.budget import Budget
 
@@ -33,6 +33,8 @@ LONGEST_BLOCK = 2 * HEAD_BYTES
 """Up to here a head that is too large gets its answer; beyond, the connection ends."""
 CONTINUATIONS = 8
 MOST_REQUESTS = 10_000
+TABLE_BYTES = 4096
+"""Of HPACK's memory of what we have sent, however much a client would allow: it is searched entry by entry."""
 
 PERIOD_S = 10.0
 RESETS = 200
@@ -107,13 +109,27 @@ class Stream:
     :ivar held: bytes of the request that were not acknowledged yet.
     :ivar sent: bytes of the response, head included, that went out.
     :ivar input_ended: the request is complete.
+    :ivar open: something can be sent yet.
     """
 
-    __slots__ = ("blocked", "ending", "held", "id", "input_ended", "pending", "queued", "sent", "trailers", "waiting")
+    __slots__ = (
+        "blocked",
+        "ending",
+        "held",
+        "id",
+        "input_ended",
+        "open",
+        "pending",
+        "queued",
+        "sent",
+        "trailers",
+        "waiting",
+    )
 
     def __init__(self, number: int, input_ended: bool) -> None:
         self.id = number
         self.input_ended = input_ended
+        self.open = True
         self.pending: deque[memoryview] = deque()
         self.waiting = 0
         self.held = 0
@@ -168,6 +184,7 @@ class Core:
     :ivar leaving: no more requests are taken.
     :ivar outgoing: bytes that `take` will give.
     :ivar in_block: a request head has begun and not ended.
+    :ivar ghosts: streams that are gone and still cost something; they count among those that a client may have.
     """
 
     def __init__(self) -> None:
@@ -359,6 +376,7 @@ class Core:
                 case its.WindowUpdated():
                     self._widened(event.stream_id or 0)
                 case its.RemoteSettingsChanged():
+                    self._h2.encoder.header_table_size = min(self._h2.encoder.header_table_size, TABLE_BYTES)
                     self._widened(0)
                 case its.SettingsAcknowledged():
                     self._h2.decoder.max_header_list_size = LONGEST_BLOCK
@@ -432,7 +450,7 @@ class Core:
         while ready and self.outgoing < room:
             stream = ready.popleft()
             stream.queued = False
-            if self.streams.get(stream.id) is not stream:
+            if not stream.open:
                 continue
             if stream.waiting:
                 window = self._h2.local_flow_control_window(stream.id)
@@ -472,6 +490,7 @@ class Core:
 
     def _forget(self, stream: Stream) -> None:
         del self.streams[stream.id]
+        stream.open = False
         stream.pending.clear()
         stream.waiting = 0
         held, stream.held = stream.held, 0
@@ -481,7 +500,7 @@ class Core:
 
     def reset(self, stream: Stream, code: ErrorCodes) -> None:
         """End a stream whose response cannot be completed."""
-        if self.streams.get(stream.id) is not stream or self.broken:
+        if not stream.open or self.broken:
             return
         self._h2.reset_stream(stream.id, code)
         self._collect()
@@ -522,4 +541,4 @@ class Core:
             self._add(GoAwayFrame(0, last_stream_id=last, error_code=code, additional_data=reason.encode()))
 
 
-__all__ = ["Core", "Ended", "ErrorCodes", "Received", "Requested", "Reset", "RstStreamFrame", "Stream"]
+__all__ = ["Core", "Ended", "ErrorCodes", "Event", "Received", "Requested", "Reset", "Stream"]

@@ -26,6 +26,9 @@ log = logging.getLogger("skitai.server")
 ROOM_BYTES = 131072
 """Framed ahead of the client's socket."""
 
+ROUNDS = 8
+"""So often that is written in one turn of the loop; then others have theirs."""
+
 NO_HEAD = Head("-", "-", "origin", "-", "-", "", "", "2.0", Fields(()), keep_alive=False)
 """Stands for a head that could not be read."""
 
@@ -162,12 +165,16 @@ class Http2Connection(Connection):
         core = self.core
         with self.lock:
             self._writing = False
-            while not self.spilled and self.fd >= 0:
+            for _ in range(ROUNDS):
+                if self.spilled or self.fd < 0:
+                    break
                 if not core.broken:
                     core.pump(ROOM_BYTES)
                 if not core.outgoing:
                     break
                 self.put(core.take())
+            else:
+                self.write_soon()
             completed, core.completed = core.completed, []
         if self.spilled != self._paused and self.fd >= 0:
             self._paused = self.spilled
@@ -243,10 +250,10 @@ class Http2Connection(Connection):
 
     def _lose(self, exchange: Http2Exchange) -> None:
         """The client does not want the response any more. Until its handler ends, it counts among the client's streams."""
-        parked = bool(exchange.writable_jobs)
+        at_work = (exchange.intake is None or exchange.intake.handed) and not exchange.writable_jobs
         exchange.lost()
         with self.lock:
-            if exchange.phase != FINISHED and not parked and getattr(exchange.app, "in_threads", False):
+            if at_work and exchange.phase != FINISHED and getattr(exchange.app, "in_threads", False):
                 self._ghosts.add(exchange)
                 self.core.ghosts = len(self._ghosts)
         now = monotonic()

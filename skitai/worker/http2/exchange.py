@@ -103,6 +103,12 @@ class Http2Exchange(Strand):
         return self.connection.services.transactions.ids(self.serial, self.head.fields)
 
     @property
+    def _unheard(self) -> bool:
+        """Whether nothing that is sent can reach the client; the caller holds the lock."""
+        connection = self.connection
+        return not self.stream.open or connection.fd < 0 or bool(connection.core.broken)
+
+    @property
     def sent(self) -> int:
         """Bytes of the response that went out."""
         return self.stream.sent
@@ -138,7 +144,7 @@ class Http2Exchange(Strand):
                 return False
             self.phase = FINISHED
             self.ended = monotonic()
-            if self.gone or connection.fd < 0:
+            if self._unheard:
                 connection.settle(self)
                 return False
             self.status = status
@@ -188,7 +194,7 @@ class Http2Exchange(Strand):
             data = self._coder.code(data)
         connection = self.connection
         with connection.lock:
-            if self.phase != STARTED or self.gone or connection.fd < 0:
+            if self.phase != STARTED or self._unheard:
                 connection.settle(self)
                 return Flow.GONE
             self._send_head()
@@ -227,7 +233,7 @@ class Http2Exchange(Strand):
             if self.phase != STARTED:
                 return False
             self.ended = monotonic()
-            if self.gone or connection.fd < 0:
+            if self._unheard:
                 self.phase = FINISHED
                 connection.settle(self)
                 return False
@@ -262,7 +268,7 @@ class Http2Exchange(Strand):
         pairs = self.connection.services.http2_responses.interim(status, fields)
         connection = self.connection
         with connection.lock:
-            if self.phase == OPEN and not self.gone and connection.fd >= 0:
+            if self.phase == OPEN and not self._unheard:
                 connection.core.head(self.stream, pairs)
                 connection.advance()
 

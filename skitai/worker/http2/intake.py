@@ -40,7 +40,11 @@ class WindowBody(StreamBody):
 
 
 class Intake:
-    """The body of one request on its way to the app. Belongs to the loop."""
+    """The body of one request on its way to the app. Belongs to the loop.
+
+    :ivar ended: the client has sent all of it.
+    :ivar handed: the app was called.
+    """
 
     __slots__ = (
         "_body_since",
@@ -53,6 +57,7 @@ class Intake:
         "_paused",
         "_sink",
         "ended",
+        "handed",
     )
 
     def __init__(self, connection: Http2Connection, exchange: Http2Exchange) -> None:
@@ -65,6 +70,7 @@ class Intake:
         self._paused = False
         self._body_since = self._last = monotonic()
         self.ended = False
+        self.handed = False
 
     def receive(self, route: Route, mode: BodyMode, limit: int) -> None:
         """Take the body as the app wants it.
@@ -83,7 +89,7 @@ class Intake:
                 exchange.inform(100)
         else:
             exchange.body = self._sink = WindowBody(self._acknowledge, self._wanted)
-            exchange.taken = True
+            exchange.taken = self.handed = True
             try:
                 route.handle(exchange)
             except Exception as error:  # noqa: BLE001 - as in the pipeline; but the body has to be read all the same
@@ -164,6 +170,7 @@ class Intake:
             exchange.fail(Answerable("the server cannot store the body", status=507))
             return
         exchange.began = monotonic()
+        self.handed = True
         exchange.app.handle(exchange)
 
     def _wanted(self, body: StreamBody) -> None:

@@ -1,0 +1,157 @@
+"""HTTP/2 in a real server, with clients of others: curl and httpx, over TLS and with prior knowledge."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.process.test_tls import APP, Server, write
+
+pytestmark = pytest.mark.process
+
+CURL = shutil.which("curl") or ""
+LARGE = b"0123456789" * 1_000_000
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write(tmp_path, "server", "localhost", "127.0.0.1")
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/large.bin").write_bytes(bytes(range(250)) * 40_000)
+    (tmp_path / "app.py").write_text(APP)
+    plain = APP.replace('    skitai.enable_ssl("server.crt", "server.key")\n', "")
+    assert plain != APP
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain/app.py").write_text(plain)
+    (tmp_path / "plain/files").symlink_to(tmp_path / "files")
+    return tmp_path
+
+
+@pytest.fixture
+def start(folder: Path) -> Iterator[Any]:
+    started: list[Server] = []
+
+    def begin(*options: str, secure: bool = True) -> Server:
+        started.append(Server(folder if secure else folder / "plain", *options))
+        return started[-1]
+
+    yield begin
+    for each in started:
+        if each.process.poll() is None:
+            each.stop()
+        elif each.process.stdout is not None:
+            each._reader.join()
+            each.process.stdout.close()
+
+
+def visitor(server: Server) -> httpx.Client:
+    return httpx.Client(http2=True, verify=server.context(), base_url=f"https://localhost:{server.port}", timeout=20)
+
+
+def curl(*arguments: str) -> bytes:
+    done = subprocess.run([CURL, "-sS", "--max-time", "20", *arguments], check=False, capture_output=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("engine", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("threads", ["4", "0"])
+def test_requests_and_responses_of_all_sizes(start: Any, engine: str, threads: str) -> None:
+    server = start("--engine", engine, "--threads", threads)
+    with visitor(server) as client:
+        answer = client.get("/")
+        assert (answer.http_version, answer.status_code) == ("HTTP/2", 200)
+        assert answer.text.startswith("https - ")
+        assert client.get("/large").content == LARGE
+        assert client.get("/pieces").content == b"x" * 5_000_000
+        assert client.get("/files/large.bin").content == bytes(range(250)) * 40_000
+        body = os.urandom(3_000_000)
+        assert client.post("/", content=body).text.split()[2:] == [hashlib.md5(body).hexdigest(), "3000000"]
+        assert client.get("/nothing/here", headers={"x": "y" * 9000}).status_code == 431
+    server.logs("GET /pieces 2.0")
+
+
+def test_many_requests_at_once_get_their_own_answers(start: Any) -> None:
+    server = start("--threads", "8")
+    with visitor(server) as client, concurrent.futures.ThreadPoolExecutor(20) as threads:
+        bodies = [b"%d " % number * (number * 10) for number in range(1, 61)]
+        answers = list(threads.map(lambda body: client.post("/", content=body).text.split()[2], bodies))
+    assert answers == [hashlib.md5(body).hexdigest() for body in bodies]
+
+
+def test_http_1_is_still_spoken(start: Any) -> None:
+    server = start()
+    assert server.ask()[0] == 200
+    context = server.context()
+    context.set_alpn_protocols(["http/1.1"])
+    with server.connect(context) as sock:
+        assert sock.selected_alpn_protocol() == "http/1.1"
+        assert server.ask(sock=sock)[0] == 200
+
+
+def test_what_was_agreed_on_is_spoken(start: Any) -> None:
+    server = start()
+    context = server.context()
+    context.set_alpn_protocols(["h2"])
+    with server.connect(context) as sock:
+        assert sock.selected_alpn_protocol() == "h2"
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        said = b""
+        while data := sock.recv(65536):
+            said += data
+    assert b"no HTTP/2 preface" in said
+    assert b"HTTP/1.1" not in said
+
+
+@pytest.mark.skipif(not CURL, reason="no curl")
+def test_curl_over_tls(start: Any, folder: Path) -> None:
+    server = start()
+    place = f"https://localhost:{server.port}"
+    options = ("--http2", "--cacert", str(folder / "server.crt"))
+    assert curl(*options, "-o", "/dev/null", "-w", "%{http_version} %{http_code}", place) == b"2 200"
+    assert curl(*options, f"{place}/large") == LARGE
+    body = folder / "body"
+    body.write_bytes(os.urandom(2_000_000))
+    said = curl(*options, "--data-binary", f"@{body}", place)
+    assert said.split()[2] == hashlib.md5(body.read_bytes()).hexdigest().encode()
+    several = curl(*options, "--parallel", *(f"{place}/?{number}" for number in range(20)))
+    assert several.count(b"https - ") == 20
+
+
+@pytest.mark.skipif(not CURL, reason="no curl")
+def test_curl_with_prior_knowledge(start: Any) -> None:
+    server = start(secure=False)
+    place = f"http://127.0.0.1:{server.port}"
+    assert curl("--http2-prior-knowledge", "-o", "/dev/null", "-w", "%{http_version} %{http_code}", place) == b"2 200"
+    assert curl("--http2-prior-knowledge", f"{place}/large") == LARGE
+    assert curl("--http2-prior-knowledge", f"{place}/files/large.bin") == bytes(range(250)) * 40_000
+    assert curl(place).startswith(b"http - ")
+
+
+@pytest.mark.skipif(not CURL, reason="no curl")
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP], ids=["stop", "reload"])
+def test_who_leaves_loses_no_stream(start: Any, folder: Path, how: signal.Signals) -> None:
+    server = start("--threads", "8")
+    count = 8 if how == signal.SIGTERM else 40
+    places = [f"https://localhost:{server.port}/slow?{number}" for number in range(count)]
+    command = [CURL, "-sS", "--http2", "--cacert", str(folder / "server.crt"), "--parallel", "--parallel-max", "8", *places]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+        time.sleep(0.4)
+        server.process.send_signal(how)
+        said, trouble = client.communicate(timeout=30)
+    assert (said.count(b"https - "), client.returncode) == (count, 0), trouble
+    if how == signal.SIGTERM:
+        assert server.process.wait(20) == 0
+    else:
+        server.logs("reload")
