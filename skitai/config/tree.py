@@ -145,6 +145,7 @@ class WebSocket:
     websocket_pong_s: float = option(20, "a WebSocket client may take to answer a ping", unit="s", minimum=0.1)
     websocket_close_s: float = option(5, "a WebSocket client may take to answer a close", unit="s", minimum=0.1)
     websocket_compress: bool = option(True, "compress WebSocket messages where the client can (permessage-deflate)")
+    websocket_compress_bytes: int = option(512, "smallest WebSocket message that is compressed", unit="bytes", minimum=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,7 +162,7 @@ class Conversation:
         """
         if self._state != OPEN:
             return Flow.GONE
-        flow = self._tunnel.write(outgoing.message(message, self._window_bits))
+        flow = self._tunnel.write(outgoing.message(message, self._window_bits, self._options.websocket_compress_bytes))
         if flow is Flow.WAIT and self._tunnel.waiting > self._options.websocket_outbox_bytes:
             self._on_loop(self._close, TRY_LATER, "the client takes too little")
         return flow

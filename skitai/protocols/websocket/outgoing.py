@@ -7,9 +7,6 @@ from struct import Struct
 from skitai.protocols.websocket import deflate
 from skitai.protocols.websocket.codes import BINARY, CLOSE, NO_CODE, REASON_BYTES, TEXT, may_be_sent
 
-COMPRESS_BYTES = 512
-"""Smaller messages hardly become smaller when each is compressed by itself."""
-
 _FIN, _COMPRESSED = 0x80, 0x40
 _MEDIUM, _LONG = Struct("!BBH").pack, Struct("!BBQ").pack
 _SMALL = [[bytes((_FIN | opcode, size)) for size in range(126)] for opcode in range(16)]
@@ -25,20 +22,19 @@ def frame(opcode: int, payload: bytes, flags: int = 0) -> bytes:
     return _LONG(_FIN | flags | opcode, 127, size) + payload
 
 
-def message(content: str | bytes, window_bits: int = 0) -> bytes:
+def message(content: str | bytes, window_bits: int = 0, compress_bytes: int = 0) -> bytes:
     """A text message of str, a binary message of bytes.
 
-    :param window_bits: to compress with, where that pays; 0 for never.
+    :param window_bits: to compress with; 0 for never.
+    :param compress_bytes: the smallest message that is compressed: each by itself, small ones hardly become smaller.
     :raises UnicodeEncodeError: the text has lone surrogates.
     """
     if type(content) is str:
         opcode, payload = TEXT, content.encode("utf-8")
     else:
         opcode, payload = BINARY, bytes(content)  # type: ignore[arg-type]
-    if window_bits and len(payload) >= COMPRESS_BYTES:
-        shorter = deflate.compress(payload, window_bits)
-        if len(shorter) < len(payload):
-            return frame(opcode, shorter, _COMPRESSED)
+    if window_bits and len(payload) >= compress_bytes:
+        return frame(opcode, deflate.compress(payload, window_bits), _COMPRESSED)
     return frame(opcode, payload)
 
 
