@@ -12,6 +12,8 @@
         return "Hello"
 """
 
+from typing import Any, NoReturn
+
 from skitai.saddle.app import Saddle
 from skitai.saddle.context import Was
 from skitai.saddle.events import (
@@ -49,3 +51,11 @@ __all__ = [
     "template_rendered",
     "template_rendering",
 ]
+
+
+def Saddlery(*_args: Any, **_options: Any) -> NoReturn:  # noqa: N802 - a class once
+    """Superseded.
+
+    :raises TypeError: always; it says by what.
+    """
+    raise TypeError("Saddlery is superseded: modules decorate the app, see app.decorate_with()")

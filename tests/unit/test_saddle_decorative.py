@@ -262,3 +262,10 @@ def test_outside_of_a_server_an_app_finds_what_is_imported(monkeypatch: pytest.M
     assert isinstance(alone, ModuleType)
     alone.app.decorate()
     assert alone.app.said == ["decorative.one"]
+
+
+def test_what_modules_were_once_says_what_they_are_now() -> None:
+    from skitai.saddle import Saddlery
+
+    with pytest.raises(TypeError, match=r"superseded: modules decorate the app, see app.decorate_with\(\)"):
+        Saddlery(__name__)
