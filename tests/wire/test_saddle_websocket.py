@@ -196,6 +196,25 @@ def test_a_handler_that_fails(saddle: Serve, app: Saddle, caplog: pytest.LogCapt
     wait_for(lambda: "no tea" in caplog.text)
 
 
+def test_an_app_that_is_replaced_says_so(saddle: Serve, app: Saddle) -> None:
+    left: list[bool] = []
+
+    @app.route("/")
+    @app.websocket_config(skitai.WS_SIMPLE, 30, onclose=lambda was: left.append(True))
+    def answer(was: Any, message: str) -> str:
+        return message
+
+    server = saddle(app)
+    talk = opened(server)
+    talk.text("hello")
+    assert talk.hears() == "hello"
+    driver = server.services.pipeline.site.routes[0].app
+    ending = asyncio.run_coroutine_threadsafe(driver.shutdown(), server.services.loop)
+    assert talk.receive()[1][:2] == (1012).to_bytes(2)
+    ending.result(5)
+    assert left == [True]
+
+
 def test_nothing_said_for_too_long(saddle: Serve, app: Saddle) -> None:
     @app.route("/")
     @app.websocket_config(skitai.WS_SIMPLE, 30)

@@ -430,6 +430,17 @@ def test_a_worker_that_leaves_says_so(serve: Serve, how: str, code: int) -> None
     wait_for(lambda: server.log.lines)
 
 
+def test_an_app_that_is_replaced_says_so(serve: Serve) -> None:
+    server = serve()
+    talk = opened(server)
+    talk.text("hello")
+    assert talk.hears() == "hello"
+    app = server.services.pipeline.site.routes[0].app
+    ending = asyncio.run_coroutine_threadsafe(app.shutdown(), server.services.loop)
+    assert talk.receive()[1][:2] == (1012).to_bytes(2)
+    ending.result(5)
+
+
 def test_connections_are_logged_when_they_close(serve: Serve) -> None:
     server = serve()
     talk = opened(server, "/room?name=x")

@@ -112,6 +112,9 @@ class Asgi:
         """
         timeouts = self._context.config.timeouts
         began = monotonic()
+        for call in tuple(self.running):
+            if isinstance(call, WebSocketCall):
+                call.leave()
         while self.running:
             cut = all(call.cut for call in self.running)
             left = self._left_s(began, timeouts.fast_grace_s if cut else timeouts.grace_s)

@@ -59,6 +59,11 @@ class WebSocketCall:
         """There is nobody left to talk to."""
         return self._phase == OVER or self._exchange.gone or (self._phase == ACCEPTED and not self._conversation.open)
 
+    def leave(self) -> None:
+        """The app makes room for another."""
+        if self._phase == ACCEPTED:
+            self._conversation.on_leave(False)
+
     async def run(self) -> None:
         """Call the app. Nothing is raised."""
         exchange = self._exchange

@@ -25,6 +25,7 @@ class Talk(ABC):
         self._on_loop = exchange.connection.services.on_loop
         self._busy = True
         self._closed = False
+        self._begun = False
 
     @abstractmethod
     def turn(self, event: str | None, message: str | bytes) -> None:
@@ -41,8 +42,14 @@ class Talk(ABC):
         if not self.conversation.begin():
             self.over()
             return
+        self._begun = True
         socket.attach(self.conversation)
         self.turn("open", "")
+
+    def leave(self) -> None:
+        """The app makes room for another."""
+        if self._begun:
+            self.conversation.on_leave(False)
 
     def said(self, content: Any) -> None:
         """A turn has ended with this for the client.

@@ -119,6 +119,9 @@ class SaddleApp:
         """Let the requests end, cancel what the loop still does for them, then take the app down."""
         grace_s = self._context.config.timeouts.grace_s
         began = monotonic()
+        for each in tuple(self.running):
+            if isinstance(each, SaddleTalk):
+                each.leave()
         while self.running and monotonic() < min(began + grace_s, self._context.leave_by):
             await asyncio.sleep(LOOK_S)
         if self.tasks:
