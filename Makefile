@@ -8,7 +8,7 @@ VENV313 := .venv-3.13
 PYTHON313 ?= $(firstword $(foreach python,python3.13 $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/python3.13),\
     $(shell $(python) -c "import ensurepip" 2>/dev/null && echo $(python))))
 
-.PHONY: run test quick bench docs conformance clean
+.PHONY: run test ready quick bench docs conformance clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -28,10 +28,12 @@ test: $(VENV)/.test $(VENV)/.docs
 	$(BIN)/mypy
 	$(BIN)/mypy tests/support/typed.py
 	$(BIN)/lint-imports --no-cache
-	$(if $(PYTHON313),$(MAKE) quick VENV=$(VENV313) PYTHON=$(PYTHON313),@echo "No Python 3.13 found: the tests run under $(PYTHON) alone.")
-	$(BIN)/python -m pytest
+	$(if $(PYTHON313),$(MAKE) ready VENV=$(VENV313) PYTHON=$(PYTHON313),@echo "No Python 3.13 found: the tests run under $(PYTHON) alone.")
+	tests/run.sh $(BIN)/python $(if $(PYTHON313),$(VENV313)/bin/python)
 
-quick: $(VENV)/.test $(VENV)/.docs
+ready: $(VENV)/.test $(VENV)/.docs
+
+quick: ready
 	$(BIN)/python -m pytest tests/unit tests/wire
 
 # A real server, visited by curl, nginx, systemd and Python's own clients.
