@@ -35,7 +35,8 @@ class Http2Client:
     """One connection.
 
     :param acknowledge: open the windows again as data comes.
-    :ivar end: the code of the server's GOAWAY, None without.
+    :ivar ends: the server's GOAWAYs: last stream and code.
+    :ivar promises: what the server pushes: stream and path.
     """
 
     def __init__(self, client: Client, *, acknowledge: bool = True, checks: bool = True) -> None:
@@ -54,6 +55,7 @@ class Http2Client:
         self.reasons: list[bytes] = []
         self.pings: list[bytes] = []
         self.closed = False
+        self.promises: list[tuple[int, str]] = []
         self._partial = b""
         self.h2.initiate_connection()
         self.flush()
@@ -131,6 +133,11 @@ class Http2Client:
         match event:
             case its.PingAckReceived():
                 self.pings.append(event.ping_data)
+            case its.PushedStreamReceived():
+                promise = Answer()
+                promise.fields = dict(event.headers)
+                self.answers[event.pushed_stream_id] = promise
+                self.promises.append((event.pushed_stream_id, promise.fields[":path"]))
             case its.InformationalResponseReceived() if answer:
                 fields = dict(event.headers)
                 answer.informed.append((int(fields.pop(":status")), fields))

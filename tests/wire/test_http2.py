@@ -9,7 +9,7 @@ import gzip
 import random
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
+from skitai.saddle import Saddle
 from tests.support.http2 import http2
 from tests.support.memory import Wire, mounted, wait_for, wire
 
@@ -602,6 +603,62 @@ def test_heads_have_bounds(server: Wire) -> None:
     assert client.ask(fields=[(f"x-{number}", "y") for number in range(100)]).status == 431
     assert client.ask(fields=[(f"x-{number}", "y" * 4096) for number in range(8)]).status == 431
     assert client.ask().status == 200
+
+
+# 8.4 Server push
+
+
+def hinting() -> Saddle:
+    app = Saddle(__name__)
+
+    @app.route("/page")
+    def page(was: Any) -> Any:
+        was.response.hint_promise("/style.css")
+        was.response.hint_promise("https://elsewhere.example/a.js")
+        return "page"
+
+    @app.route("/style.css")
+    def style(was: Any) -> Any:
+        was.response.hint_promise("/more.css")  # what was pushed pushes nothing itself
+        return was.response("200 OK", "style of " + was.request.get_header("user-agent"))
+
+    return app
+
+
+def test_what_a_page_wants_next_is_pushed(saddle: Callable[..., Wire]) -> None:
+    server = saddle(hinting())
+    client = http2(server)
+    stream = client.begin("/page", fields=[("user-agent", "tester")])
+    answer = client.wait(stream)
+    assert (answer.status, answer.body) == (200, b"page")
+    ((pushed, path),) = client.promises
+    assert path == "/style.css"
+    assert client.wait(pushed).body == b"style of tester"
+    assert answer.informed == [(103, {"link": "<https://elsewhere.example/a.js>; rel=preload; as=script"})]
+    wait_for(lambda: len(server.log.lines) == 2)
+
+
+def test_who_wants_no_push_is_told_early(saddle: Callable[..., Wire]) -> None:
+    client = http2(saddle(hinting()))
+    client.h2.update_settings({2: 0})
+    client.flush()
+    answer = client.ask("/page")
+    assert answer.body == b"page"
+    assert not client.promises
+    assert (103, {"link": "</style.css>; rel=preload; as=style"}) in answer.informed
+
+
+def test_a_push_that_is_refused_harms_nobody(saddle: Callable[..., Wire]) -> None:
+    server = saddle(hinting())
+    client = http2(server)
+    for _ in range(5):
+        stream = client.begin("/page", fields=[("user-agent", "tester")])
+        while not client.promises:
+            client.receive()
+        client.raw(RstStreamFrame(client.promises.pop()[0], error_code=ErrorCodes.CANCEL))
+        assert client.wait(stream).body == b"page"
+    (connection,) = server.services.connections
+    wait_for(lambda: not connection.core.streams and not connection.exchanges)
 
 
 # 8.5 and on: CONNECT, interim responses

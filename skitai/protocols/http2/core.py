@@ -33,6 +33,7 @@ LONGEST_BLOCK = 2 * HEAD_BYTES
 """Up to here a head that is too large gets its answer; beyond, the connection ends."""
 CONTINUATIONS = 8
 MOST_REQUESTS = 10_000
+PUSHED = 16
 TABLE_BYTES = 4096
 """Of HPACK's memory of what we have sent, however much a client would allow: it is searched entry by entry."""
 
@@ -507,6 +508,27 @@ class Core:
         if not stream.input_ended:
             self._remember_discarded(stream.id)
         self._forget(stream)
+
+    def push(self, stream: Stream, pairs: Sequence[Pair]) -> Stream | None:
+        """Promise the response to a request that the client has not made (RFC 9113, section 8.4).
+
+        :param stream: whose response the promise goes with, before it.
+        :returns: None where the client wants none, or has enough.
+        """
+        wanted = self._h2.remote_settings
+        pushed = sum(1 for number in self.streams if not number % 2)
+        if (
+            not wanted.enable_push
+            or self.leaving
+            or pushed >= min(PUSHED, wanted.max_concurrent_streams)
+            or not stream.id % 2
+        ):
+            return None
+        number = self._h2.get_next_available_stream_id()
+        self._h2.push_stream(stream.id, number, pairs)
+        self._collect()
+        promised = self.streams[number] = Stream(number, True)
+        return promised
 
     # The end
 

@@ -6,6 +6,7 @@ what it leaves open: the method is a token, the path a path, the lengths in boun
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -22,6 +23,18 @@ KNOWN_BYTES = 2048
 
 FIELD_OVERHEAD = 32
 """What every field counts beside its bytes (RFC 9113, section 6.5.2)."""
+
+REPEATED = frozenset((b"accept-encoding", b"accept-language", b"user-agent"))
+"""Fields of a request that the promised ones behind it have, too."""
+
+PATH = re.compile(r"/(?!/)[!-\"$-~]*").fullmatch
+
+KINDS = {
+    "script": ("js", "mjs"),
+    "style": ("css",),
+    "image": ("png", "jpg", "jpeg", "gif", "svg", "webp", "avif", "ico"),
+    "font": ("woff2", "woff", "ttf", "otf"),
+}
 
 Pair = tuple[bytes, bytes]
 
@@ -194,6 +207,22 @@ class ResponseHeads:
             elif name.decode("ascii") not in OURS:
                 pairs.append(NeverIndexedHeaderTuple(name, value) if name == b"set-cookie" else (name, value))
         return pairs, declared
+
+
+def promised(head: Head, uri: str, scheme: str, fields: Iterable[tuple[Any, Any]]) -> list[Pair]:
+    """The request that a client would make for `uri` behind the one of `head`; empty when it is not on this server."""
+    if not PATH(uri):
+        return []
+    known = [(name, value) for name, value in head.fields.pairs if name in REPEATED]
+    host = head.fields.get(b"host") or b""
+    pairs = [(b":method", b"GET"), (b":scheme", scheme.encode()), (b":authority", host), (b":path", uri.encode("ascii"))]
+    return [*pairs, *known, *map(encoded, fields)]
+
+
+def kind_of(uri: str) -> str:
+    """What `as` of a preload link wants to know, by the ending of the path."""
+    ending = uri.partition("?")[0].rpartition(".")[2].lower()
+    return next((kind for kind, endings in KINDS.items() if ending in endings), "fetch")
 
 
 def encoded(field: tuple[Any, Any]) -> Pair:

@@ -120,6 +120,11 @@ class Http2Connection(Connection):
             exchange.peer = vouched_for(self.peer, head.fields, services.trusted)
         self._dispatch(exchange)
 
+    def begin_promised(self, stream: Stream, pairs: list[tuple[bytes, bytes]]) -> None:
+        """Answer a request that the client has not made. Belongs to the loop."""
+        if stream.open:
+            self._begin(Requested(stream.id, pairs, True))
+
     def receive_body(self, exchange: Http2Exchange, route: Route, mode: BodyMode, limit: int) -> None:
         """Take the body that follows the head of `exchange`, as its app wants it.
 

@@ -11,7 +11,7 @@ from skitai.errors import Answerable
 from skitai.exchange import Flow, Head, Settled
 from skitai.protocols.http1.response import without_body
 from skitai.protocols.http2.core import ErrorCodes, Stream
-from skitai.protocols.http2.heads import encoded
+from skitai.protocols.http2.heads import encoded, kind_of, promised
 from skitai.worker import coding, failures, files
 from skitai.worker.body import NO_BODY
 from skitai.worker.strand import Strand
@@ -265,12 +265,35 @@ class Http2Exchange(Strand):
         return -1
 
     def inform(self, status: int, fields: Pairs = ()) -> None:
+        if not self.stream.id % 2:
+            return  # nobody waits for what was pushed
         pairs = self.connection.services.http2_responses.interim(status, fields)
         connection = self.connection
         with connection.lock:
             if self.phase == OPEN and not self._unheard:
                 connection.core.head(self.stream, pairs)
                 connection.advance()
+
+    def push(self, uri: str, fields: Pairs = ()) -> bool:
+        """Send the client, unasked, what it will want next; where it does not take that, tell it (RFC 8297).
+
+        :param uri: path on this server, with its query.
+        :param fields: of the request that the client would make.
+        :returns: whether it is sent.
+        """
+        connection = self.connection
+        pairs = promised(self.head, uri, connection.peer.scheme, fields)
+        stream = None
+        with connection.lock:
+            if pairs and self.phase == OPEN and not self._unheard:
+                stream = connection.core.push(self.stream, pairs)
+                if stream is not None:
+                    connection.write_soon()
+        if stream is None:
+            self.inform(103, [("Link", f"<{uri.replace('>', '%3E')}>; rel=preload; as={kind_of(uri)}")])
+            return False
+        connection.services.on_loop(connection.begin_promised, stream, pairs)
+        return True
 
     def tunnel(self, status: int, fields: Pairs) -> None:
         """None: what a stream carries is HTTP."""
