@@ -98,8 +98,11 @@ class Tunnel(Protocol):
     def begin(self, guest: TunnelGuest) -> None:
         """Hand over to `guest`, with what has been read already."""
 
-    def write(self, data: bytes) -> Flow:
-        """Send; never blocks, always takes the data."""
+    def write(self, data: bytes, *, last: bool = False) -> Flow:
+        """Send; never blocks, always takes the data.
+
+        :param last: nothing may follow; whoever writes after that, in whatever thread, gets `Flow.GONE`.
+        """
 
     def when_writable(self, job: Callable[[], None]) -> None:
         """Call `job` in the loop when the client has taken what was written; at once when nothing waits."""

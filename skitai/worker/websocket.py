@@ -183,7 +183,7 @@ class Conversation:
         if self._state == OPEN:
             self._state = CLOSING
             self.code, self.reason = code, reason
-            self._tunnel.write(outgoing.close(code, reason))
+            self._tunnel.write(outgoing.close(code, reason), last=True)
             self._tunnel.wake_at(monotonic() + self._options.websocket_close_s)
             if self._paused:
                 self._tunnel.resume()
@@ -231,7 +231,7 @@ class Conversation:
     def _answer_close(self, closed: Closed) -> None:
         if self._state == OPEN:
             self.code, self.reason = closed.code, closed.reason
-            self._tunnel.write(outgoing.close(closed.code if closed.code != NO_CODE else NORMAL))
+            self._tunnel.write(outgoing.close(closed.code if closed.code != NO_CODE else NORMAL), last=True)
             self._over()
         self._tunnel.close()
 
@@ -239,7 +239,7 @@ class Conversation:
         """The client breaks a rule: say which, and read no more (section 7.1.7)."""
         if self._state == OPEN:
             self.code, self.reason = code, reason
-            self._tunnel.write(outgoing.close(code, reason))
+            self._tunnel.write(outgoing.close(code, reason), last=True)
             self._tunnel.wake_at(monotonic() + self._options.websocket_close_s)
             self._over()
         self._state = CLOSED

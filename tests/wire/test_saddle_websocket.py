@@ -153,6 +153,31 @@ def test_sending_from_any_thread(saddle: Serve, app: Saddle) -> None:
     assert [talk.hears() for _ in range(101)] == [*map(str, range(100)), "done"]
 
 
+def test_nothing_follows_a_close_frame(saddle: Serve, app: Saddle) -> None:
+    done: list[bool] = []
+
+    @app.route("/")
+    @app.websocket_config(skitai.WS_THREADSAFE)
+    def answer(was: Any, message: str) -> None:
+        socket = was.websocket
+
+        def chatter() -> None:
+            while socket.open:
+                socket.send("x")
+            done.append(True)
+
+        threading.Thread(target=chatter).start()
+
+    talk = opened(saddle(app))
+    talk.text("go")
+    assert talk.hears() == "x"
+    talk.send(close(1000))
+    while (got := talk.receive())[0] != 8:
+        assert got == (1, b"x")
+    assert talk.client.read() == b""
+    wait_for(lambda: done)
+
+
 def test_json(saddle: Serve, app: Saddle) -> None:
     @app.route("/")
     @app.websocket_config(skitai.WS_SIMPLE, encoding=skitai.WS_MSG_JSON)

@@ -22,7 +22,7 @@ class Http1Tunnel(asyncio.Protocol):
     What the client does not take waits here, and leaves in one piece when it has taken what went before.
     """
 
-    __slots__ = ("_connection", "_exchange", "_queue", "guest", "waiting")
+    __slots__ = ("_connection", "_ended", "_exchange", "_queue", "guest", "waiting")
 
     guest: TunnelGuest
 
@@ -30,6 +30,7 @@ class Http1Tunnel(asyncio.Protocol):
         self._connection = connection
         self._exchange = exchange
         self._queue: deque[bytes] = deque()
+        self._ended = False
         self.waiting = 0
 
     def begin(self, guest: TunnelGuest) -> None:
@@ -70,13 +71,14 @@ class Http1Tunnel(asyncio.Protocol):
 
     # Writing
 
-    def write(self, data: bytes) -> Flow:
+    def write(self, data: bytes, *, last: bool = False) -> Flow:
         connection = self._connection
         lock = connection.lock
         lock.acquire()  # as for responses: `with` costs three times as much
         try:
-            if connection.fd < 0 or connection.closing:
+            if connection.fd < 0 or connection.closing or self._ended:
                 return Flow.GONE
+            self._ended = last
             self._exchange.sent += len(data)
             if not connection.spilled:
                 connection.put(data)
