@@ -80,7 +80,9 @@ def test_everything_but_compression(site: Site) -> None:
     assert failing(found) == {}
 
 
+@pytest.mark.parametrize("site", [ASGI], ids=["asgi"], indirect=True)
 def test_compression(site: Site) -> None:
+    """Takes ten minutes and more."""
     found = verdicts(site, COMPRESSION)
     assert len(found) > 200
     assert failing(found) == {}
