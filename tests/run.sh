@@ -1,11 +1,14 @@
 #!/bin/sh
-# All tests; with a second Python, those without servers under that one at the same time: the others mostly wait.
+# All tests; with a second Python, those without servers under that one while the first has come to the servers, and mostly waits.
 # usage: tests/run.sh PYTHON [SECOND PYTHON]
 set -u
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 if [ $# -gt 1 ]; then
-    "$2" -m pytest tests/unit tests/wire >"$folder/second" 2>&1 &
+    (
+        until grep -qs "^tests/process/" "$folder/first" || [ -e "$folder/code" ]; do sleep 1; done
+        exec "$2" -m pytest tests/unit tests/wire
+    ) >"$folder/second" 2>&1 &
     second=$!
 fi
 # Shown as it comes, and kept for its last line. A pipe hides how it ended.
