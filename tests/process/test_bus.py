@@ -309,19 +309,20 @@ def test_a_reader_that_does_not_read_costs_a_bounded_memory_and_a_line(
 
 
 def test_when_the_system_has_no_room_for_descriptors_one_tries_again_without_haste(street: Street) -> None:
-    count = 70
+    limit = len(os.listdir("/proc/self/fd")) + 30
+    count = limit + 10
 
     async def late(station: Station) -> None:
         station.report(listens=True)
         time.sleep(1)
         await station.until(lambda: len(station.heard) == count)
-        station.report(heard=[text[:2] for _, text in station.heard])
+        station.report(heard=[text[:4] for _, text in station.heard])
 
     async def speaker(station: Station) -> None:
         if os.geteuid() == 0:
             os.setuid(65534)  # root may have any number of descriptors under way
-        resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
-        station.say(*(f"{number:2}" + "x" * INLINE_BYTES for number in range(count)))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+        station.say(*(f"{number:4}" + "x" * INLINE_BYTES for number in range(count)))
         await asyncio.sleep(0.1)
         kept, began_s = station.bus.waiting, time.process_time()
         await asyncio.sleep(0.3)
@@ -336,7 +337,7 @@ def test_when_the_system_has_no_room_for_descriptors_one_tries_again_without_has
     street.start(1, speaker)
 
     assert street.hears_of(1) == {"kept": True, "spent": False, "dropped": 0}
-    assert street.hears_of(0)["heard"] == [f"{number:2}" for number in range(count)]
+    assert street.hears_of(0)["heard"] == [f"{number:4}" for number in range(count)]
 
 
 def test_what_comes_while_a_worker_is_busy_is_kept_for_it(street: Street) -> None:

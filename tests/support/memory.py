@@ -56,7 +56,7 @@ class Client:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        sock.settimeout(5)
+        sock.settimeout(20)
         self.received = b""
 
     def send(self, data: bytes) -> None:
