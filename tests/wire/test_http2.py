@@ -720,7 +720,7 @@ def test_a_head_that_stops_coming(server: Wire) -> None:
     client = http2(server)
     client.ask()
     client.raw(HeadersFrame(3, b"\x82"))
-    wait_for(lambda: any(each.core.in_block for each in server.services.connections))
+    wait_for(lambda: any(each.core.guard.in_block for each in server.services.connections))
     server.tick(11)
     client.until_closed()
     assert client.ends[-1][1] == ErrorCodes.ENHANCE_YOUR_CALM

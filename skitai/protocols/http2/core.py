@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import h2.events as its
 from h2.config import H2Configuration
@@ -19,7 +19,9 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame, PingFrame, WindowUpdateFrame
 
-from skitai.protocols.http2.budget import Budget
+from skitai.protocols.http2.events import Ended, Event, Pair, Received, Requested, Reset, Violation
+from skitai.protocols.http2.guard import DATA, END_STREAM, GOAWAY, HEAD_BYTES, LONGEST_BLOCK, RST_STREAM, Guard
+from skitai.protocols.http2.stream import Stream
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """How a client begins (RFC 9113, section 3.4)."""
@@ -28,141 +30,19 @@ STREAMS = 100
 STREAM_WINDOW = 65536
 CONNECTION_WINDOW = 1 << 20
 FRAME_BYTES = 16384
-HEAD_BYTES = 32768
-LONGEST_BLOCK = 2 * HEAD_BYTES
-"""Up to here a head that is too large gets its answer; beyond, the connection ends."""
-CONTINUATIONS = 8
 MOST_REQUESTS = 10_000
 PUSHED = 16
 TABLE_BYTES = 4096
 """Of HPACK's memory of what we have sent, however much a client would allow: it is searched entry by entry."""
 
-PERIOD_S = 10.0
-RESETS = 200
-CONTROLS = 1000
-UPDATES = 1000
-UPDATES_PER_DATA = 4
-
 REMEMBERED = 1000
 """Closed streams that are remembered."""
-
-DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
-END_STREAM, END_HEADERS, PADDED = 0x1, 0x4, 0x8
 
 LAST = 0x7FFFFFFF
 """The highest stream there can be."""
 
 MARK = b"goingawy"
 """In the ping whose answer says that the client knows that we leave."""
-
-Pair = tuple[bytes, bytes]
-
-
-class Requested(NamedTuple):
-    """A request head.
-
-    :ivar ended: no body follows.
-    """
-
-    stream: int
-    pairs: Sequence[Pair]
-    ended: bool
-
-
-class Received(NamedTuple):
-    """A piece of a body.
-
-    :ivar padding: bytes that counted against the windows beside it.
-    """
-
-    stream: int
-    data: bytes
-    padding: int
-
-
-class Ended(NamedTuple):
-    """The body of a request is complete."""
-
-    stream: int
-
-
-class Reset(NamedTuple):
-    """A stream is gone before its response was complete."""
-
-    stream: int
-
-
-Event = Requested | Received | Ended | Reset
-
-
-class Violation(Exception):
-    """A client does what ends its connection."""
-
-    def __init__(self, code: ErrorCodes, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-
-
-class Stream:
-    """A stream whose response is not complete.
-
-    :ivar waiting: bytes of the response that the client's windows do not take yet.
-    :ivar held: bytes of the request that were not acknowledged yet.
-    :ivar sent: bytes of the response, head included, that went out.
-    :ivar input_ended: the request is complete.
-    :ivar open: something can be sent yet.
-    """
-
-    __slots__ = (
-        "blocked",
-        "ending",
-        "held",
-        "id",
-        "input_ended",
-        "open",
-        "pending",
-        "queued",
-        "sent",
-        "trailers",
-        "waiting",
-    )
-
-    def __init__(self, number: int, input_ended: bool) -> None:
-        self.id = number
-        self.input_ended = input_ended
-        self.open = True
-        self.pending: deque[memoryview] = deque()
-        self.waiting = 0
-        self.held = 0
-        self.sent = 0
-        self.ending = False
-        self.trailers: Sequence[Pair] = ()
-        self.queued = False
-        self.blocked = False
-
-    def take(self, size: int) -> bytes | memoryview:
-        """The next bytes that wait, `size` at most."""
-        first = self.pending[0]
-        if len(first) > size:
-            self.pending[0] = first[size:]
-            self.waiting -= size
-            return first[:size]
-        self.pending.popleft()
-        if len(first) == size or not self.pending:
-            self.waiting -= len(first)
-            return first
-        pieces, left = [first], size - len(first)
-        while left and self.pending:
-            piece = self.pending[0]
-            if len(piece) > left:
-                self.pending[0] = piece[left:]
-                piece = piece[:left]
-            else:
-                self.pending.popleft()
-            pieces.append(piece)
-            left -= len(piece)
-        self.waiting -= size - left
-        return b"".join(pieces)
 
 
 class _Grammar(H2Connection):
@@ -184,7 +64,7 @@ class Core:
     :ivar broken: why the connection has to end, or "". Nothing is received any more; what `take` gives is still to be sent.
     :ivar leaving: no more requests are taken.
     :ivar outgoing: bytes that `take` will give.
-    :ivar in_block: a request head has begun and not ended.
+    :ivar guard: counts what the client sends.
     :ivar ghosts: streams that are gone and still cost something; they count among those that a client may have.
     """
 
@@ -211,19 +91,15 @@ class Core:
         self.broken = ""
         self.leaving = False
         self.outgoing = 0
-        self.in_block = False
+        self.guard = Guard()
         self.ghosts = 0
         self._out: list[bytes] = []
         self._buffer = bytearray()
         self._greeted = False
-        self._block_bytes = self._continuations = 0
         self._requests = 0
         self._last: int | None = None
         self._ready: deque[Stream] = deque()
         self._discarding: dict[int, None] = {}
-        self._resets = Budget(RESETS, PERIOD_S)
-        self._controls = Budget(CONTROLS, PERIOD_S)
-        self._updates = Budget(UPDATES, PERIOD_S)
 
     def begin(self) -> None:
         """Say what we take; the first that is sent."""
@@ -298,49 +174,22 @@ class Core:
 
         :raises Violation: it is one too many.
         """
-        if self.in_block and kind != CONTINUATION:
-            raise Violation(ErrorCodes.PROTOCOL_ERROR, "a request head is interrupted")
-        match kind:
-            case 0:  # DATA
-                if len(frame) - 9 <= (1 + frame[9] if flags & PADDED and len(frame) > 9 else 0) and not flags & END_STREAM:
-                    self._spend(self._controls, now, "empty DATA frames")
-                if stream in self._discarding:
-                    self._discard(flags, stream, frame, now)
-                    return False
-            case 1:  # HEADERS
-                self._block(flags, len(frame) - 9, 0)
-            case 9:  # CONTINUATION
-                self._block(flags, self._block_bytes + len(frame) - 9, self._continuations + 1)
-            case 3:  # RST_STREAM
-                self._spend(self._resets, now, "resets")
-                self._discarding.pop(stream, None)
-            case 8:  # WINDOW_UPDATE
-                self._spend(self._updates, now, "window updates")
-            case 7:  # GOAWAY
-                if stream or len(frame) < 17:
-                    raise Violation(ErrorCodes.PROTOCOL_ERROR, "a malformed GOAWAY")
-                self._spend(self._controls, now, "control frames")
-                self.leave(True)  # h2 would drop the responses that are still to be sent
-                return False
-            case _:
-                self._spend(self._controls, now, "control frames")
+        self.guard.see(kind, flags, frame, now)
+        if kind == DATA and stream in self._discarding:
+            self._discard(flags, stream, frame, now)
+            return False
+        if kind == RST_STREAM:
+            self._discarding.pop(stream, None)
+        elif kind == GOAWAY:
+            if stream or len(frame) < 17:
+                raise Violation(ErrorCodes.PROTOCOL_ERROR, "a malformed GOAWAY")
+            self.leave(True)  # h2 would drop the responses that are still to be sent
+            return False
         return True
-
-    @staticmethod
-    def _spend(budget: Budget, now: float, what: str) -> None:
-        if not budget.spend(now):
-            raise Violation(ErrorCodes.ENHANCE_YOUR_CALM, f"too many {what}")
-
-    def _block(self, flags: int, size: int, continuations: int) -> None:
-        """Count what a request head costs before it is decoded."""
-        self._block_bytes, self._continuations = size, continuations
-        self.in_block = not flags & END_HEADERS
-        if continuations > CONTINUATIONS or size > LONGEST_BLOCK:
-            raise Violation(ErrorCodes.ENHANCE_YOUR_CALM, "a request head in too many or too large frames")
 
     def _discard(self, flags: int, stream: int, frame: bytes, now: float) -> None:
         """Drop DATA of a stream that we have reset, which the client may not know yet; it gets its window back."""
-        self._spend(self._controls, now, "DATA frames on streams that were reset")
+        self.guard.control(now, "DATA frames on streams that were reset")
         if len(frame) > 9:
             self._add(WindowUpdateFrame(0, window_increment=len(frame) - 9))
         if flags & END_STREAM:
@@ -370,7 +219,7 @@ class Core:
                 case its.StreamReset():
                     if not event.remote_reset:
                         self._collect()
-                        self._spend(self._resets, now, "faulty streams")
+                        self.guard.reset(now, "faulty streams")
                     if event.stream_id in self.streams:
                         self._forget(self.streams[event.stream_id])
                         events.append(Reset(event.stream_id))
@@ -394,7 +243,7 @@ class Core:
             self._collect()
             if not ended:
                 self._remember_discarded(number)
-            self._spend(self._resets, now, "refused streams")
+            self.guard.reset(now, "refused streams")
             return
         self.streams[number] = Stream(number, ended)
         events.append(Requested(number, event.headers or [], ended))
@@ -461,7 +310,7 @@ class Core:
                 size = min(stream.waiting, window, FRAME_BYTES, self._h2.max_outbound_frame_size)
                 last = stream.ending and size == stream.waiting and not stream.trailers
                 self._h2.send_data(stream.id, stream.take(size), end_stream=last)
-                self._updates.grant(UPDATES_PER_DATA)
+                self.guard.sent_data()
                 stream.sent += self._collect()
                 if last:
                     self._complete(stream)

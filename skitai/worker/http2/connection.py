@@ -14,7 +14,9 @@ from typing import Any
 
 from skitai.errors import Answerable
 from skitai.exchange import BodyMode, Fields, Head
-from skitai.protocols.http2.core import Core, Ended, ErrorCodes, Event, Received, Requested, Reset, Stream
+from skitai.protocols.http2.core import Core, ErrorCodes
+from skitai.protocols.http2.events import Ended, Event, Received, Requested, Reset
+from skitai.protocols.http2.stream import Stream
 from skitai.worker.connection import Connection, vouched_for
 from skitai.worker.http2.exchange import FINISHED, OPEN, STARTED, Http2Exchange
 from skitai.worker.http2.intake import Intake
@@ -71,7 +73,7 @@ class Http2Connection(Connection):
             events = self.core.receive(data, now)
         for event in events:
             self._happen(event)
-        if not self.core.in_block:
+        if not self.core.guard.in_block:
             self._head_since = 0.0
         elif not self._head_since:
             self._head_since = now
