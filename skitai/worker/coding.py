@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from skitai.config.tree import Responses
+from skitai.exchange import Settled
 from skitai.http import coding, media
 from skitai.http.head import Head
 
@@ -122,6 +123,14 @@ def stream(name: str, fields: Pairs, options: Responses) -> tuple[Pairs, Coder |
     if name == "br":
         return coded_fields(fields, name), Brotli(min(options.compress_level, 4))
     return varying(fields), None
+
+
+def begun(head: Head, status: int, fields: Pairs, options: Responses) -> tuple[Pairs, Coder | None]:
+    """The same, in the coding that the response deserves and the client accepts."""
+    if type(fields) is Settled or not options.compress or expected_size(fields) < options.compress_bytes:
+        return list(fields), None
+    name = negotiate(head, status, fields)
+    return stream(name, fields, options) if name is not None else (list(fields), None)
 
 
 def varying(fields: Pairs) -> Pairs:

@@ -188,13 +188,7 @@ class Http1Exchange(Strand):
 
     def start(self, status: int, fields: Pairs, reason: str = "") -> bool:
         services = self.connection.services
-        settled = type(fields) is Settled
-        fields = list(fields)
-        coder = None
-        if not settled and coding.expected_size(fields) >= services.compress_from:
-            name = coding.negotiate(self.head, status, fields)
-            if name is not None:
-                fields, coder = coding.stream(name, fields, services.config.responses)
+        fields, coder = coding.begun(self.head, status, fields, services.config.responses)
         mode = (KEEP if self.keep else CLOSE) if self.head.version == "1.1" else (OLD_KEEP if self.keep else OLD_CLOSE)
         data, framing, mode = services.responses.begun(status, reason, fields, mode, self.head.method == "HEAD")
         with self.connection.lock:

@@ -10,8 +10,9 @@ from typing import IO, TYPE_CHECKING, Any
 from skitai.errors import Answerable
 from skitai.exchange import Flow, Head, Settled
 from skitai.protocols.http1.response import without_body
-from skitai.protocols.http2.core import ErrorCodes, Stream
+from skitai.protocols.http2.core import ErrorCodes
 from skitai.protocols.http2.heads import encoded, kind_of, promised
+from skitai.protocols.http2.stream import Stream
 from skitai.worker import coding, failures, files
 from skitai.worker.body import NO_BODY
 from skitai.worker.strand import Strand
@@ -170,13 +171,7 @@ class Http2Exchange(Strand):
 
     def start(self, status: int, fields: Pairs, reason: str = "") -> bool:
         services = self.connection.services
-        settled = type(fields) is Settled
-        fields = list(fields)
-        coder = None
-        if not settled and coding.expected_size(fields) >= services.compress_from:
-            name = coding.negotiate(self.head, status, fields)
-            if name is not None:
-                fields, coder = coding.stream(name, fields, services.config.responses)
+        fields, coder = coding.begun(self.head, status, fields, services.config.responses)
         pairs, left = services.http2_responses.begun(status, fields)
         with self.connection.lock:
             if self.phase != OPEN:
