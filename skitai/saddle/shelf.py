@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -124,7 +125,7 @@ class Store(Protocol):
 S = TypeVar("S", bound=Store)
 
 
-class Stores(Generic[S]):
+class Stores(ABC, Generic[S]):
     """A default store and others by name, of which one is meant at a time.
 
     :ivar kind: "sess" or "mbox".
@@ -161,9 +162,9 @@ class Stores(Generic[S]):
         for store in self._stores.values():
             store.commit(self._shelf)
 
+    @abstractmethod
     def _read(self, place: Place) -> S:
         """What the client keeps at a place."""
-        raise NotImplementedError
 
     def _changing(self) -> S:
         """The store that is meant, for a change.
