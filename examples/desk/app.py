@@ -6,7 +6,7 @@ python examples/app.py                 among the other examples, at /desk/
 The first who signs up is an admin.
 """
 
-from decorative import accounts, activity, api, guests, tickets
+from decorative import accounts, activity, api, guests, notes, tickets
 from decorative.store import Store
 from place import data_folder, secret
 
@@ -22,6 +22,7 @@ app.config.page_size = 20
 
 app.decorate_with(accounts)
 app.decorate_with(tickets)
+app.decorate_with(notes)
 app.decorate_with(guests)
 app.decorate_with(activity, mount="/activity")
 app.decorate_with(api, mount="/api", ns="api", authenticate="bearer")

@@ -1,6 +1,6 @@
 """Guests: who has a link may look at its ticket, for an hour."""
 
-from .tickets import whole
+from .work import whole
 
 GUEST_S = 3600
 

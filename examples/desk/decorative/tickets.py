@@ -1,6 +1,6 @@
-"""Tickets: the list, and a ticket with its notes and attachments."""
+"""Tickets: the list, and what becomes of each."""
 
-import secrets
+from .work import whole, write
 
 STATES = ("open", "waiting", "closed")
 
@@ -40,15 +40,6 @@ def decorate(app):
     def show(was, number):
         return was.render("ticket.html", **whole(was, number), states=STATES, guest=False)
 
-    @app.route("/tickets/<int:number>/notes", methods=["POST"])
-    @app.login_required
-    def note(was, number, text="", **form):
-        whole(was, number)
-        file = form.get("file") or None
-        if text.strip() or file:
-            write(was, number, text.strip(), file)
-        return was.redirect(was.ab(show, number), "303 See Other")
-
     @app.route("/tickets/<int:number>/state", methods=["POST"])
     @app.login_required
     def move(was, number, state):
@@ -71,32 +62,3 @@ def decorate(app):
         app.storage.store.write("DELETE FROM ticket WHERE id = ?", number)
         app.emit("ticket-changed", was.session["user"], "deleted", number)
         return was.redirect(was.ab(index), "303 See Other")
-
-    @app.route("/files/<int:note>")
-    @app.login_required
-    def attachment(was, note):
-        found = app.storage.store.row("SELECT file, name FROM note WHERE id = ? AND file IS NOT NULL", note)
-        if found is None:
-            was.response.throw("404 Not Found", f"note {note} has no file")
-        return was.response.file(str(app.storage.store.files / found["file"]), filename=found["name"])
-
-    def write(was, number, text, file=None):
-        kept = None
-        if file:
-            kept = secrets.token_hex(16)
-            file.save(app.storage.store.files, kept)
-        app.storage.store.write(
-            "INSERT INTO note (ticket, author, text, file, name, size) VALUES (?, ?, ?, ?, ?, ?)",
-            *(number, was.session["user"], text, kept),
-            *((file.name, file.size) if file else (None, None)),
-        )
-        app.emit("ticket-changed", was.session["user"], "wrote a note", number)
-
-
-def whole(was, number):
-    """A ticket and its notes; 404 if there is none."""
-    store = was.app.storage.store
-    found = store.row("SELECT * FROM ticket WHERE id = ?", number)
-    if found is None:
-        was.response.throw("404 Not Found", f"there is no ticket {number}")
-    return {"ticket": found, "notes": store.rows("SELECT * FROM note WHERE ticket = ? ORDER BY id", number)}
