@@ -29,6 +29,7 @@ test: $(VENV)/.test $(VENV)/.docs
 	$(BIN)/mypy tests/support/typed.py
 	$(BIN)/lint-imports --no-cache
 	$(if $(PYTHON313),$(MAKE) ready VENV=$(VENV313) PYTHON=$(PYTHON313),@echo "No Python 3.13 found: the tests run under $(PYTHON) alone.")
+	tests/programs.sh --where-possible curl:curl
 	tests/run.sh $(BIN)/python $(if $(PYTHON313),$(VENV313)/bin/python)
 
 ready: $(VENV)/.test $(VENV)/.docs
@@ -38,8 +39,8 @@ quick: ready
 
 # A real server, visited by curl, nginx, systemd and Python's own clients.
 conformance: $(VENV)/.test
-	tests/conformance/programs.sh
-	$(BIN)/python -m pytest tests/conformance
+	tests/programs.sh nginx:nginx-light curl:curl openssl:openssl systemd-analyze:systemd useradd:passwd su:util-linux postfix:postfix
+	$(BIN)/python -m pytest tests/conformance tests/process/test_http2.py
 
 # bjoern has no wheel: where it does not build (it needs a compiler and libev), the tables name it as missing.
 bench: $(VENV)/.bench

@@ -122,7 +122,7 @@ def test_what_was_agreed_on_is_spoken(start: Any) -> None:
     assert b"HTTP/1.1" not in said
 
 
-@pytest.mark.skipif(not CURL, reason="no curl")
+@pytest.mark.skipif(not CURL, reason="curl is missing; make conformance sees to it")
 def test_curl_over_tls(start: Any, folder: Path) -> None:
     server = start()
     place = f"https://localhost:{server.port}"
@@ -137,7 +137,7 @@ def test_curl_over_tls(start: Any, folder: Path) -> None:
     assert several.count(b"https - ") == 20
 
 
-@pytest.mark.skipif(not CURL, reason="no curl")
+@pytest.mark.skipif(not CURL, reason="curl is missing; make conformance sees to it")
 def test_curl_with_prior_knowledge(start: Any) -> None:
     server = start(secure=False)
     place = f"http://127.0.0.1:{server.port}"
@@ -147,7 +147,7 @@ def test_curl_with_prior_knowledge(start: Any) -> None:
     assert curl(place).startswith(b"http - ")
 
 
-@pytest.mark.skipif(not CURL, reason="no curl")
+@pytest.mark.skipif(not CURL, reason="curl is missing; make conformance sees to it")
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP], ids=["stop", "reload"])
 def test_who_leaves_loses_no_stream(start: Any, folder: Path, how: signal.Signals) -> None:
     server = start("--threads", "8")
