@@ -42,7 +42,7 @@ def read(path: str, *, must_exist: bool) -> ConfFile | None:
         if found.st_mode & stat.S_IWOTH:
             raise StartError(f"{path}: everybody may write to it: chmod o-w {path}")
         try:
-            text = stream.read().decode()
+            text = stream.read().decode("utf-8-sig")  # some editors begin with a byte order mark
         except UnicodeDecodeError as error:
             raise StartError(f"{path}: not UTF-8: {error}") from error
         file = parse(path, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -41,6 +42,8 @@ def check_jobs(calls: list[CronCall], defaults: Cron, check: CheckSchedule, faul
             faults.append(f"{call.source}: {error}")
         if isinstance(job.command, str) and (not job.command.strip() or "\0" in job.command):
             faults.append(f"{call.source}: the job {job.schedule} has no command")
+        if callable(job.command) and (wanted := _arguments(job.command)):
+            faults.append(f"{call.source}: the job {_name(job.command)}() wants arguments ({wanted}), and gets none")
         jobs.append(replace(job, name=job.name or _name(job.command)))
     return tuple(jobs)
 
@@ -61,7 +64,7 @@ def job_of_line(line: str, source: str) -> CronCall:
 
 def _with_options(job: Job, call: CronCall, faults: list[str]) -> Job:
     for name, value in call.options.items():
-        if name == "name" and isinstance(value, str):
+        if name == "name" and isinstance(value, str) and value.isprintable():
             job = replace(job, name=value)
         elif name in OWN:
             try:
@@ -69,10 +72,20 @@ def _with_options(job: Job, call: CronCall, faults: list[str]) -> Job:
             except ValueError as error:
                 faults.append(f"{call.source}: cron() {name}: {error}")
         elif name == "name":
-            faults.append(f"{call.source}: cron() name: {value!r} is not text")
+            faults.append(f"{call.source}: cron() name: {value!r} is not a line of text")
         else:
             faults.append(f"{call.source}: cron() {name}: there is no such option{near(name, (*OWN, 'name'))}")
     return job
+
+
+def _arguments(function: Callable[..., object]) -> str:
+    """The names of the arguments that a function cannot be called without; "" where none is known."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return ""  # of C: it will tell when it is called
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return ", ".join(each.name for each in parameters if each.default is each.empty and each.kind not in optional)
 
 
 def _name(command: str | Callable[[], object]) -> str:

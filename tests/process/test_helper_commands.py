@@ -185,6 +185,14 @@ def test_in_the_foreground_it_talks_and_stops_at_ctrl_c(home: Home) -> None:
     assert "skitai-smtpda has stopped" in heard
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(home: Home) -> None:
+    plain = home.did("cron", "check"), home.did("smtpda", "check")
+    home.configure("\ufeff" + CONF.removeprefix("# mail and jobs\n\n"))
+    marked = home.did("cron", "check"), home.did("smtpda", "check")
+    assert "happy new year" in marked[0]
+    assert [re.sub(r"conf:\d+", "", each) for each in marked] == [re.sub(r"conf:\d+", "", each) for each in plain]
+
+
 def test_a_reload_reads_the_file_again(home: Home) -> None:
     home.did("cron", "start")
     pid = home.pid_of("cron")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skitai.config.check import World, build, build_without_mounts
-from skitai.config.draft import Draft, Given, MountCall
+from skitai.config.draft import CronCall, Draft, Given, MountCall
 from skitai.config.pref import AttrDict, Preference
 from skitai.config.sources import OPTIONS, ConfigFile, environment_name
 from skitai.config.targets import Seen
@@ -203,6 +204,30 @@ def test_all_faults_are_reported_at_once_each_with_its_source() -> None:
         "--threads: -1 is below 0",
         "service.py:4: mount '/docs': there is no folder /srv/site/missing and no file /srv/site/missing.py",
     )
+
+
+def sweep(folder: str, *, days: int, keep: bool = True) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "fault"),
+    [
+        (sweep, {}, "the job sweep() wants arguments (folder, days), and gets none"),
+        (lambda: None, {"name": "two\nlines"}, "cron() name: 'two\\nlines' is not a line of text"),
+        (lambda: None, {"name": 5}, "cron() name: 5 is not a line of text"),
+    ],
+)
+def test_a_job_that_could_not_run_is_no_job(command: Any, options: dict[str, Any], fault: str) -> None:
+    made = draft()
+    made.jobs.append(CronCall("@daily", command, options, "service.py:9"))
+    assert faults(made) == (f"service.py:9: {fault}",)
+
+
+def test_a_job_may_have_arguments_that_need_no_value() -> None:
+    made = draft()
+    made.jobs.append(CronCall("@daily", lambda days=3, *more, **options: None, {}, "service.py:9"))
+    made.jobs.append(CronCall("@daily", functools.partial(sweep, "/tmp", days=3), {}, "service.py:10"))
+    assert len(built(made).cron.jobs) == 2
 
 
 def test_a_fault_counts_although_a_later_source_overrides_the_value() -> None:
