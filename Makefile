@@ -22,20 +22,21 @@ $(VENV)/.%: $(BIN)/python setup.cfg pyproject.toml
 run: $(VENV)/.examples
 	$(BIN)/python examples/app.py
 
+# Tests of processes mostly wait, so three at a time suit two cores; the files stay whole, because their tests share servers.
 test: $(VENV)/.test $(VENV)/.docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy tests/support/typed.py
 	$(BIN)/lint-imports --no-cache
-	$(if $(PYTHON313),$(MAKE) ready VENV=$(VENV313) PYTHON=$(PYTHON313),@echo "No Python 3.13 found: the tests run under $(PYTHON) alone.")
 	tests/programs.sh --where-possible curl:curl
-	tests/run.sh $(BIN)/python $(if $(PYTHON313),$(VENV313)/bin/python)
+	$(if $(PYTHON313),$(MAKE) quick VENV=$(VENV313) PYTHON=$(PYTHON313),@echo "No Python 3.13 found: the tests run under $(PYTHON) alone.")
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 ready: $(VENV)/.test $(VENV)/.docs
 
 quick: ready
-	$(BIN)/python -m pytest tests/unit tests/wire
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/unit tests/wire
 
 # A real server, visited by curl, nginx, systemd and Python's own clients.
 conformance: $(VENV)/.test
