@@ -71,9 +71,7 @@ def test_a_token_has_its_time(end: str) -> None:
             read_token(KEY, gen_token(KEY, {end: over}))
 
 
-@pytest.mark.parametrize(
-    "claims", [{"exp": "soon"}, {"expires": [1]}, {"nbf": [0]}, {"exp": 10**400}, {"nbf": 10**10}]
-)
+@pytest.mark.parametrize("claims", [{"exp": "soon"}, {"expires": [1]}, {"nbf": [0]}, {"exp": 10**400}, {"nbf": 10**10}])
 def test_times_that_are_none_are_not_good(claims: dict[str, Any]) -> None:
     with pytest.raises(InvalidToken):
         read_token(KEY, gen_token(KEY, claims))
