@@ -19,21 +19,13 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame, PingFrame, WindowUpdateFrame
 
+from skitai.protocols.http2.budget import DEFAULTS, Limits
 from skitai.protocols.http2.events import Ended, Event, Pair, Received, Requested, Reset, Violation
-from skitai.protocols.http2.guard import DATA, END_STREAM, GOAWAY, HEAD_BYTES, LONGEST_BLOCK, RST_STREAM, Guard
+from skitai.protocols.http2.guard import DATA, END_STREAM, GOAWAY, RST_STREAM, Guard
 from skitai.protocols.http2.stream import Stream
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """How a client begins (RFC 9113, section 3.4)."""
-
-STREAMS = 100
-STREAM_WINDOW = 65536
-CONNECTION_WINDOW = 1 << 20
-FRAME_BYTES = 16384
-MOST_REQUESTS = 10_000
-PUSHED = 16
-TABLE_BYTES = 4096
-"""Of HPACK's memory of what we have sent, however much a client would allow: it is searched entry by entry."""
 
 REMEMBERED = 1000
 """Closed streams that are remembered."""
@@ -59,6 +51,7 @@ class _Grammar(H2Connection):
 class Core:
     """The server's side of a connection.
 
+    :param limits: what the client may.
     :ivar streams: by number, those whose responses are not complete.
     :ivar completed: streams whose responses went out as a whole; the caller takes them out.
     :ivar broken: why the connection has to end, or "". Nothing is received any more; what `take` gives is still to be sent.
@@ -68,7 +61,8 @@ class Core:
     :ivar ghosts: streams that are gone and still cost something; they count among those that a client may have.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits = DEFAULTS) -> None:
+        self._limits = limits
         self._h2 = _Grammar(
             H2Configuration(
                 client_side=False,
@@ -81,9 +75,11 @@ class Core:
             client=False,
             initial_values={
                 SettingCodes.ENABLE_PUSH: 0,
-                SettingCodes.MAX_CONCURRENT_STREAMS: STREAMS,
-                SettingCodes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
-                SettingCodes.MAX_HEADER_LIST_SIZE: HEAD_BYTES,
+                SettingCodes.MAX_CONCURRENT_STREAMS: limits.streams,
+                SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
+                SettingCodes.MAX_FRAME_SIZE: limits.frame_bytes,
+                SettingCodes.MAX_HEADER_LIST_SIZE: limits.head_bytes,
+                SettingCodes.HEADER_TABLE_SIZE: limits.table_bytes,
             },
         )
         self.streams: dict[int, Stream] = {}
@@ -91,7 +87,7 @@ class Core:
         self.broken = ""
         self.leaving = False
         self.outgoing = 0
-        self.guard = Guard()
+        self.guard = Guard(limits)
         self.ghosts = 0
         self._out: list[bytes] = []
         self._buffer = bytearray()
@@ -104,7 +100,7 @@ class Core:
     def begin(self) -> None:
         """Say what we take; the first that is sent."""
         self._h2.initiate_connection()
-        self._h2.increment_flow_control_window(CONNECTION_WINDOW - 65535)
+        self._h2.increment_flow_control_window(self._limits.connection_window - 65535)
         self._collect()
 
     def take(self) -> bytes:
@@ -150,7 +146,7 @@ class Core:
                 self._h2.receive_data(PREFACE)
             while len(buffer) - at >= 9:
                 length = int.from_bytes(buffer[at : at + 3], "big")
-                if length > FRAME_BYTES:
+                if length > self._limits.frame_bytes:
                     raise Violation(ErrorCodes.FRAME_SIZE_ERROR, f"a frame of {length} bytes")
                 end = at + 9 + length
                 if len(buffer) < end:
@@ -226,10 +222,10 @@ class Core:
                 case its.WindowUpdated():
                     self._widened(event.stream_id or 0)
                 case its.RemoteSettingsChanged():
-                    self._h2.encoder.header_table_size = min(self._h2.encoder.header_table_size, TABLE_BYTES)
+                    self._h2.encoder.header_table_size = min(self._h2.encoder.header_table_size, self._limits.table_bytes)
                     self._widened(0)
                 case its.SettingsAcknowledged():
-                    self._h2.decoder.max_header_list_size = LONGEST_BLOCK
+                    self._h2.decoder.max_header_list_size = self._limits.block_bytes
                 case its.PingAckReceived():
                     if event.ping_data == MARK and self.leaving:
                         self.leave(True)
@@ -238,7 +234,7 @@ class Core:
     def _request(self, event: its.RequestReceived, now: float, events: list[Event]) -> None:
         number = event.stream_id or 0
         ended = event.stream_ended is not None
-        if len(self.streams) + self.ghosts >= STREAMS or self._last is not None:
+        if len(self.streams) + self.ghosts >= self._limits.streams or self._last is not None:
             self._h2.reset_stream(number, ErrorCodes.REFUSED_STREAM)
             self._collect()
             if not ended:
@@ -248,7 +244,7 @@ class Core:
         self.streams[number] = Stream(number, ended)
         events.append(Requested(number, event.headers or [], ended))
         self._requests += 1
-        if self._requests == MOST_REQUESTS:
+        if self._requests == self._limits.most_requests:
             self.leave()
 
     def acknowledge(self, number: int, size: int) -> None:
@@ -307,7 +303,7 @@ class Core:
                 if window <= 0:
                     stream.blocked = True
                     continue
-                size = min(stream.waiting, window, FRAME_BYTES, self._h2.max_outbound_frame_size)
+                size = min(stream.waiting, window, self._limits.frame_bytes, self._h2.max_outbound_frame_size)
                 last = stream.ending and size == stream.waiting and not stream.trailers
                 self._h2.send_data(stream.id, stream.take(size), end_stream=last)
                 self.guard.sent_data()
@@ -369,7 +365,7 @@ class Core:
         if (
             not wanted.enable_push
             or self.leaving
-            or pushed >= min(PUSHED, wanted.max_concurrent_streams)
+            or pushed >= min(self._limits.pushed, wanted.max_concurrent_streams)
             or not stream.id % 2
         ):
             return None

@@ -4,19 +4,8 @@ from __future__ import annotations
 
 from h2.errors import ErrorCodes
 
-from skitai.protocols.http2.budget import Budget
+from skitai.protocols.http2.budget import Budget, Limits
 from skitai.protocols.http2.events import Violation
-
-HEAD_BYTES = 32768
-LONGEST_BLOCK = 2 * HEAD_BYTES
-"""Up to here a head that is too large gets its answer; beyond, the connection ends."""
-CONTINUATIONS = 8
-
-PERIOD_S = 10.0
-RESETS = 200
-CONTROLS = 1000
-UPDATES = 1000
-UPDATES_PER_DATA = 4
 
 FRAME_HEAD_BYTES = 9
 
@@ -31,14 +20,15 @@ class Guard:
     :ivar in_block: a request head has begun and not ended.
     """
 
-    __slots__ = ("_block_bytes", "_continuations", "_controls", "_resets", "_updates", "in_block")
+    __slots__ = ("_block_bytes", "_continuations", "_controls", "_limits", "_resets", "_updates", "in_block")
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self.in_block = False
         self._block_bytes = self._continuations = 0
-        self._resets = Budget(RESETS, PERIOD_S)
-        self._controls = Budget(CONTROLS, PERIOD_S)
-        self._updates = Budget(UPDATES, PERIOD_S)
+        self._resets = Budget(limits.resets, limits.period_s)
+        self._controls = Budget(limits.controls, limits.period_s)
+        self._updates = Budget(limits.updates, limits.period_s)
 
     def see(self, kind: int, flags: int, frame: bytes, now: float) -> None:
         """Count a frame.
@@ -80,7 +70,7 @@ class Guard:
 
     def sent_data(self) -> None:
         """A DATA frame went out: the client may widen its windows for that."""
-        self._updates.grant(UPDATES_PER_DATA)
+        self._updates.grant(self._limits.updates_per_data)
 
     @staticmethod
     def _spend(budget: Budget, now: float, what: str) -> None:
@@ -91,5 +81,5 @@ class Guard:
         """Count what a request head costs before it is decoded."""
         self._block_bytes, self._continuations = size, continuations
         self.in_block = not flags & END_HEADERS
-        if continuations > CONTINUATIONS or size > LONGEST_BLOCK:
+        if continuations > self._limits.continuations or size > self._limits.block_bytes:
             raise Violation(ErrorCodes.ENHANCE_YOUR_CALM, "a request head in too many or too large frames")
