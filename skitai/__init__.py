@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from skitai.api import (
     abspath,
     addlu,
+    alias,
     cron,
     deflu,
     enable_file_logging,
@@ -32,12 +33,25 @@ from skitai.api import (
     mount_django,
     pref,
     run,
+    set_backend_keep_alive,
     set_keep_alive,
     set_max_age,
+    set_max_rcache,
     set_network_timeout,
     set_request_timeout,
     set_worker_critical_point,
     trackers,
+)
+from skitai.config.aliases import (
+    DB_MONGODB,
+    DB_PGSQL,
+    DB_POSTGRESQL,
+    DB_REDIS,
+    DB_SQLITE3,
+    PROTO_HTTP,
+    PROTO_HTTPS,
+    PROTO_WS,
+    PROTO_WSS,
 )
 from skitai.protocols.websocket.names import (
     WS_EVT_CLOSE,
@@ -66,6 +80,15 @@ if TYPE_CHECKING:
     from skitai.was.proxy import was
 
 __all__ = [
+    "DB_MONGODB",
+    "DB_PGSQL",
+    "DB_POSTGRESQL",
+    "DB_REDIS",
+    "DB_SQLITE3",
+    "PROTO_HTTP",
+    "PROTO_HTTPS",
+    "PROTO_WS",
+    "PROTO_WSS",
     "WS_EVT_CLOSE",
     "WS_EVT_INIT",
     "WS_EVT_NONE",
@@ -86,6 +109,7 @@ __all__ = [
     "__version__",
     "abspath",
     "addlu",
+    "alias",
     "cron",
     "deflu",
     "email",
@@ -104,8 +128,10 @@ __all__ = [
     "mount_django",
     "pref",
     "run",
+    "set_backend_keep_alive",
     "set_keep_alive",
     "set_max_age",
+    "set_max_rcache",
     "set_network_timeout",
     "set_request_timeout",
     "set_worker_critical_point",

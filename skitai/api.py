@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from skitai.config.disk import look
-from skitai.config.draft import CronCall, Draft, Given, MountCall
+from skitai.config.draft import AliasCall, CronCall, Draft, Given, MountCall
 from skitai.config.pref import Preference
 from skitai.config.preset import limits
 from skitai.config.targets import APP_KIND, Seen, resolve
@@ -274,6 +274,46 @@ def cron(schedule: str, command: str | Callable[[], object], **options: Any) -> 
     if not isinstance(command, str) and not callable(command):
         raise TypeError(f"cron() command is {command!r}: it should be a line for the shell, or a function")
     draft.jobs.append(CronCall(schedule, command, options, _caller(draft)))
+
+
+def alias(
+    name: str,
+    kind: str,
+    servers: str | list[str] | tuple[str, ...],
+    role: str = "",
+    source: str = "",
+    ssl: bool = False,
+    ssl_verify: bool = True,
+) -> None:
+    """Name a back-end: a server, or several that stand in for each other.
+
+    :param name: by which handlers call it, ``"@members"``.
+    :param kind: PROTO_HTTP, PROTO_HTTPS, PROTO_WS, PROTO_WSS, DB_POSTGRESQL, DB_SQLITE3, DB_REDIS or DB_MONGODB.
+    :param servers: each ``user:password@host:port/database weight`` or ``host:port/database/user/password weight``, where
+        all but the host may be left out; of SQLite the path of a file.
+    :param role: whom a gateway lets through.
+    :param source: from where it lets through: ranges of addresses with commas between them.
+    :param ssl: speak TLS; of itself with PROTO_HTTPS and PROTO_WSS.
+    :param ssl_verify: whether certificates have to be good.
+    :raises TypeError: for an argument of a wrong type. What is wrong otherwise is reported by `run`.
+    """
+    draft = _draft()
+    if draft.closed:
+        return
+    for what, value in (("name", name), ("kind", kind), ("role", role), ("source", source)):
+        _expect(value, str, f"alias() {what}")
+    listed = _flat((servers,), "alias() servers")
+    draft.aliases.append(AliasCall(name, kind, tuple(listed), role, source, ssl, ssl_verify, _caller(draft)))
+
+
+def set_backend_keep_alive(seconds: float) -> None:
+    """How long an idle connection to a back-end is kept; 1200 unless set."""
+    _set("backend_keep_alive", _number(seconds, "set_backend_keep_alive()"))
+
+
+def set_max_rcache(number: int) -> None:
+    """How many results a worker keeps; 100 unless set."""
+    _set("max_rcache", number)
 
 
 def _draft() -> Draft:

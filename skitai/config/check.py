@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
+from skitai.config.aliases import Alias, alias
 from skitai.config.draft import Draft, Given
 from skitai.config.jobs import CheckSchedule, check_jobs
 from skitai.config.mounts import check_mounts, normal_point
@@ -75,6 +76,7 @@ def build(
         faults.append(f"{draft.script}: nothing is mounted; call skitai.mount() before skitai.run()")
     mounts = check_mounts(draft.mounts, world.look, production, faults, warnings)
     max_ages = _max_ages(draft.max_ages, faults)
+    aliases = check_aliases(draft, faults)
     made = sections(given.values)
     made["cron"] = replace(made["cron"], jobs=check_jobs(draft.jobs, made["cron"], world.schedule, faults))
     if faults:
@@ -84,6 +86,7 @@ def build(
         title=draft.title,
         **made,
         mounts=mounts,
+        aliases=aliases,
         max_ages=max_ages,
         log_off=tuple(each.value for each in draft.log_off),
         last_updates=tuple(dict.fromkeys(each.value for each in draft.last_updates)),
@@ -233,3 +236,20 @@ def _max_ages(given: list[Given], faults: list[str]) -> tuple[tuple[str, int], .
         except ValueError as error:
             faults.append(f"{each.source}: set_max_age: {error}")
     return tuple(ages.items())
+
+
+def check_aliases(draft: Draft, faults: list[str]) -> tuple[Alias, ...]:
+    """The aliases of a script; files of SQLite become absolute paths."""
+    found: dict[str, Alias] = {}
+    for call in draft.aliases:
+        try:
+            made = alias(
+                call.name, call.kind, call.servers, call.role, call.sources, call.ssl, call.ssl_verify, draft.absolute
+            )
+        except ValueError as error:
+            faults.append(f"{call.source}: alias(): {error}")
+            continue
+        if made.name in found:
+            faults.append(f"{call.source}: alias(): there is another @{made.name} already")
+        found[made.name] = made
+    return tuple(found.values())

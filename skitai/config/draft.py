@@ -49,6 +49,20 @@ class CronCall:
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class AliasCall:
+    """One call of `alias`, not yet checked; the arguments as `aliases.alias` takes them."""
+
+    name: str
+    kind: str
+    servers: tuple[str, ...]
+    role: str
+    sources: str
+    ssl: bool
+    ssl_verify: bool
+    source: str
+
+
 class Draft:
     """Everything that a start script has said so far.
 
@@ -61,6 +75,7 @@ class Draft:
         self.script = script
         self.options: dict[str, Given] = {}
         self.mounts: list[MountCall] = []
+        self.aliases: list[AliasCall] = []
         self.jobs: list[CronCall] = []
         self.max_ages: list[Given] = []
         self.log_off: list[Given] = []

@@ -1,0 +1,162 @@
+"""The connections to one server: used ones are kept for the next request, and there are never more than so many.
+
+Whoever needs one gets the most recently used; old ones thus fall out of use and are closed when they were idle for long.
+Everything belongs to the loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Generic, Protocol, TypeVar
+
+from skitai.backend.errors import TimedOut
+
+
+class Kept(Protocol):
+    """A connection that carries one request at a time.
+
+    :ivar usable: it is open, as far as can be seen without writing to it.
+    """
+
+    @property
+    def usable(self) -> bool: ...
+
+    def close(self) -> None:
+        """Close at once; never waits."""
+
+
+C = TypeVar("C", bound=Kept)
+
+
+class Pool(Generic[C]):
+    """Connections to one server.
+
+    :param open: opens one, until a deadline of the loop's clock.
+    :param most: so many at once, those that are being opened included.
+    :param keep_s: an idle one is kept for so long.
+    :ivar busy: out, or being opened.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, open: Callable[[float], Awaitable[C]], most: int, keep_s: float
+    ) -> None:
+        self._loop = loop
+        self._open = open
+        self._most = most
+        self._keep_s = keep_s
+        self._idle: list[tuple[float, C]] = []
+        self._waiting: deque[asyncio.Future[C | None]] = deque()
+        self.busy = 0
+        self.opened = 0
+
+    async def take(self, deadline: float, fresh: bool = False) -> tuple[C, bool]:
+        """Get a connection, which goes back by `give` or `drop`.
+
+        :param fresh: one that nobody has used before; for when a kept one turned out to be dead.
+        :returns: it, and whether it was used before.
+        :raises TimedOut: there was none until the deadline.
+        """
+        if not fresh:
+            kept = self._pop()
+            if kept is not None:
+                self.busy += 1
+                return kept, True
+        if self.busy >= self._most:
+            kept = await self._wait(deadline)  # its place among the busy goes over to us
+            if kept is not None:
+                if not fresh and kept.usable:
+                    return kept, True
+                kept.close()
+        else:
+            self.busy += 1
+            self._make_room()
+        try:
+            connection = await self._open(deadline)
+        except BaseException:
+            self._leave()
+            raise
+        self.opened += 1
+        return connection, False
+
+    def _pop(self) -> C | None:
+        while self._idle:
+            _, connection = self._idle.pop()
+            if connection.usable:
+                return connection
+            connection.close()
+        return None
+
+    def _make_room(self) -> None:
+        """Idle ones count, too: the one that was idle for longest makes room."""
+        while self._idle and self.busy + len(self._idle) > self._most:
+            self._idle.pop(0)[1].close()
+
+    async def _wait(self, deadline: float) -> C | None:
+        """Wait for a connection, or (None) for the right to open one."""
+        turn: asyncio.Future[C | None] = self._loop.create_future()
+        self._waiting.append(turn)
+        alarm = self._loop.call_at(deadline, expire, turn)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self._hand_on(turn.result())
+            raise
+        finally:
+            alarm.cancel()
+
+    def give(self, connection: C) -> None:
+        """Take a connection back that is ready for the next request."""
+        if connection.usable:
+            self._hand_on(connection)
+        else:
+            self.drop(connection)
+
+    def drop(self, connection: C) -> None:
+        """Close a connection that was taken."""
+        connection.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        self._hand_on(None)
+
+    def _hand_on(self, connection: C | None) -> None:
+        """Somebody is done; the first who waits goes on in its place."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(connection)
+                return
+        self.busy -= 1
+        if connection is not None:
+            self._idle.append((self._loop.time(), connection))
+
+    def tick(self, now: float) -> None:
+        """Close those that were idle for too long, or were closed by the other side."""
+        kept = []
+        for since, connection in self._idle:
+            if now - since < self._keep_s and connection.usable:
+                kept.append((since, connection))
+            else:
+                connection.close()
+        self._idle = kept
+
+    def close(self) -> None:
+        """Close the idle ones; those that are out close when they come back."""
+        self._keep_s = 0
+        self.tick(self._loop.time())
+
+    def stats(self) -> dict[str, int]:
+        return {
+            "busy": self.busy,
+            "idle": len(self._idle),
+            "waiting": sum(not turn.done() for turn in self._waiting),
+            "opened": self.opened,
+        }
+
+
+def expire(turn: asyncio.Future[C | None]) -> None:
+    if not turn.done():
+        turn.set_exception(TimedOut("no connection was free in time", sent=False))

@@ -1,0 +1,74 @@
+"""What a driver is to the rest of the room, and what it is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
+
+from skitai.backend.result import Result
+from skitai.config.aliases import Member
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from skitai.config.tree import Config
+
+
+class Operation(Protocol):
+    """One thing to ask: an HTTP request, a statement. Immutable: it may be asked of several members, one after the other
+    or all.
+
+    :ivar method: for results and the log: "get", "execute", ...
+    :ivar repeatable: whether asking twice does no harm (RFC 9110, section 9.2.2).
+    """
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def repeatable(self) -> bool: ...
+
+    def key(self) -> Any:
+        """What equal operations have in common, hashable; None for what is never equal to another (a body that streams)."""
+
+
+class Driver(Protocol):
+    """Speaks to all servers of one kind, over connections that it keeps. Everything belongs to the loop's thread."""
+
+    async def ask(self, member: Member, operation: Any, deadline: float) -> Result:
+        """Ask one server.
+
+        :param deadline: on the loop's clock (`loop.time()`); the driver ends in time, by `errors.TimedOut`, and leaves no
+            connection in the pool whose answer is still to come.
+        :raises BackendError: there is no answer. An answer that says no (404, an SQL error) is a result.
+        :raises asyncio.CancelledError: nobody waits any more; nothing leaks.
+        """
+
+    def tick(self, now: float) -> None:
+        """Once a second: close what was idle for too long. `now` is of the loop's clock."""
+
+    def stats(self) -> dict[str, Any]:
+        """Counters for `was.status()`: by server, connections that are open, idle, waited for."""
+
+    async def close(self) -> None:
+        """Close every connection; what runs fails with `Code.SHUTDOWN`."""
+
+
+class Home(Protocol):
+    """What the room needs of the process it lives in: a worker, or anything that plays one.
+
+    :ivar loop: in which drivers work.
+    """
+
+    config: Config
+    loop: asyncio.AbstractEventLoop
+
+    def on_loop(self, job: Callable[..., Any], *args: Any) -> None:
+        """Call `job` in the loop's thread, soon and in order; from any thread."""
+
+    def in_loop(self) -> bool:
+        """Whether the caller is the loop's thread."""
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """Around what a thread waits for: another thread may take requests meanwhile."""
