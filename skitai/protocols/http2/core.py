@@ -7,6 +7,7 @@ announced without ending the streams that have begun.
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -80,6 +81,7 @@ class Core:
                 SettingCodes.MAX_FRAME_SIZE: limits.frame_bytes,
                 SettingCodes.MAX_HEADER_LIST_SIZE: limits.head_bytes,
                 SettingCodes.HEADER_TABLE_SIZE: limits.table_bytes,
+                SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,
             },
         )
         self.streams: dict[int, Stream] = {}
@@ -102,6 +104,19 @@ class Core:
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(self._limits.connection_window - 65535)
         self._collect()
+
+    def begin_upgraded(self, settings: bytes) -> Stream:
+        """The same behind an Upgrade (RFC 7540, section 3.2): the request that asked for it is stream 1, and complete.
+
+        :param settings: of the client, as in a SETTINGS frame, and right (`upgrade.settings`).
+        """
+        self._h2.initiate_upgrade_connection(urlsafe_b64encode(settings))
+        self._h2.encoder.header_table_size = min(self._h2.encoder.header_table_size, self._limits.table_bytes)
+        self._h2.increment_flow_control_window(self._limits.connection_window - 65535)
+        self._collect()
+        self._requests = 1
+        stream = self.streams[1] = Stream(1, True)
+        return stream
 
     def take(self) -> bytes:
         """What is to be sent now."""
@@ -212,6 +227,8 @@ class Core:
                     if stream is not None and not stream.input_ended:
                         stream.input_ended = True
                         events.append(Ended(event.stream_id))
+                        if stream.output_ended:
+                            self._complete(stream)
                 case its.StreamReset():
                     if not event.remote_reset:
                         self._collect()
@@ -321,8 +338,14 @@ class Core:
                 self._complete(stream)
 
     def _complete(self, stream: Stream) -> None:
-        """The response went out; what is left of the request is of no use (RFC 9113, section 8.1)."""
+        """The response went out; what is left of the request is of no use (RFC 9113, section 8.1).
+
+        In a tunnel, each direction ends by itself (section 8.5).
+        """
         if not stream.input_ended:
+            if stream.tunnel:
+                stream.output_ended = True
+                return
             self._h2.reset_stream(stream.id, ErrorCodes.NO_ERROR)
             self._collect()
             self._remember_discarded(stream.id)

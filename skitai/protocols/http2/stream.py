@@ -15,6 +15,8 @@ class Stream:
     :ivar held: bytes of the request that were not acknowledged yet.
     :ivar sent: bytes of the response, head included, that went out.
     :ivar input_ended: the request is complete.
+    :ivar tunnel: it carries no request and response but bytes both ways; set by the caller.
+    :ivar output_ended: of a tunnel: the client has all that we have to say, and may still be speaking.
     :ivar open: something can be sent yet.
     """
 
@@ -25,10 +27,12 @@ class Stream:
         "id",
         "input_ended",
         "open",
+        "output_ended",
         "pending",
         "queued",
         "sent",
         "trailers",
+        "tunnel",
         "waiting",
     )
 
@@ -42,6 +46,8 @@ class Stream:
         self.sent = 0
         self.ending = False
         self.trailers: Sequence[Pair] = ()
+        self.tunnel = False
+        self.output_ended = False
         self.queued = False
         self.blocked = False
 
