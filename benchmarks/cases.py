@@ -18,6 +18,7 @@ PLAIN = "benchmarks.apps.plain"
 FLASK = "benchmarks.apps.flask_app:app"
 FASTAPI = "benchmarks.apps.fastapi_app:app"
 ROUTES = "benchmarks.apps.routes"
+TALKS = "benchmarks.apps.talks"
 STARLETTE = "benchmarks.apps.starlette_app"
 STATIC = Path(gettempdir()) / "skitai-bench-static"
 FILE_BYTES, POST_BYTES = 10240, 65536
@@ -226,6 +227,43 @@ CASES: tuple[Case, ...] = (
         Load(body_bytes=POST_BYTES, answer=b"%d" % POST_BYTES),
         reference="granian",
         ratio=1.6,
+    ),
+    Case(
+        "websocket",
+        "WebSocket echo of 100 bytes",
+        (
+            c.skitai("talks.py:asgi", name="skitai asgi"),
+            c.skitai("talks.py:app", name="skitai saddle"),
+            c.script("websockets"),
+            c.script("picows"),
+            c.uvicorn(f"{TALKS}:asgi"),
+            c.granian("asgi", f"{TALKS}:asgi"),
+            c.gunicorn(f"{TALKS}:asgi", "--worker-class", "asgi", threads=0, name="gunicorn asgi"),
+        ),
+        Load(path="/coroutine", talk="echo"),
+        reference="websockets",
+        ratio=1.0,
+    ),
+    Case(
+        "websocket-threads",
+        "The same, Saddle with a plain function, 4 threads",
+        (c.skitai("talks.py:app", "--threads", "4"), c.script("websockets")),
+        Load(path="/echo", talk="echo"),
+        reference="websockets",
+        ratio=1.0,
+    ),
+    Case(
+        "websocket-group",
+        "One says 100 bytes, 1,000 WebSocket connections of a group hear it",
+        (
+            c.skitai("talks.py:app", "--threads", "4", name="skitai saddle"),
+            c.skitai("talks.py:asgi", name="skitai asgi"),
+            c.script("websockets"),
+            c.script("picows"),
+            c.uvicorn(f"{TALKS}:asgi"),
+        ),
+        Load(path="/chat?room=a", connections=1000, talk="group"),
+        reference="websockets",
     ),
     Case(
         "idle",

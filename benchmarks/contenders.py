@@ -151,6 +151,15 @@ def bjoern(app: str) -> Contender:
     return Contender("bjoern", "bjoern", command)
 
 
+def script(name: str) -> Contender:
+    """A library whose server is a file of that name among our apps."""
+
+    def command(place: Place) -> list[str]:
+        return [sys.executable, "-m", f"benchmarks.apps.{name}_server", str(place.port)]
+
+    return Contender(name, name, command)
+
+
 def waitress(app: str, threads: int = 4) -> Contender:
     def command(place: Place) -> list[str]:
         return [sys.executable, "-m", "waitress", "--listen", f"127.0.0.1:{place.port}", "--threads", str(threads), app]
@@ -202,7 +211,20 @@ def nginx(location: str, name: str = "nginx", tls: bool = False) -> Contender:
 def versions() -> dict[str, str]:
     """What was measured, by name; "absent" for what is not here."""
     found = {}
-    for name in ("skitai", "granian", "uvicorn", "uvloop", "gunicorn", "pyuwsgi", "bjoern", "waitress", "flask", "fastapi"):
+    for name in (
+        "skitai",
+        "granian",
+        "uvicorn",
+        "uvloop",
+        "gunicorn",
+        "pyuwsgi",
+        "bjoern",
+        "waitress",
+        "flask",
+        "fastapi",
+        "websockets",
+        "picows",
+    ):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -23,6 +23,7 @@ class Load:
     :ivar body_bytes: of a POST; 0 for a GET.
     :ivar cookie_from: a path that sets a cookie, which all requests then bring; "" for none.
     :ivar tls: by HTTPS.
+    :ivar talk: over WebSocket, and what kind of it (`talk.KINDS`); "" for requests.
     :ivar answer: what every answer's body must be (checked once before the load), or its length.
     """
 
@@ -32,6 +33,7 @@ class Load:
     body_bytes: int = 0
     cookie_from: str = ""
     tls: bool = False
+    talk: str = ""
     answer: bytes | int = b"Hello, World!"
 
     @property
@@ -107,6 +109,27 @@ def apply(load: Load, port: int, seconds: float, folder: Path) -> Result:
     :param folder: for the generator's own files.
     :raises RuntimeError: the generator failed.
     """
+    if load.talk:
+        words = [str(port), load.path, str(load.connections), str(seconds), load.talk]
+        command = [sys.executable, "-m", "benchmarks.talk", *words]
+    else:
+        command = generator_command(load, port, seconds, folder)
+    done = subprocess.run(
+        pinned(LOAD_CORE, command),
+        capture_output=True,
+        text=True,
+        timeout=seconds + 30,
+        cwd=ROOT,
+        start_new_session=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} failed with {done.returncode}: {done.stderr.strip()[-300:]}")
+    return Result(**json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def generator_command(load: Load, port: int, seconds: float, folder: Path) -> list[str]:
+    """What makes a load of requests."""
     brought = cookie(port, load)
     url = f"{'https' if load.tls else 'http'}://127.0.0.1:{port}{load.first}"
     if load.tls and generator() != "wrk":
@@ -121,15 +144,4 @@ def apply(load: Load, port: int, seconds: float, folder: Path) -> Result:
     else:
         command = [sys.executable, "-m", "benchmarks.client", str(port), load.path]
         command += [str(load.connections), str(seconds), str(load.body_bytes), str(load.paths), brought]
-    done = subprocess.run(
-        pinned(LOAD_CORE, command),
-        capture_output=True,
-        text=True,
-        timeout=seconds + 30,
-        cwd=ROOT,
-        start_new_session=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{command[0]} failed with {done.returncode}: {done.stderr.strip()[-300:]}")
-    return Result(**json.loads(done.stdout.strip().splitlines()[-1]))
+    return command

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import load
+from benchmarks import load, talk
 from benchmarks.cases import Case
 from benchmarks.contenders import ROOT, Contender
 from benchmarks.load import Load
@@ -59,6 +59,11 @@ def check(port: int, wanted: Load) -> None:
 
     :raises Absent: this one does not.
     """
+    if wanted.talk:
+        answer = talk.asked(port, wanted.path)
+        if answer != talk.ANSWERED:
+            raise Absent(f"answered {answer[:60]!r}")
+        return
     connection = load.connect(port, wanted)
     try:
         brought = load.cookie(port, wanted)

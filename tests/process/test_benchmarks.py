@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import client, load
+from benchmarks import client, contenders, load, talk
 from benchmarks.load import Load
 from benchmarks.processes import Absent, Running, cpu_s, free_port, tree, worker_memory
 
@@ -92,3 +92,14 @@ def test_a_post_carries_its_body(tmp_path: Path) -> None:
         figures = client.run(running.port, "/", 1, 0.3, 3000)
     assert figures["requests"] > 0
     assert figures["errors"] == 0
+
+
+def test_messages_are_heard_and_counted(tmp_path: Path) -> None:
+    with contenders.skitai("talks.py:app").start(tmp_path) as running:
+        for path, kind in (("/echo", "echo"), ("/chat?room=a", "group")):
+            assert talk.asked(running.port, path) == talk.ANSWERED
+            figures = talk.run(running.port, path, 3, 0.3, kind)
+            assert figures["requests"] > 0
+            assert figures["errors"] == 0
+        with pytest.raises(OSError, match="404"):
+            talk.asked(running.port, "/nowhere")
