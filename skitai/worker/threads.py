@@ -3,6 +3,8 @@
 One thread drains the queue. Another wakes only when every awake one has sat in the same call for a whole tick, which is the
 sign that they wait for something outside Python; the number doubles with each such tick, and one thread parks again after
 a spell of calm. Waking on "a thread is inside the app" alone would make all of them fight (measured: half as slow again).
+
+A thread that waits for a back-end says so (`waiting`), and does not count meanwhile: a spare one takes its place if need be.
 """
 
 from __future__ import annotations
@@ -11,12 +13,15 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 TICK_S = 0.001
 ALL_AWAKE_TICK_S = 0.02
 CALM_TICKS = 20
+SPARE = 64
+"""So many threads more, at most, stand in for those that wait for back-ends."""
 
 log = logging.getLogger("skitai.server")
 
@@ -56,19 +61,46 @@ class ThreadPool:
         self._calm = 0
         self._surplus = False
         self._done = False
+        self._out = 0
+        self._mine = threading.local()
+        self._growing = threading.Lock()
 
     def start(self) -> None:
-        for number in range(self.number):
-            seat = Seat()
-            self._seats.append(seat)
-            self._parked.append(seat)
-            threading.Thread(target=self._drain, args=(seat,), name=f"app-{number}", daemon=True).start()
+        for _ in range(self.number):
+            self._add()
+
+    def _add(self) -> None:
+        seat = Seat()
+        self._seats.append(seat)
+        self._parked.append(seat)
+        threading.Thread(target=self._drain, args=(seat,), name=f"app-{len(self._seats) - 1}", daemon=True).start()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around what the calling thread waits for; another may take jobs meanwhile."""
+        seat: Seat | None = getattr(self._mine, "seat", None)
+        if seat is None:
+            yield  # no thread of ours
+            return
+        with self._growing:
+            self._out += 1
+        self._awake.remove(seat)
+        if self._ready and not self._awake:
+            self._wake()
+        try:
+            yield
+        finally:
+            self._awake.append(seat)
+            seat.calls += 1  # it has moved
+            with self._growing:
+                self._out -= 1
 
     def stop(self) -> None:
         """Let the threads end once the queue is empty; does not wait for them."""
         self._done = True
-        while self._wake():
-            pass
+        with suppress(IndexError):
+            while True:
+                self._rouse(self._parked.pop())
 
     def submit(self, job: Job) -> None:
         """Queue a job."""
@@ -94,13 +126,29 @@ class ThreadPool:
         return sum(seat.calls for seat in tuple(self._seats))
 
     def _wake(self) -> bool:
-        try:
-            seat = self._parked.pop()
-        except IndexError:
+        if len(self._awake) >= self.number:
             return False
+        while True:
+            try:
+                seat = self._parked.pop()
+                break
+            except IndexError:
+                if not self._grow():
+                    return False
+        self._rouse(seat)
+        return True
+
+    def _rouse(self, seat: Seat) -> None:
         self._awake.append(seat)
         seat.lock.release()
-        return True
+
+    def _grow(self) -> bool:
+        """Add a thread for one that waits."""
+        with self._growing:
+            if self._done or len(self._seats) >= self.number + min(self._out, SPARE):
+                return False
+            self._add()
+            return True
 
     def _tick(self) -> None:
         self._ticking = False
@@ -122,10 +170,11 @@ class ThreadPool:
     def _tick_later(self) -> None:
         """Look again in a tick; less often while every thread is awake, for then there is none to wake."""
         self._ticking = True
-        self._call_later(TICK_S if self._parked else ALL_AWAKE_TICK_S, self._tick)
+        self._call_later(TICK_S if len(self._awake) < self.number else ALL_AWAKE_TICK_S, self._tick)
 
     def _drain(self, seat: Seat) -> None:
         """One thread's life."""
+        self._mine.seat = seat
         ready, awake, parked = self._ready, self._awake, self._parked
         while True:
             seat.lock.acquire()  # whoever wakes us has put us among the awake
@@ -177,6 +226,11 @@ class Inline:
             job()
         finally:
             asyncio._set_running_loop(self._loop)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """As `ThreadPool.waiting`; here nobody stands in."""
+        yield
 
     def start(self) -> None: ...
 

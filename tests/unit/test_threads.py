@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from skitai.log import journal
-from skitai.worker.threads import ALL_AWAKE_TICK_S, CALM_TICKS, TICK_S, Inline, ThreadPool
+from skitai.worker.threads import ALL_AWAKE_TICK_S, CALM_TICKS, SPARE, TICK_S, Inline, ThreadPool
 
 
 def wait_for(condition: Callable[[], Any], patience_s: float = 10) -> None:
@@ -35,7 +35,7 @@ class World:
         self._gates: list[threading.Event] = []
 
     def _call_later(self, delay_s: float, job: Callable[[], None]) -> None:
-        assert delay_s == (TICK_S if self.pool._parked else ALL_AWAKE_TICK_S)
+        assert delay_s == (TICK_S if self.awake < self.pool.number else ALL_AWAKE_TICK_S)
         self.timers.append(job)
 
     def tick(self, times: int = 1) -> None:
@@ -274,6 +274,65 @@ def test_a_lonely_job_is_never_left_lying() -> None:
         pool.stop()
 
     asyncio.run(ping())
+
+
+class Backend:
+    """What jobs of a pool wait for, saying so."""
+
+    def __init__(self, pool: ThreadPool) -> None:
+        self.pool = pool
+        self.answer = threading.Event()
+        self.asked = 0
+
+    def ask(self) -> None:
+        self.asked += 1
+        with self.pool.waiting():
+            assert self.answer.wait(10)
+
+
+def test_threads_that_wait_for_a_backend_leave_their_places_to_others(world: Callable[[int], World]) -> None:
+    here = world(2)
+    backend = Backend(here.pool)
+    for number in range(1, 21):
+        here.pool.submit(backend.ask)
+        wait_for(lambda: backend.asked == number)  # noqa: B023
+    here.quick(1)
+    wait_for(lambda: here.ran == [1])
+    assert len(here.pool._seats) <= 22
+    backend.answer.set()
+    wait_for(lambda: here.pool.busy == 0)
+    here.quick(2)
+    wait_for(lambda: here.ran == [1, 2])
+
+
+def test_no_more_than_so_many_stand_in(world: Callable[[int], World]) -> None:
+    here = world(1)
+    backend = Backend(here.pool)
+    for _ in range(SPARE + 10):
+        here.pool.submit(backend.ask)
+    wait_for(lambda: backend.asked == SPARE + 1)
+    here.tick(50)
+    assert (backend.asked, here.pool.queued) == (SPARE + 1, 9)
+    backend.answer.set()
+    wait_for(lambda: backend.asked == SPARE + 10)
+
+
+def test_stand_ins_are_no_licence_for_more_work_at_once(world: Callable[[int], World]) -> None:
+    here = world(2)
+    backend = Backend(here.pool)
+    for _ in range(6):
+        here.pool.submit(backend.ask)
+    wait_for(lambda: backend.asked == 6)
+    backend.answer.set()
+    wait_for(lambda: not here.pool.busy and not here.awake)
+    here.block(6)
+    here.tick(50)
+    assert (here.awake, here.pool.queued) == (2, 4)
+
+
+def test_other_threads_may_wait_as_well(world: Callable[[int], World]) -> None:
+    with world(1).pool.waiting():
+        pass
 
 
 def test_without_threads_jobs_run_at_once_as_if_no_loop_ran() -> None:
