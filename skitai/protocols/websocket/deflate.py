@@ -7,7 +7,8 @@ import zlib
 TAIL = b"\x00\x00\xff\xff"
 """Ends what the compressor flushed; taken off each message, and put back (section 7.2.1)."""
 
-LEVEL = 6
+LEVEL = 3
+"""A tenth larger than with 6, the usual one, in a third of the time: what counts for messages that wait for it."""
 MEMORY = 8
 
 
