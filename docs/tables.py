@@ -8,7 +8,7 @@ from skitai.config.sources import flag
 from skitai.config.tree import options
 from skitai.config.values import shown
 
-LIMIT_SECTIONS = ("timeouts", "http1", "bodies", "responses", "websocket", "static")
+LIMIT_SECTIONS = ("timeouts", "http1", "http2", "bodies", "responses", "websocket", "static")
 
 
 def limits() -> str:

@@ -20,6 +20,8 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 from skitai.http.head import Fields, Head
 
 if TYPE_CHECKING:
+    import asyncio
+
     from skitai.config.tree import Config
 
 __all__ = ["App", "Body", "BodyMode", "Context", "Exchange", "Fields", "Flow", "Head", "Peer", "Settled", "Tunnel"]
@@ -93,7 +95,8 @@ class Tunnel(Protocol):
     :ivar waiting: bytes that the client has not taken, beyond what the system holds for it.
     """
 
-    waiting: int
+    @property
+    def waiting(self) -> int: ...
 
     def begin(self, guest: TunnelGuest) -> None:
         """Hand over to `guest`, with what has been read already."""
@@ -151,6 +154,8 @@ class Exchange(Protocol):
     :ivar taken: whether somebody has begun to work on it (`take`).
     :ivar was: what the app has set on `was`; not there before it sets something.
     :ivar environ: the environ that a WSGI app was called with; not there for others.
+    :ivar task: the app's own for the request, which may go on when nobody wants the response any more; None, or not there,
+        when none is at work.
     :ivar context: an app framework's own object for the request, whose attributes are those of `was`; None for others.
     """
 
@@ -163,6 +168,7 @@ class Exchange(Protocol):
     taken: bool
     was: dict[str, Any]
     environ: dict[str, Any]
+    task: asyncio.Task[Any] | None
     context: Any
 
     @property

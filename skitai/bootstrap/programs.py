@@ -30,7 +30,8 @@ def _workers(config: Config) -> Program:
     engine = config.server.engine
     if ":" not in engine:
         engines.check(engine)
-    certificates = Certificates(config.tls) if config.tls.certfile else None
+    protocols = ("h2", "http/1.1") if config.http2.http2 else ("http/1.1",)
+    certificates = Certificates(config.tls, protocols) if config.tls.certfile else None
     target = partial(_foreign, engine) if ":" in engine else partial(_worker, certificates)
     return Program("worker", target, config.server.workers, config.title)
 

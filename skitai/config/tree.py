@@ -100,6 +100,34 @@ class Http1:
 
 
 @dataclass(frozen=True, slots=True)
+class Http2:
+    """HTTP/2 (RFC 9113) and its limits; those of heads are HTTP/1's. See `docs/http2`."""
+
+    http2: bool = option(True, "speak HTTP/2, too")
+    http2_upgrade: bool = option(True, "change from HTTP/1.1 without TLS to HTTP/2 where a client asks for it (h2c)")
+    http2_streams: int = option(
+        100, "requests at once on one HTTP/2 connection", minimum=1, maximum=10000, also=("http2_max_concurrent_streams",)
+    )
+    http2_requests: int = option(10000, "requests on one HTTP/2 connection", minimum=1)
+    http2_pushes: int = option(16, "responses pushed at once on one HTTP/2 connection; 0 pushes none", minimum=0)
+    http2_window_bytes: int = option(
+        65536, "of one body, sent ahead of what the app has taken", unit="bytes", minimum=16384, maximum=0x7FFFFFFF
+    )
+    http2_connection_window_bytes: int = option(
+        MIB, "the same of all bodies of one HTTP/2 connection", unit="bytes", minimum=65535, maximum=0x7FFFFFFF
+    )
+    http2_frame_bytes: int = option(16384, "largest HTTP/2 frame taken", unit="bytes", minimum=16384, maximum=0xFFFFFF)
+    http2_table_bytes: int = option(
+        4096, "memory of header fields for each direction of an HTTP/2 connection", unit="bytes", minimum=0, maximum=65536
+    )
+    http2_continuations: int = option(8, "frames of one HTTP/2 request head behind the first", minimum=0)
+    http2_period_s: float = option(10, "period of the limits below", unit="s", minimum=0.1)
+    http2_resets: int = option(200, "streams of one HTTP/2 connection reset in a period, by whichever side", minimum=1)
+    http2_controls: int = option(1000, "HTTP/2 frames in a period that carry nothing", minimum=10)
+    http2_window_updates: int = option(1000, "the same for WINDOW_UPDATE; four more for each DATA frame sent", minimum=10)
+
+
+@dataclass(frozen=True, slots=True)
 class Bodies:
     """Limits of request bodies; an app's own config overrides them."""
 
@@ -388,6 +416,7 @@ class Config:
     server: Server = field(default_factory=Server)
     timeouts: Timeouts = field(default_factory=Timeouts)
     http1: Http1 = field(default_factory=Http1)
+    http2: Http2 = field(default_factory=Http2)
     bodies: Bodies = field(default_factory=Bodies)
     responses: Responses = field(default_factory=Responses)
     websocket: WebSocket = field(default_factory=WebSocket)
@@ -413,6 +442,7 @@ SECTIONS: dict[str, type] = {
     "server": Server,
     "timeouts": Timeouts,
     "http1": Http1,
+    "http2": Http2,
     "bodies": Bodies,
     "responses": Responses,
     "websocket": WebSocket,

@@ -54,6 +54,8 @@ class Head:
     :ivar keep_alive: the client lets the connection live on.
     :ivar length: of the body in bytes: 0 for none, -1 for chunked.
     :ivar expects_continue: the client waits for 100 (RFC 9110, section 10.1.1).
+    :ivar protocol: what the client wants to speak from here on (RFC 9110, section 7.8; RFC 8441), "websocket" or "h2c"; ""
+        for HTTP as it is.
     :ivar forms: derived forms, as in `Fields.forms`, that depend on the request line too.
     """
 
@@ -67,6 +69,7 @@ class Head:
         "length",
         "method",
         "path",
+        "protocol",
         "query",
         "raw_path",
         "route",
@@ -89,6 +92,7 @@ class Head:
         keep_alive: bool = True,
         length: int = 0,
         expects_continue: bool = False,
+        protocol: str = "",
     ) -> None:
         self.method = method
         self.target = target
@@ -102,6 +106,7 @@ class Head:
         self.keep_alive = keep_alive
         self.length = length
         self.expects_continue = expects_continue
+        self.protocol = protocol
         self.forms: dict[Any, Any] = {}
         self.route: Any = None
         """Where the worker's site sends this head; the site's own memo."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -59,8 +60,9 @@ class Certificates:
     :raises StartError: a file cannot be read, is no certificate or key, or the two do not belong together.
     """
 
-    def __init__(self, options: Tls) -> None:
+    def __init__(self, options: Tls, protocols: Sequence[str] = PROTOCOLS) -> None:
         self._options = options
+        self._protocols = list(protocols)
         pairs = [Pair(options.certfile, options.keyfile or options.certfile)]
         for text in options.more_certificates:
             certificate, _, key = text.partition(":")
@@ -109,7 +111,7 @@ class Certificates:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = MINIMUM[options.tls_minimum]
         context.set_ciphers(CIPHERS)
-        context.set_alpn_protocols(list(PROTOCOLS))
+        context.set_alpn_protocols(self._protocols)
         context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
         context.verify_mode = DEMANDS[options.client_certificates]
         if options.client_ca:

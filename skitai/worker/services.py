@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from math import inf
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from skitai.log.requests import RequestLog
 from skitai.protocols.http1.request import HeadParser
 from skitai.protocols.http1.response import ResponseHeads
 from skitai.protocols.http2 import heads as http2
+from skitai.protocols.http2.budget import Limits
 from skitai.worker.clock import Clock
 from skitai.worker.coding import NEVER
 from skitai.worker.sending import make_send
@@ -85,6 +87,7 @@ class Services:
         self.secure_clock = Clock(f"Strict-Transport-Security: max-age={hsts_s}\r\n") if hsts_s else self.clock
         self.heads = HeadParser(config.http1)
         self.responses = ResponseHeads(config.server.server_name)
+        self.http2_limits = http2_limits(config)
         self.http2_heads = http2.RequestHeads(config.http1)
         self.http2_responses = http2.ResponseHeads(config.server.server_name)
         self.connections: set[Tended] = set()
@@ -129,6 +132,10 @@ class Services:
         """Whether the caller is the loop's thread."""
         return threading.get_ident() == self._loop_thread
 
+    def waiting(self) -> AbstractContextManager[None]:
+        """Around what a thread waits for: another thread may take requests meanwhile."""
+        return self.pool.waiting()
+
     def run_in_thread(self, job: Callable[..., None], *args: Any) -> None:
         """Queue `job` for the threads of apps; runs it at once where there are none."""
         self.pool.submit((lambda: job(*args)) if args else job)
@@ -152,3 +159,24 @@ class Services:
     def _flush(self) -> None:
         self.flushing = False  # first, so that a line queued meanwhile asks for another turn
         self.request_log.flush()
+
+
+def http2_limits(config: Config) -> Limits:
+    """What the configuration lets a client of HTTP/2 do."""
+    options = config.http2
+    return Limits(
+        streams=options.http2_streams,
+        stream_window=options.http2_window_bytes,
+        connection_window=options.http2_connection_window_bytes,
+        frame_bytes=options.http2_frame_bytes,
+        most_requests=options.http2_requests,
+        pushed=options.http2_pushes,
+        head_bytes=config.http1.head_bytes,
+        block_bytes=2 * config.http1.head_bytes,
+        continuations=options.http2_continuations,
+        table_bytes=options.http2_table_bytes,
+        period_s=options.http2_period_s,
+        resets=options.http2_resets,
+        controls=options.http2_controls,
+        updates=options.http2_window_updates,
+    )

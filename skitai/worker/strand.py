@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any, cast
 from skitai.was.context import current
 
 if TYPE_CHECKING:
+    import asyncio
+
     from skitai.exchange import Exchange
 
 
 class Strand:
     """Implements `Exchange.resume`, for the exchanges of all protocols."""
 
-    __slots__ = ("_strand",)
+    __slots__ = ("_strand", "task")
 
     app: Any
     connection: Any
+    task: asyncio.Task[Any] | None
     _strand: deque[tuple[Callable[..., None], tuple[Any, ...]]] | None
 
     @abstractmethod

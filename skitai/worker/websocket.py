@@ -110,13 +110,13 @@ class Conversation:
         self.reason = ""
 
     def begin(self, subprotocol: str | None = None, fields: Sequence[tuple[Any, Any]] = ()) -> bool:
-        """Answer the handshake with 101, and speak. The listener may hear something before this returns.
+        """Take the handshake, and speak. The listener may hear something before this returns.
 
         :param fields: to be sent beside those of the handshake.
         :returns: False when nobody waits for it any more; then the listener hears nothing.
         :raises ValueError: a field, or the subprotocol, is malformed.
         """
-        tunnel = self._exchange.tunnel(101, [*self._handshake.fields(subprotocol), *fields])
+        tunnel = self._exchange.tunnel(self._handshake.status, [*self._handshake.fields(subprotocol), *fields])
         if tunnel is None:
             return False
         now = monotonic()

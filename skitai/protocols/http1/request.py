@@ -83,6 +83,7 @@ class _Section(NamedTuple):
     length: int
     coded: bool
     expects_continue: bool
+    protocol: str
 
 
 class _Collector:
@@ -218,6 +219,7 @@ class HeadParser:
             length,
             bool(codings),
             expect is not None,
+            wanted_protocol(fields) if b"upgrade" in options else "",
         )
 
     @staticmethod
@@ -240,6 +242,7 @@ class HeadParser:
             keep_alive=not section.close and (section.keep_alive or not old),
             length=section.length,
             expects_continue=section.expects_continue and not old,
+            protocol="" if old else section.protocol,
         )
 
 
@@ -285,6 +288,12 @@ def parse_request_line(data: bytes, limit_bytes: int) -> _Line:
     raw_path, _, query = rest.partition("?")
     path = unquote_to_bytes(raw_path).decode("latin-1") if "%" in raw_path else raw_path
     return _Line(method, target, form, path, raw_path, query, host, version)
+
+
+def wanted_protocol(fields: Fields) -> str:
+    """The protocol of an Upgrade field that somebody here may speak; "" for none."""
+    wanted = {each.strip().lower() for each in fields.text("upgrade").split(",")}
+    return "websocket" if "websocket" in wanted else "h2c" if "h2c" in wanted else ""
 
 
 def host_name(value: bytes) -> str:

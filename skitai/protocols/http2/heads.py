@@ -84,10 +84,15 @@ class RequestHeads:
     def _make(self, pairs: Sequence[Pair], ended: bool) -> Head:
         pseudo = {name: value for name, value in pairs if name.startswith(b":")}
         method, target = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
+        protocol = pseudo.get(b":protocol")
         host = pseudo.get(b":authority") or next((value for name, value in pairs if name == b"host"), None)
-        if method == b"CONNECT":
+        if protocol is not None:
+            method = handshake(method, protocol)
+        elif method == b"CONNECT":
+            if b":path" in pseudo or b":scheme" in pseudo:
+                raise BadRequest("CONNECT with :path or :scheme")
             target = host or b""
-        elif not target.startswith(b"/") and target != b"*":
+        if method != b"CONNECT" and not target.startswith(b"/") and target != b"*":
             raise BadRequest(":path is not a path")
         line = parse_request_line(method + b" " + target + b" HTTP/1.1", self._limits.request_line_bytes)
         if not host or not HOST(host):
@@ -96,6 +101,9 @@ class RequestHeads:
         expect = fields.get(b"expect")
         if expect is not None and expect.lower() != b"100-continue":
             raise Answerable(f"unknown expectation {expect.decode('latin-1')!r}", status=417)
+        tunnel = protocol is not None or line.form == "authority"
+        if tunnel and b"content-length" in fields:
+            raise BadRequest("CONNECT with a Content-Length")
         return Head(
             line.method,
             line.target,
@@ -106,9 +114,22 @@ class RequestHeads:
             host_name(host),
             "2.0",
             fields,
-            length=body_length(fields, ended),
+            length=0 if tunnel else body_length(fields, ended),
             expects_continue=expect is not None and not ended,
+            protocol="" if protocol is None else protocol.decode("ascii").lower(),
         )
+
+
+def handshake(method: bytes, protocol: bytes) -> bytes:
+    """The method of a request that CONNECT stands for (RFC 8441, section 4), as HTTP/1.1 has it.
+
+    :raises BadRequest, Answerable: it is no CONNECT; the protocol is not spoken here.
+    """
+    if method != b"CONNECT":
+        raise BadRequest(":protocol without CONNECT")
+    if protocol.lower() != b"websocket":
+        raise Answerable(f"protocol {protocol.decode('latin-1')!r} is not spoken here", status=501)
+    return b"GET"
 
 
 def joined(pairs: Iterable[Pair]) -> list[Pair]:

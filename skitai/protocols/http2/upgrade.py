@@ -6,6 +6,7 @@ import binascii
 import re
 import struct
 from base64 import urlsafe_b64decode
+from typing import NamedTuple
 
 from skitai.http.head import Fields, Head
 
@@ -21,8 +22,19 @@ BOUNDS = {2: (0, 1), 4: (0, 0x7FFFFFFF), 5: (16384, 16777215)}
 """What settings may be (RFC 9113, section 6.5.2)."""
 
 
-def wanted(head: Head) -> bytes | None:
-    """The settings of a client that wants to change to HTTP/2, as the payload of a SETTINGS frame; None where it cannot be.
+class Upgrade(NamedTuple):
+    """A client's wish to go on in HTTP/2.
+
+    :ivar settings: as the payload of a SETTINGS frame.
+    :ivar head: of the request that is to be answered in HTTP/2.
+    """
+
+    settings: bytes
+    head: Head
+
+
+def wanted(head: Head) -> Upgrade | None:
+    """The wish in a request; None where it cannot be granted.
 
     Who asks with a body, through a proxy or malformed is answered in HTTP/1.1, as the RFC allows.
     """
@@ -32,7 +44,8 @@ def wanted(head: Head) -> bytes | None:
     options = {each.strip().lower() for each in fields.text("connection").split(",")}
     if not {"upgrade", "http2-settings"} <= options:
         return None
-    return settings(fields.text("http2-settings")) if b"http2-settings" in fields else None
+    payload = settings(fields.text("http2-settings")) if b"http2-settings" in fields else None
+    return None if payload is None else Upgrade(payload, upgraded(head))
 
 
 def settings(value: str) -> bytes | None:

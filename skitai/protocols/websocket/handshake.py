@@ -1,11 +1,10 @@
-"""The opening handshake (RFC 6455, section 4.2), as HTTP/1.1 carries it."""
+"""The opening handshake, as HTTP/1.1 (RFC 6455, section 4.2) and HTTP/2 (RFC 8441, section 5) carry it."""
 
 from __future__ import annotations
 
 import binascii
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
 from hashlib import sha1
 from typing import NamedTuple
 
@@ -27,7 +26,7 @@ _DEFLATE = ServerPerMessageDeflateFactory(server_no_context_takeover=True, clien
 class Handshake(NamedTuple):
     """What a client asks for.
 
-    :ivar key: of the request, as sent.
+    :ivar key: of the request, as sent; "" in HTTP/2, which has none.
     :ivar subprotocols: in the client's order of preference.
     :ivar deflate: the parameters of permessage-deflate that were agreed on, as the answer says them; "" for none.
     :ivar window_bits: of what we compress, 9 to 15.
@@ -38,17 +37,21 @@ class Handshake(NamedTuple):
     deflate: str
     window_bits: int
 
+    @property
+    def status(self) -> int:
+        """Of the answer that takes it."""
+        return 101 if self.key else 200
+
     def fields(self, subprotocol: str | None = None) -> list[tuple[str, str]]:
-        """The fields of the answer with status 101, Connection among them.
+        """The fields of that answer, Connection among them where there is one.
 
         :raises ValueError: the subprotocol is no token.
         """
-        digest = sha1(self.key.encode("ascii") + GUID, usedforsecurity=False).digest()
-        made = [
-            ("Upgrade", "websocket"),
-            ("Connection", "Upgrade"),
-            ("Sec-WebSocket-Accept", b64encode(digest).decode("ascii")),
-        ]
+        made: list[tuple[str, str]] = []
+        if self.key:
+            digest = sha1(self.key.encode("ascii") + GUID, usedforsecurity=False).digest()
+            accept = b64encode(digest).decode("ascii")
+            made += [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept)]
         if subprotocol is not None:
             if not TOKEN(subprotocol):
                 raise ValueError(f"{subprotocol!r} is not the name of a subprotocol")
@@ -60,13 +63,7 @@ class Handshake(NamedTuple):
 
 def is_wanted(head: Head) -> bool:
     """Whether a request wants to become a WebSocket connection."""
-    return (
-        b"upgrade" in head.fields
-        and head.method == "GET"
-        and head.version == "1.1"
-        and "websocket" in _words(head, "upgrade")
-        and "upgrade" in _words(head, "connection")
-    )
+    return head.protocol == "websocket" and head.method == "GET"
 
 
 def read(head: Head, *, deflate: bool = True) -> Handshake:
@@ -74,21 +71,21 @@ def read(head: Head, *, deflate: bool = True) -> Handshake:
 
     :param deflate: compress where the client can.
     :raises BadRequest: the key, the subprotocols or the extensions are malformed (section 4.2.1).
-    :raises Answerable: 426, the version is not 13; says which is (section 4.4).
+    :raises Answerable: 426, in HTTP/2 400: the version is not 13; says which is (section 4.4).
     """
     fields = head.fields
     if head.length:
         raise BadRequest("a WebSocket handshake has no body")
     version = fields.text("sec-websocket-version")
+    upgrades = head.version == "1.1"
     if version != VERSION:
-        wanted = [("Sec-WebSocket-Version", VERSION), ("Upgrade", "websocket"), ("Connection", "Upgrade")]
-        raise Answerable(f"WebSocket version {version or 'unknown'}; 13 is spoken here", status=426, fields=wanted)
-    key = fields.text("sec-websocket-key")
-    try:
-        right = len(b64decode(key, validate=True)) == 16
-    except (binascii.Error, ValueError):
-        right = False
-    if not right:
+        wanted = [("Sec-WebSocket-Version", VERSION)]
+        if upgrades:
+            wanted += [("Upgrade", "websocket"), ("Connection", "Upgrade")]
+        reason = f"WebSocket version {version or 'unknown'}; 13 is spoken here"
+        raise Answerable(reason, status=426 if upgrades else 400, fields=wanted)
+    key = fields.text("sec-websocket-key") if upgrades else ""
+    if upgrades and not _is_key(key):
         raise BadRequest("Sec-WebSocket-Key is not the base64 form of 16 bytes")
     subprotocols = tuple(each.strip() for each in fields.text("sec-websocket-protocol").split(",") if each.strip())
     if not all(map(TOKEN, subprotocols)):
@@ -117,5 +114,8 @@ def _agree(offered: str) -> tuple[str, int]:
     return "", 15
 
 
-def _words(head: Head, name: str) -> Sequence[str]:
-    return [each.strip().lower() for each in head.fields.text(name).split(",")]
+def _is_key(value: str) -> bool:
+    try:
+        return len(b64decode(value, validate=True)) == 16
+    except (binascii.Error, ValueError):
+        return False

@@ -94,14 +94,16 @@ class Asgi:
         call = Call(self, exchange)
         call.task = task = start(call.run(), self._loop)
         if not task.done():
+            exchange.task = task
             self.running.add(call)
 
     def upgrade(self, exchange: Any) -> None:
         """A handshake of WebSocket."""
         exchange.taken = True
         call = WebSocketCall(self, exchange)
-        call.task = start(call.run(), self._loop)
-        if not call.task.done():
+        call.task = task = start(call.run(), self._loop)
+        if not task.done():
+            exchange.task = task
             self.running.add(call)
 
     async def shutdown(self) -> None:
@@ -225,6 +227,7 @@ class Call:
                 exchange.fail(error)
         finally:
             self._asgi.running.discard(self)
+            exchange.task = None
 
     def _returned_early(self) -> None:
         exchange = self._exchange

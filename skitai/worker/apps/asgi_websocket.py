@@ -84,6 +84,7 @@ class WebSocketCall:
                 exchange.fail(RuntimeError("the app returned before it accepted the WebSocket connection"))
         finally:
             self._asgi.running.discard(self)
+            exchange.task = None
 
     def _failed(self, error: BaseException) -> None:
         if follows_disconnect(error):

@@ -163,6 +163,8 @@ class Http1Connection(Connection):
         services = self.services
         now = monotonic()
         self._head_since = 0.0
+        if head.protocol and self.change_protocol(head):
+            return
         self.served = served = self.served + 1
         services.served += 1
         keep = head.keep_alive and served < self._most
@@ -171,6 +173,10 @@ class Http1Connection(Connection):
             exchange.peer = vouched_for(self.peer, head.fields, services.trusted)
         self.due = now + services.thread_wait_s
         self._dispatch(exchange)
+
+    def change_protocol(self, head: Head) -> bool:
+        """Whether another protocol takes over, as the client wishes, and answers the request."""
+        return False
 
     def refuse(self, error: Answerable, buffer: bytes) -> None:
         """Answer what is no request, and close."""

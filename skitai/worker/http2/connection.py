@@ -17,9 +17,11 @@ from skitai.exchange import BodyMode, Fields, Head
 from skitai.protocols.http2.core import Core, ErrorCodes
 from skitai.protocols.http2.events import Ended, Event, Received, Requested, Reset
 from skitai.protocols.http2.stream import Stream
+from skitai.protocols.http2.upgrade import Upgrade
 from skitai.worker.connection import Connection, vouched_for
 from skitai.worker.http2.exchange import FINISHED, OPEN, STARTED, Http2Exchange
 from skitai.worker.http2.intake import Intake
+from skitai.worker.http2.tunnel import Connect
 from skitai.worker.services import Dispatcher, Services
 from skitai.worker.site import Route
 
@@ -31,6 +33,9 @@ ROOM_BYTES = 131072
 ROUNDS = 8
 """So often that is written in one turn of the loop; then others have theirs."""
 
+UPGRADED = (("Connection", "Upgrade"), ("Upgrade", "h2c"))
+"""Fields of the answer behind which HTTP/2 begins."""
+
 NO_HEAD = Head("-", "-", "origin", "-", "-", "", "", "2.0", Fields(()), keep_alive=False)
 """Stands for a head that could not be read."""
 
@@ -40,13 +45,16 @@ class Http2Connection(Connection):
     :ivar exchanges: by stream, all whose responses are not complete.
     """
 
-    __slots__ = ("_dispatch", "_ghosts", "_head_since", "_paused", "_writing", "core", "exchanges")
+    __slots__ = ("_dispatch", "_ghosts", "_head_since", "_paused", "_upgrade", "_writing", "core", "exchanges")
 
-    def __init__(self, services: Services, dispatcher: Dispatcher) -> None:
-        """:param dispatcher: brings requests to whoever answers."""
+    def __init__(self, services: Services, dispatcher: Dispatcher, upgrade: Upgrade | None = None) -> None:
+        """:param dispatcher: brings requests to whoever answers.
+        :param upgrade: of a client that began with HTTP/1.1.
+        """
         super().__init__(services)
         self._dispatch = dispatcher.dispatch
-        self.core = Core()
+        self._upgrade = upgrade
+        self.core = Core(services.http2_limits)
         self.exchanges: dict[int, Http2Exchange] = {}
         self._ghosts: set[Http2Exchange] = set()
         self._head_since = 0.0
@@ -55,10 +63,19 @@ class Http2Connection(Connection):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        core, upgrade, stream = self.core, self._upgrade, None
         with self.lock:
-            self.core.begin()
+            self._writing = True
+            if upgrade is None:
+                core.begin()
+            else:
+                self.put(self.services.responses.interim(101, UPGRADED))
+                stream = core.begin_upgraded(upgrade.settings)
             if self.services.retiring:
-                self.core.leave()
+                core.leave()
+        if upgrade is not None and stream is not None:
+            self._upgrade = None
+            self._answer(stream, upgrade.head, ended=True)
         self._write()
 
     # Reading
@@ -105,16 +122,28 @@ class Http2Connection(Connection):
         stream = self.core.streams.get(event.stream)
         if stream is None:
             return  # reset in the same breath
-        services.served += 1
-        self.due = inf
         try:
             head, error = services.http2_heads.make(event.pairs, event.ended), None
         except Answerable as refused:
             head, error = NO_HEAD, refused
-        exchange = Http2Exchange(self, stream, head, monotonic(), services.next_serial())
-        self.exchanges[event.stream] = exchange
-        if not event.ended:
-            exchange.intake = Intake(self, exchange)
+        self._answer(stream, head, event.ended, error)
+
+    def _answer(self, stream: Stream, head: Head, ended: bool, error: Answerable | None = None) -> None:
+        """Bring a request to its app, or answer what is none.
+
+        :param ended: nothing follows the head.
+        """
+        services = self.services
+        services.served += 1
+        self.due = inf
+        exchange: Http2Exchange
+        if head.protocol or head.form == "authority":
+            exchange = Connect(self, stream, head, monotonic(), services.next_serial(), ended)
+        else:
+            exchange = Http2Exchange(self, stream, head, monotonic(), services.next_serial())
+            if not ended:
+                exchange.intake = Intake(self, exchange)
+        self.exchanges[stream.id] = exchange
         if error is not None:
             exchange.fail(error)
             return
@@ -132,7 +161,7 @@ class Http2Connection(Connection):
 
         :raises TooLarge: at once, when the client has said how much it wants to send.
         """
-        assert exchange.intake is not None
+        assert isinstance(exchange.intake, Intake)
         exchange.intake.receive(route, mode, limit)
 
     def receive_held_body(self, exchange: Http2Exchange) -> None:
@@ -203,8 +232,8 @@ class Http2Connection(Connection):
             exchange = self.exchanges.pop(stream.id, None)
             if exchange is not None:
                 services.request_log.add((exchange, exchange.ended, now))
-                if exchange.intake is not None and not exchange.intake.ended:
-                    exchange.body.lost()
+                if exchange.intake is not None:
+                    exchange.intake.complete()
         services.flush_soon()
 
     def _wake_writers(self) -> None:
@@ -257,10 +286,16 @@ class Http2Connection(Connection):
 
     def _lose(self, exchange: Http2Exchange) -> None:
         """The client does not want the response any more. Until its handler ends, it counts among the client's streams."""
-        at_work = (exchange.intake is None or exchange.intake.handed) and not exchange.writable_jobs
+        task = getattr(exchange, "task", None)
+        if task is not None:
+            at_work = True
+            task.add_done_callback(lambda task: self._settle_task(exchange))
+        else:
+            handed = exchange.intake is None or exchange.intake.handed
+            at_work = handed and not exchange.writable_jobs and getattr(exchange.app, "in_threads", False)
         exchange.lost()
         with self.lock:
-            if at_work and exchange.phase != FINISHED and getattr(exchange.app, "in_threads", False):
+            if at_work and exchange.phase != FINISHED:
                 self._ghosts.add(exchange)
                 self.core.ghosts = len(self._ghosts)
         now = monotonic()
@@ -268,7 +303,15 @@ class Http2Connection(Connection):
         self.services.flush_soon()
 
     def settle(self, exchange: Http2Exchange) -> None:
-        """The handler of a lost request has come to its end; the caller holds the lock."""
+        """The handler of a lost request has heard of it; the caller holds the lock. A task may go on all the same."""
+        if getattr(exchange, "task", None) is None:
+            self._settled(exchange)
+
+    def _settle_task(self, exchange: Http2Exchange) -> None:
+        with self.lock:
+            self._settled(exchange)
+
+    def _settled(self, exchange: Http2Exchange) -> None:
         self._ghosts.discard(exchange)
         self.core.ghosts = len(self._ghosts)
 
@@ -316,22 +359,7 @@ class Http2Connection(Connection):
                 if exchange.intake is None or exchange.intake.ended:
                     exchange.fail(Answerable("no thread was free in time", status=503, fields=[("Retry-After", "5")]))
             elif exchange.phase >= STARTED:
-                self._check_progress(exchange, now)
-
-    def _check_progress(self, exchange: Http2Exchange, now: float) -> None:
-        """A client that keeps the window of a stream shut does not make us keep its response for ever."""
-        if not exchange.stream.waiting or self.spilled:
-            exchange.progress = (0.0, 0)
-            return
-        since, sent = exchange.progress
-        timeouts = self.services.config.timeouts
-        if not since:
-            exchange.progress = (now, exchange.sent)
-        elif now - since > timeouts.request_timeout:
-            if exchange.sent - sent < (now - since) * timeouts.rate_bytes:
-                self.reset(exchange, ErrorCodes.CANCEL)
-            else:
-                exchange.progress = (now, exchange.sent)
+                exchange.check_progress(now)
 
     def _leave(self, at_once: bool = False) -> None:
         with self.lock:
@@ -340,6 +368,12 @@ class Http2Connection(Connection):
 
     def retire(self) -> None:
         self._leave()
+        self._have_left(stopping=False)
 
     def stop(self) -> None:
         self._leave(at_once=True)
+        self._have_left(stopping=True)
+
+    def _have_left(self, stopping: bool) -> None:
+        for exchange in tuple(self.exchanges.values()):
+            exchange.leave(stopping)

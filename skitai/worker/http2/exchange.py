@@ -8,7 +8,7 @@ from time import monotonic
 from typing import IO, TYPE_CHECKING, Any
 
 from skitai.errors import Answerable
-from skitai.exchange import Flow, Head, Settled
+from skitai.exchange import Flow, Head, Settled, Tunnel
 from skitai.protocols.http1.response import without_body
 from skitai.protocols.http2.core import ErrorCodes
 from skitai.protocols.http2.heads import encoded, kind_of, promised
@@ -20,6 +20,7 @@ from skitai.worker.strand import Strand
 if TYPE_CHECKING:
     from skitai.worker.http2.connection import Http2Connection
     from skitai.worker.http2.intake import Intake
+    from skitai.worker.http2.tunnel import Http2Tunnel
 
 OPEN, STARTED, FINISHED = range(3)
 
@@ -35,7 +36,7 @@ class Http2Exchange(Strand):
     """Implements `skitai.exchange.Exchange`.
 
     :ivar stream: in the core; what is written to it when it is gone goes nowhere.
-    :ivar intake: takes the body; None without one.
+    :ivar intake: takes what the client sends behind the head; None without such.
     :ivar gone: the stream was reset, or the connection lost.
     :ivar ended: when the response was complete on our side.
     """
@@ -45,6 +46,7 @@ class Http2Exchange(Strand):
         "_gone_jobs",
         "_head",
         "_left",
+        "_progress",
         "app",
         "began",
         "body",
@@ -58,7 +60,6 @@ class Http2Exchange(Strand):
         "intake",
         "peer",
         "phase",
-        "progress",
         "received",
         "serial",
         "status",
@@ -80,7 +81,7 @@ class Http2Exchange(Strand):
         self.peer = connection.peer
         self.began = began
         self.serial = serial
-        self.intake: Intake | None = None
+        self.intake: Intake | Http2Tunnel | None = None
         self.body: Any = NO_BODY
         self.user = ""
         self.app: Any = None
@@ -90,7 +91,7 @@ class Http2Exchange(Strand):
         self.received = 0
         self.gone = False
         self.ended = 0.0
-        self.progress = (0.0, 0)
+        self._progress = (0.0, 0)
         self.writable_jobs: list[Callable[[], None]] = []
         self._gone_jobs: list[Callable[[], None]] = []
         self._head: Any = None
@@ -104,8 +105,8 @@ class Http2Exchange(Strand):
         return self.connection.services.transactions.ids(self.serial, self.head.fields)
 
     @property
-    def _unheard(self) -> bool:
-        """Whether nothing that is sent can reach the client; the caller holds the lock."""
+    def unheard(self) -> bool:
+        """Whether nothing that is sent can reach the client any more; the caller holds the lock."""
         connection = self.connection
         return not self.stream.open or connection.fd < 0 or bool(connection.core.broken)
 
@@ -145,7 +146,7 @@ class Http2Exchange(Strand):
                 return False
             self.phase = FINISHED
             self.ended = monotonic()
-            if self._unheard:
+            if self.unheard:
                 connection.settle(self)
                 return False
             self.status = status
@@ -189,7 +190,7 @@ class Http2Exchange(Strand):
             data = self._coder.code(data)
         connection = self.connection
         with connection.lock:
-            if self.phase != STARTED or self._unheard:
+            if self.phase != STARTED or self.unheard:
                 connection.settle(self)
                 return Flow.GONE
             self._send_head()
@@ -228,7 +229,7 @@ class Http2Exchange(Strand):
             if self.phase != STARTED:
                 return False
             self.ended = monotonic()
-            if self._unheard:
+            if self.unheard:
                 self.phase = FINISHED
                 connection.settle(self)
                 return False
@@ -265,7 +266,7 @@ class Http2Exchange(Strand):
         pairs = self.connection.services.http2_responses.interim(status, fields)
         connection = self.connection
         with connection.lock:
-            if self.phase == OPEN and not self._unheard:
+            if self.phase == OPEN and not self.unheard:
                 connection.core.head(self.stream, pairs)
                 connection.advance()
 
@@ -280,7 +281,7 @@ class Http2Exchange(Strand):
         pairs = promised(self.head, uri, connection.peer.scheme, fields)
         stream = None
         with connection.lock:
-            if pairs and self.phase == OPEN and not self._unheard:
+            if pairs and self.phase == OPEN and not self.unheard:
                 stream = connection.core.push(self.stream, pairs)
                 if stream is not None:
                     connection.write_soon()
@@ -290,9 +291,10 @@ class Http2Exchange(Strand):
         connection.services.on_loop(connection.begin_promised, stream, pairs)
         return True
 
-    def tunnel(self, status: int, fields: Pairs) -> None:
-        """None: what a stream carries is HTTP."""
-        self.fail(Answerable("a stream of HTTP/2 cannot leave HTTP here", status=501))
+    def tunnel(self, status: int, fields: Pairs) -> Tunnel | None:
+        """None: only a request with the method CONNECT can leave HTTP (`worker.http2.tunnel`)."""
+        self.fail(Answerable("only CONNECT leaves HTTP/2", status=501))
+        return None
 
     def fail(self, error: BaseException) -> None:
         failures.answer(self, error)
@@ -326,6 +328,24 @@ class Http2Exchange(Strand):
             job()
         if not hasattr(self, "status"):
             self.status, self.fields = CLIENT_GONE, ()
+
+    def leave(self, stopping: bool) -> None:
+        """The worker wants to leave: who answers, answers yet."""
+
+    def check_progress(self, now: float) -> None:
+        """A client that keeps the window of a stream shut does not make us keep its response for ever."""
+        if not self.stream.waiting or self.connection.spilled:
+            self._progress = (0.0, 0)
+            return
+        since, sent = self._progress
+        timeouts = self.connection.services.config.timeouts
+        if not since:
+            self._progress = (now, self.sent)
+        elif now - since > timeouts.request_timeout:
+            if self.sent - sent < (now - since) * timeouts.rate_bytes:
+                self.connection.reset(self, ErrorCodes.CANCEL)
+            else:
+                self._progress = (now, self.sent)
 
     def take(self) -> bool:
         """Begin to work on the request; whoever leaves the queue with it calls this first.

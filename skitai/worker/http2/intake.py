@@ -138,6 +138,11 @@ class Intake:
         elif self._sink is not None:
             self._sink.end()
 
+    def complete(self) -> None:
+        """The response is."""
+        if not self.ended:
+            self._exchange.body.lost()
+
     def _break(self, error: Answerable) -> None:
         """What comes is not wanted; the answer says why, and ends the stream."""
         self._sink = DISCARD
