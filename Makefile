@@ -22,6 +22,9 @@ $(VENV)/.%: $(BIN)/python setup.cfg pyproject.toml
 run: $(VENV)/.examples
 	$(BIN)/python examples/app.py
 
+# Where there is a browser, its tests go with the usual ones, which pytest would run unasked.
+WITH_CHROMIUM := tests/process tests/unit tests/wire tests/conformance/test_chromium*.py
+
 # Tests of processes mostly wait, so three at a time suit two cores; the files stay whole, because their tests share servers.
 test: $(VENV)/.test $(VENV)/.docs
 	$(BIN)/ruff check .
@@ -29,18 +32,19 @@ test: $(VENV)/.test $(VENV)/.docs
 	$(BIN)/mypy
 	$(BIN)/mypy tests/support/typed.py
 	$(BIN)/lint-imports --no-cache
-	tests/programs.sh --where-possible curl:curl
+	tests/programs.sh --where-possible curl:curl chromium:chromium
 	$(if $(PYTHON313),$(MAKE) quick VENV=$(VENV313) PYTHON=$(PYTHON313),@echo "No Python 3.13 found: the tests run under $(PYTHON) alone.")
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $$(command -v chromium >/dev/null && echo $(WITH_CHROMIUM) \
+	    || echo "No Chromium: its tests are left to make conformance." >&2)
 
 ready: $(VENV)/.test $(VENV)/.docs
 
 quick: ready
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/unit tests/wire
 
-# A real server, visited by curl, nginx, systemd and Python's own clients.
+# A real server, visited by Chromium, curl, nginx, systemd and Python's own clients.
 conformance: $(VENV)/.test
-	tests/programs.sh nginx:nginx-light curl:curl openssl:openssl systemd-analyze:systemd useradd:passwd su:util-linux postfix:postfix
+	tests/programs.sh chromium:chromium nginx:nginx-light curl:curl openssl:openssl systemd-analyze:systemd useradd:passwd su:util-linux postfix:postfix
 	$(BIN)/python -m pytest tests/conformance tests/process/test_http2.py
 
 # bjoern has no wheel: where it does not build (it needs a compiler and libev), the tables name it as missing.

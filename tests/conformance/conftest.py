@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.chromium import browser, page, pair
 from tests.support.dialogue import ROOT, eventually, open_folder
 from tests.support.site import Site
 
-__all__ = ["open_folder"]  # a fixture
+__all__ = ["browser", "open_folder", "page", "pair"]  # fixtures
 
 BIG = os.urandom(2_000_000)
 TEXT = "It was the best of times, it was the worst of times. " * 400
