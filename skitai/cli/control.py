@@ -83,12 +83,15 @@ def _watched(pid: int) -> Iterator[int]:
 
 
 def status_of_all() -> int:
-    """Print the state of every server of this user."""
+    """Print the state of every server of this user; one that does not answer does not hide the others."""
     found = 0
     for folder in rundir.running():
         if found:
             print()
-        found += _status(folder, folder) == 0
+        try:
+            found += _status(folder, folder) == 0
+        except StartError as error:  # it may be leaving
+            print(error)
     if not found:
         print("nothing is running")
     return 0 if found else NOT_RUNNING

@@ -35,10 +35,11 @@ class Listener:
     :ivar file: (path, inode, change time in ns) of a Unix socket's file when we made it. Inodes are soon used again.
     """
 
-    __slots__ = ("file", "scheme", "socket", "spec")
+    __slots__ = ("_place", "file", "scheme", "socket", "spec")
 
     def __init__(self, sock: socket.socket, spec: str, file: tuple[str, int, int] | None = None) -> None:
         self.socket = sock
+        self._place = sock.getsockname()  # it has a name still when it is closed: a server that stops can say what it was
         self.spec = spec
         self.file = file
         self.scheme = "http"
@@ -46,13 +47,12 @@ class Listener:
     @property
     def port(self) -> int:
         """TCP port; 0 of a Unix socket."""
-        place = self.socket.getsockname()
-        return place[1] if isinstance(place, tuple) else 0
+        return self._place[1] if isinstance(self._place, tuple) else 0
 
     @property
     def name(self) -> str:
         """The address for people: "http://127.0.0.1:5000" or "unix:/run/app.sock"."""
-        return _name(self.socket.getsockname(), self.scheme)
+        return _name(self._place, self.scheme)
 
     def hand_over(self) -> dict[str, Any]:
         """Let the descriptor survive the next exec, and describe it (JSON types) for `adopt` on the other side."""

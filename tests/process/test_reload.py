@@ -151,7 +151,7 @@ def test_a_probe_that_dies_or_hangs_is_a_refusal(served: Any) -> None:
     ],
 )
 def test_a_generation_that_does_not_start_leaves_the_old_one_serving(served: Any, boot: str, why: str) -> None:
-    server = served(boot_s=1).start()
+    server = served(boot_s=4 if boot == "hang" else 30).start()  # the probe has to come through in that time
     workers = server.workers()
     server.toys(boot=boot)
 

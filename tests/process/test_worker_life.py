@@ -92,6 +92,19 @@ def test_a_graceful_stop_finishes_what_runs_and_closes_what_is_idle(site: Any) -
     assert len(server.lines) == 3
 
 
+def test_a_server_that_stops_can_be_asked_what_it_does(site: Any) -> None:
+    server = site()
+    running = asked(server, "/sleep/1")
+    server.signal(signal.SIGTERM)
+
+    said = [server.ask("status")]
+    while said[-1].text != "stopping":
+        said.append(server.ask("status"))
+    assert said[-1].data["addresses"] == [f"http://127.0.0.1:{server.port}"]
+    assert running.response()[0] == 200
+    assert server.leaves() == 0
+
+
 def test_what_does_not_finish_within_the_grace_time_is_cut(site: Any) -> None:
     server = site(grace_s=0.5)
     running = asked(server, "/sleep/20")
@@ -105,7 +118,7 @@ def test_what_does_not_finish_within_the_grace_time_is_cut(site: Any) -> None:
 
 
 def test_a_retiring_worker_answers_on_idle_connections_once_more(site: Any) -> None:
-    server = site(keep_alive=1.5)
+    server = site(keep_alive=4)
     idle, silent = server.connect(), server.connect()
     pid = idle.ask(GET)[2].decode()
     assert silent.ask(GET)[0] == 200
@@ -115,7 +128,7 @@ def test_a_retiring_worker_answers_on_idle_connections_once_more(site: Any) -> N
 
     server.hears_that("generation 2 serves")
     # As soon as the old one has heard that it retires, which takes it a moment where the machine is busy.
-    eventually(lambda: server.get() != pid, "new connections go to the new worker", within_s=1)
+    eventually(lambda: server.get() != pid, "new connections go to the new worker", within_s=3)
     status, fields, body = idle.ask(GET)
     assert (status, fields["connection"], body.decode()) == (200, "close", pid)
     assert idle.closed()

@@ -326,8 +326,14 @@ def test_stand_ins_are_no_licence_for_more_work_at_once(world: Callable[[int], W
     backend.answer.set()
     wait_for(lambda: not here.pool.busy and not here.awake)
     here.block(6)
+
+    def two_work() -> bool:
+        here.tick()
+        return (here.awake, here.pool.queued) == (2, 4)
+
+    wait_for(two_work)
     here.tick(50)
-    assert (here.awake, here.pool.queued) == (2, 4)
+    assert two_work()
 
 
 def test_other_threads_may_wait_as_well(world: Callable[[int], World]) -> None:
