@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from skitai.http import jsontext
+from skitai.protocols.websocket.outgoing import Shared
 from skitai.was import host
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ log = logging.getLogger("skitai.app")
 TOPIC = "websocket.room"
 
 Content = str | bytes
-Deliver = Callable[[Content], object]
+Deliver = Callable[[Shared], object]
 """Sends to one member; from any thread."""
 
 
@@ -72,8 +73,9 @@ class Rooms:
             members = dict(self._here.get(room, {}))
         if to is not None:
             members = {to: members[to]} if to in members else {}
+        shared = Shared(content)
         for deliver in members.values():
-            deliver(content)
+            deliver(shared)
 
     # Other workers
 

@@ -20,6 +20,7 @@ from skitai.protocols.websocket.names import (
     WS_MSG_XMLRPC,
     WS_SIMPLE,
 )
+from skitai.protocols.websocket.outgoing import Shared
 from skitai.was.rooms import rooms
 
 _number = itertools.count(secrets.randbits(31) << 20).__next__
@@ -72,6 +73,7 @@ class Line(Protocol):
     @property
     def open(self) -> bool: ...
     def send(self, message: str | bytes) -> Flow: ...
+    def share(self, message: Shared) -> Flow: ...
     def close(self, code: int = 1000, reason: str = "") -> None: ...
 
 
@@ -101,7 +103,7 @@ class WebSocket:
         """The handshake is done. In the loop's thread."""
         self._line = line
         if self._room:
-            rooms.join(self._room, self.id, self._put)
+            rooms.join(self._room, self.id, self._share)
 
     def detach(self) -> None:
         """The connection has ended. In the loop's thread."""
@@ -131,7 +133,7 @@ class WebSocket:
         if self._room:
             rooms.say(self._room, content, client)
         elif client in (None, self.id):
-            self._put(content)
+            self.slow = self._line.send(content) is Flow.WAIT
         else:
             raise RuntimeError("messages go to other clients in rooms only: skitai.WS_GROUPCHAT")
 
@@ -169,9 +171,9 @@ class WebSocket:
             raise Undecodable(f"the message is not {encoding}: {error}") from error
         return message
 
-    def _put(self, content: str | bytes) -> None:
+    def _share(self, message: Shared) -> None:
         if self._line is not None:
-            self.slow = self._line.send(content) is Flow.WAIT
+            self.slow = self._line.share(message) is Flow.WAIT
 
     def __repr__(self) -> str:
         return f"<WebSocket {self.id} {'open' if self.open else 'closed'}{' ' + self._room if self._room else ''}>"

@@ -133,6 +133,11 @@ class Conversation:
         """Whether messages can be sent."""
         return self._state == OPEN
 
+    @property
+    def rests(self) -> bool:
+        """Whether there is nothing to do: no message waits, and it goes on. From any thread."""
+        return not self._inbox and self._state == OPEN
+
     # What the app does
 
     def take(self) -> str | bytes | None:
@@ -162,7 +167,16 @@ class Conversation:
         """
         if self._state != OPEN:
             return Flow.GONE
-        flow = self._tunnel.write(outgoing.message(message, self._window_bits, self._options.websocket_compress_bytes))
+        return self._put(outgoing.message(message, self._window_bits, self._options.websocket_compress_bytes))
+
+    def share(self, message: outgoing.Shared) -> Flow:
+        """`send` a message that others get, too."""
+        if self._state != OPEN:
+            return Flow.GONE
+        return self._put(message.message(self._window_bits, self._options.websocket_compress_bytes))
+
+    def _put(self, data: bytes) -> Flow:
+        flow = self._tunnel.write(data)
         if flow is Flow.WAIT and self._tunnel.waiting > self._options.websocket_outbox_bytes:
             self._on_loop(self._close, TRY_LATER, "the client takes too little")
         return flow

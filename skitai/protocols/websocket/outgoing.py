@@ -38,6 +38,26 @@ def message(content: str | bytes, window_bits: int = 0, compress_bytes: int = 0)
     return frame(opcode, payload)
 
 
+class Shared:
+    """A message for many connections: each form of it is made once, for all that agreed on the same.
+
+    :param content: as for `message`.
+    """
+
+    __slots__ = ("_content", "_forms")
+
+    def __init__(self, content: str | bytes) -> None:
+        self._content = content
+        self._forms: dict[int, bytes] = {}
+
+    def message(self, window_bits: int, compress_bytes: int) -> bytes:
+        """As the function of that name. `compress_bytes` is the same for all."""
+        made = self._forms.get(window_bits)
+        if made is None:
+            made = self._forms[window_bits] = message(self._content, window_bits, compress_bytes)
+        return made
+
+
 def close(code: int, reason: str = "") -> bytes:
     """A close frame; without a code where it is 1005. A reason that is too long is cut.
 

@@ -57,7 +57,7 @@ class Talk(ABC):
         :raises TypeError: it cannot be sent.
         """
         self.socket.answer(content)
-        self._on_loop(self._go_on)
+        self._turned()
 
     def failed(self, error: BaseException) -> None:
         """A turn has ended with an error: of the client, whose message cannot be read, or of the app."""
@@ -66,7 +66,17 @@ class Talk(ABC):
         else:
             describe(self.exchange, error)
             self.conversation.close(INTERNAL, "the app failed")
-        self._on_loop(self._go_on)
+        self._turned()
+
+    def _turned(self) -> None:
+        """The loop is asked to go on only if there is something to do: asking costs as much as a turn does."""
+        if self.conversation.rests and not self.socket.slow:
+            self._busy = False  # announce first, then look again: so nothing that comes meanwhile is left lying
+            if self.conversation.rests:
+                return
+            self._on_loop(self.ready)
+        else:
+            self._on_loop(self._go_on)
 
     def _go_on(self) -> None:
         if self.socket.slow and self.conversation.open:
@@ -80,7 +90,7 @@ class Talk(ABC):
         self.ready()
 
     def ready(self) -> None:
-        """Take the next turn."""
+        """Take the next turn, unless one is under way."""
         if self._busy:
             return
         message = self.conversation.take()
