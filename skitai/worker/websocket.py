@@ -133,7 +133,6 @@ class Conversation:
         """Whether messages can be sent."""
         return self._state == OPEN
 
-    @property
     def rests(self) -> bool:
         """Whether there is nothing to do: no message waits, and it goes on. From any thread."""
         return not self._inbox and self._state == OPEN

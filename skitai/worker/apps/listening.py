@@ -70,9 +70,9 @@ class Talk(ABC):
 
     def _turned(self) -> None:
         """The loop is asked to go on only if there is something to do: asking costs as much as a turn does."""
-        if self.conversation.rests and not self.socket.slow:
+        if self.conversation.rests() and not self.socket.slow:
             self._busy = False  # announce first, then look again: so nothing that comes meanwhile is left lying
-            if self.conversation.rests:
+            if self.conversation.rests():
                 return
             self._on_loop(self.ready)
         else:
