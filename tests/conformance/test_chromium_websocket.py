@@ -84,13 +84,17 @@ class Talk {
             this.heard.push(typeof event.data == 'string' ? event.data : [...new Uint8Array(event.data)])
             this.waiting.filter(each => each.count <= this.heard.length).forEach(each => each.done())
         }
-        this.opened = new Promise(done => { this.socket.onopen = done })
         this.closed = new Promise(done => {
             this.socket.onclose = event => done([event.code, event.reason, event.wasClean])
         })
+        this.opened = this.before_the_end(new Promise(done => { this.socket.onopen = done }))
+    }
+    async before_the_end(promise) {
+        const ended = this.closed.then(how => { throw new Error('it ended: ' + how) })
+        return await Promise.race([promise, ended])
     }
     async hears(count) {
-        if (this.heard.length < count) await new Promise(done => this.waiting.push({count, done}))
+        if (this.heard.length < count) await this.before_the_end(new Promise(done => this.waiting.push({count, done})))
         return this.heard
     }
 }
