@@ -81,12 +81,10 @@ class WebSocket:
     """One connection. All of it may be used from any thread.
 
     :ivar id: number of the client, unique in the server.
-    :ivar slow: the client has not taken yet what it was sent.
     """
 
     def __init__(self) -> None:
         self.id = _number()
-        self.slow = False
         self._plan = Plan()
         self._room = ""
         self._line: Line | None = None
@@ -103,7 +101,7 @@ class WebSocket:
         """The handshake is done. In the loop's thread."""
         self._line = line
         if self._room:
-            rooms.join(self._room, self.id, self._share)
+            rooms.join(self._room, self.id, line.share)
 
     def detach(self) -> None:
         """The connection has ended. In the loop's thread."""
@@ -133,7 +131,7 @@ class WebSocket:
         if self._room:
             rooms.say(self._room, content, client)
         elif client in (None, self.id):
-            self.slow = self._line.send(content) is Flow.WAIT
+            self._line.send(content)
         else:
             raise RuntimeError("messages go to other clients in rooms only: skitai.WS_GROUPCHAT")
 
@@ -170,10 +168,6 @@ class WebSocket:
         except ValueError as error:
             raise Undecodable(f"the message is not {encoding}: {error}") from error
         return message
-
-    def _share(self, message: Shared) -> None:
-        if self._line is not None:
-            self.slow = self._line.share(message) is Flow.WAIT
 
     def __repr__(self) -> str:
         return f"<WebSocket {self.id} {'open' if self.open else 'closed'}{' ' + self._room if self._room else ''}>"

@@ -53,6 +53,7 @@ class Conversation:
 
     :param exchange: of the handshake.
     :param idle_s: it is closed when no message comes for so long; `inf` for never.
+    :ivar slow: the client has not taken yet what was sent last.
     :ivar code: how it ended, as the client said, or as we did; 1006 as long as nobody has.
     """
 
@@ -78,6 +79,7 @@ class Conversation:
         "_window_bits",
         "code",
         "reason",
+        "slow",
     )
 
     def __init__(self, exchange: Any, handshake: Handshake, listener: Listener, idle_s: float = inf) -> None:
@@ -106,6 +108,7 @@ class Conversation:
         self._idle_due = inf
         self._ping_due = inf
         self._tunnel: Tunnel
+        self.slow = False
         self.code = ABNORMAL
         self.reason = ""
 
@@ -134,8 +137,8 @@ class Conversation:
         return self._state == OPEN
 
     def rests(self) -> bool:
-        """Whether there is nothing to do: no message waits, and it goes on. From any thread."""
-        return not self._inbox and self._state == OPEN
+        """Whether there is nothing to do: neither messages wait nor the client is slow, and it goes on. From any thread."""
+        return not self._inbox and not self.slow and self._state == OPEN
 
     # What the app does
 
@@ -176,7 +179,8 @@ class Conversation:
 
     def _put(self, data: bytes) -> Flow:
         flow = self._tunnel.write(data)
-        if flow is Flow.WAIT and self._tunnel.waiting > self._options.websocket_outbox_bytes:
+        self.slow = flow is Flow.WAIT
+        if self.slow and self._tunnel.waiting > self._options.websocket_outbox_bytes:
             self._on_loop(self._close, TRY_LATER, "the client takes too little")
         return flow
 

@@ -70,7 +70,7 @@ class Talk(ABC):
 
     def _turned(self) -> None:
         """The loop is asked to go on only if there is something to do: asking costs as much as a turn does."""
-        if self.conversation.rests() and not self.socket.slow:
+        if self.conversation.rests():
             self._busy = False  # announce first, then look again: so nothing that comes meanwhile is left lying
             if self.conversation.rests():
                 return
@@ -79,9 +79,10 @@ class Talk(ABC):
             self._on_loop(self._go_on)
 
     def _go_on(self) -> None:
-        if self.socket.slow and self.conversation.open:
-            self.socket.slow = False
-            self.conversation.when_writable(self._idle)
+        conversation = self.conversation
+        if conversation.slow and conversation.open:
+            conversation.slow = False
+            conversation.when_writable(self._idle)
         else:
             self._idle()
 
