@@ -7,6 +7,7 @@ from typing import Any
 import h2.events as its
 from h2.config import H2Configuration
 from h2.connection import H2Connection
+from h2.errors import ErrorCodes
 from hyperframe.frame import Frame
 
 from tests.support.memory import Client, Wire
@@ -90,13 +91,13 @@ class Http2Client:
         self.h2.send_data(stream, bytes(view), end_stream=ended)
         self.flush()
 
-    def upload(self, stream: int, data: bytes) -> None:
+    def upload(self, stream: int, data: bytes, ended: bool = True) -> None:
         """Send a whole body at the pace of the server's windows."""
         view = memoryview(data)
         while view:
             size = min(len(view), 16384, self.h2.local_flow_control_window(stream))
             if size > 0:
-                self.h2.send_data(stream, bytes(view[:size]), end_stream=size == len(view))
+                self.h2.send_data(stream, bytes(view[:size]), end_stream=ended and size == len(view))
                 self.flush()
                 view = view[size:]
             else:
@@ -186,6 +187,51 @@ class Http2Client:
         while mark not in self.pings:
             assert not self.closed
             self.receive()
+
+
+class Http2Pipe:
+    """A stream that leaves HTTP (RFC 8441), for talking through it as through a connection of its own.
+
+    :ivar answer: to its CONNECT.
+    """
+
+    def __init__(self, client: Http2Client, path: str, fields: Fields, protocol: str = "websocket") -> None:
+        self.client = client
+        self.stream = client.h2.get_next_available_stream_id()
+        pairs = [(":method", "CONNECT"), (":protocol", protocol), (":scheme", "http"), (":authority", "example")]
+        client.send_head(self.stream, [*pairs, (":path", path), *fields], ended=False)
+        self.answer = client.answers[self.stream]
+
+    def begun(self) -> Answer:
+        """The answer, once its head has come."""
+        while not self.answer.status:
+            assert self.answer.reset is None, ErrorCodes(self.answer.reset)
+            self.client.receive()
+        return self.answer
+
+    def send(self, data: bytes) -> None:
+        self.client.upload(self.stream, data, ended=False)
+
+    def exactly(self, size: int) -> bytes:
+        while len(self.answer.body) < size:
+            if self.answer.ended or self.answer.reset is not None:
+                raise EOFError(f"{size} bytes did not come; got {self.answer.body!r}")
+            self.client.receive()
+        data, self.answer.body = self.answer.body[:size], self.answer.body[size:]
+        return data
+
+    def closed(self) -> bool:
+        """Whether the server has ended its side; waits for it, and ends ours."""
+        while not self.answer.ended and self.answer.reset is None:
+            self.client.receive()
+        self.close()
+        return not self.answer.body
+
+    def close(self) -> None:
+        """Send no more."""
+        if self.answer.reset is None and not self.client.closed:
+            self.client.h2.end_stream(self.stream)
+            self.client.flush()
 
 
 def http2(server: Wire, **options: Any) -> Http2Client:

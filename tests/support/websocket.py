@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+from tests.support.http2 import Http2Client, Http2Pipe, http2
 from tests.support.memory import Client, Wire
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -43,6 +44,8 @@ class Socket:
     :ivar fields: of the server's answer to the handshake.
     """
 
+    client: Client | Http2Pipe
+
     def __init__(self, client: Client, target: str = "/", **fields: Any) -> None:
         self.client = client
         client.send(handshake(target, **fields))
@@ -80,6 +83,18 @@ class Socket:
         return struct.unpack("!H", payload[:2])[0] if payload else None
 
 
+class Http2Socket(Socket):
+    """The same as a stream of HTTP/2 (RFC 8441)."""
+
+    def __init__(self, client: Http2Client, target: str = "/", **fields: Any) -> None:
+        given = {"Sec-WebSocket-Version": "13"} | {name.replace("_", "-"): value for name, value in fields.items()}
+        pipe = Http2Pipe(client, target, [(name.lower(), value) for name, value in given.items() if value is not None])
+        self.client = pipe
+        answer = pipe.begun()
+        assert answer.status == 200, answer.status
+        self.fields = answer.fields
+
+
 def handshake(target: str = "/", **fields: Any) -> bytes:
     """A handshake; `fields` replace its own, None leaves one out."""
     given = HANDSHAKE | {name.replace("_", "-"): value for name, value in fields.items()}
@@ -90,3 +105,8 @@ def handshake(target: str = "/", **fields: Any) -> bytes:
 def opened(server: Wire, target: str = "/", **fields: Any) -> Socket:
     """A new connection after its handshake."""
     return Socket(server.connect(), target, **fields)
+
+
+def opened_by_http2(server: Wire, target: str = "/", **fields: Any) -> Http2Socket:
+    """A new connection of HTTP/2, and on it a stream after its handshake."""
+    return Http2Socket(http2(server), target, **fields)

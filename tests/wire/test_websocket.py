@@ -13,7 +13,7 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from websockets.sync.client import connect
 
 from tests.support.memory import Wire, mounted, wait_for, wire
-from tests.support.websocket import ACCEPT, HANDSHAKE, KEY, Socket, close, frame, handshake, opened
+from tests.support.websocket import ACCEPT, HANDSHAKE, KEY, Socket, close, frame, handshake, opened, opened_by_http2
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 DEFLATE = {"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"}
@@ -45,10 +45,10 @@ def serve(engine: str) -> Iterator[Serve]:
         context.__exit__(None, None, None)
 
 
-@pytest.fixture
-def talk(serve: Serve) -> Socket:
-    """A connection to an echo."""
-    return opened(serve())
+@pytest.fixture(params=[opened, opened_by_http2], ids=["http1", "http2"])
+def talk(serve: Serve, request: pytest.FixtureRequest) -> Any:
+    """A connection to an echo, or a stream to one."""
+    return request.param(serve())
 
 
 # Section 4: the opening handshake
