@@ -178,6 +178,16 @@ class WebSocket:
 
 
 @dataclass(frozen=True, slots=True)
+class Grpc:
+    """Calls of gRPC (Saddle)."""
+
+    grpc_message_bytes: int = option(4 * MIB, "longest message of gRPC, unpacked", unit="bytes", minimum=0)
+    grpc_threads: int = option(
+        64, "threads of each app for plain functions that work on streams of gRPC", minimum=1, maximum=1024
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Static:
     """Static files."""
 
@@ -420,6 +430,7 @@ class Config:
     bodies: Bodies = field(default_factory=Bodies)
     responses: Responses = field(default_factory=Responses)
     websocket: WebSocket = field(default_factory=WebSocket)
+    grpc: Grpc = field(default_factory=Grpc)
     static: Static = field(default_factory=Static)
     log: Log = field(default_factory=Log)
     supervision: Supervision = field(default_factory=Supervision)
@@ -446,6 +457,7 @@ SECTIONS: dict[str, type] = {
     "bodies": Bodies,
     "responses": Responses,
     "websocket": WebSocket,
+    "grpc": Grpc,
     "static": Static,
     "log": Log,
     "supervision": Supervision,

@@ -14,6 +14,7 @@
 
 from typing import Any, NoReturn
 
+from skitai.protocols.grpc.status import RpcError, StatusCode
 from skitai.saddle.app import Saddle
 from skitai.saddle.context import Was
 from skitai.saddle.events import (
@@ -34,7 +35,9 @@ from skitai.saddle.events import (
 from skitai.saddle.uploads import UploadedFile
 
 __all__ = [
+    "RpcError",
     "Saddle",
+    "StatusCode",
     "UploadedFile",
     "Was",
     "app_mounted",

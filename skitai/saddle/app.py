@@ -18,6 +18,7 @@ from skitai.saddle.decorative import DecorateFacet
 from skitai.saddle.docs import DocsFacet
 from skitai.saddle.errors import ErrorFacet
 from skitai.saddle.events import EventFacet
+from skitai.saddle.grpc_app import GrpcAppFacet
 from skitai.saddle.hooks import HookFacet
 from skitai.saddle.lifecycle import LifecycleFacet
 from skitai.saddle.login import LoginFacet
@@ -40,6 +41,7 @@ class Outside(NotFound, ValueError):
 class Saddle(
     RouteFacet,
     RpcFacet,
+    GrpcAppFacet,
     DocsFacet,
     CorsFacet,
     AuthFacet,
@@ -81,6 +83,7 @@ class Saddle(
         self.session_timeout: float | None = None
         RouteFacet.__init__(self)
         RpcFacet.__init__(self)
+        GrpcAppFacet.__init__(self)
         CorsFacet.__init__(self)
         AuthFacet.__init__(self)
         LoginFacet.__init__(self)

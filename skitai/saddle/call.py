@@ -8,7 +8,7 @@ So nothing here knows of threads and loops, and a request may go from one to the
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from skitai.errors import Answerable, BadRequest, Unanswerable
@@ -44,7 +44,7 @@ def answer(was: Was, error: Answerable | None = None, *, before_body: bool = Fal
         if before_body:
             return None
         if error is None:
-            content = yield from _handled(was)
+            content = yield from handled(was, lambda: _routed(was))
             if isinstance(content, Answerable):
                 made = yield from page_for(was, content)
                 extra = was.committed(extra)
@@ -62,8 +62,17 @@ def answer(was: Was, error: Answerable | None = None, *, before_body: bool = Fal
     return made._replace(fields=(*made.fields, *extra)) if extra else made
 
 
-def _handled(was: Was) -> Steps:
-    """Call the hooks and the handler; what the response is to be made of."""
+def _routed(was: Was) -> Steps:
+    route = was.route
+    assert route is not None  # else there was an error
+    return route.answer(was, _called) if isinstance(route, Service) else _called(was, route)
+
+
+def handled(was: Was, handler: Callable[[], Steps]) -> Steps:
+    """Call the hooks and the handler; what the response is to be made of.
+
+    :param handler: gives the steps that call it.
+    """
     hooks = was.app._hooks
     heard = was.app._events.own
     if heard:
@@ -74,9 +83,7 @@ def _handled(was: Was) -> Steps:
                 content = yield _step(hooks.before, was)
                 if content is not None:
                     return content
-            route = was.route
-            assert route is not None  # else there was an error
-            content = yield from (route.answer(was, _called) if isinstance(route, Service) else _called(was, route))
+            content = yield from handler()
         except Exception as error:
             content = yield from handling(error, _failed(was, sys.exc_info()))
             if content is None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from skitai.saddle.answers import AnswerFacet
 from skitai.saddle.broadcasts import BroadcastFacet
 from skitai.saddle.cookie import Cookie
+from skitai.saddle.grpc_call import GrpcFacet
 from skitai.saddle.mbox import Mbox
 from skitai.saddle.once import once
 from skitai.saddle.request import Request
@@ -171,5 +172,5 @@ class Context(Members):
         return f"<was {self.exchange!r}>" if self.exchange is not None else "<was, no request>"
 
 
-class Was(Context, AnswerFacet, TokenFacet, UrlFacet, BroadcastFacet, WebSocketFacet):
+class Was(Context, AnswerFacet, TokenFacet, UrlFacet, BroadcastFacet, WebSocketFacet, GrpcFacet):
     """What handlers, hooks and templates get as `was`."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from skitai.errors import Answerable, NotFound
 from skitai.saddle import cors
+from skitai.saddle.grpc_methods import is_method, not_a_call
 from skitai.saddle.routing import Redirect, Route, below
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ def find(app: Saddle, head: Head, point: str, scheme: str) -> Target | Ready:
             answered = cors.options(app, found, head, scheme)
             if answered is not None:
                 return Ready(*answered)
-        return found.pick(head.method, head.fields.text("content-type")), found.values, None
+        route = found.pick(head.method, head.fields.text("content-type"))
+        if is_method(route, head):
+            raise not_a_call(head)
+        return route, found.values, None
     except Answerable as error:
         return None, {}, error.with_traceback(None)  # it is kept, and should keep nothing else

@@ -192,9 +192,22 @@ class StreamBody:
 
     :param pace: as for `WholeBody`.
     :param wanted: called, with the body, when the app first asks; the time for 100 (Continue).
+    :ivar patient: the client owes nothing now, however long its reader waits.
     """
 
-    __slots__ = ("_ended", "_held", "_lost", "_pace", "_paused", "_pieces", "_since", "_waited", "_waiter", "_wanted")
+    __slots__ = (
+        "_ended",
+        "_held",
+        "_lost",
+        "_pace",
+        "_paused",
+        "_pieces",
+        "_since",
+        "_waited",
+        "_waiter",
+        "_wanted",
+        "patient",
+    )
 
     def __init__(self, pace: Callable[[bool], None], wanted: Callable[[StreamBody], None]) -> None:
         self._pieces: deque[bytes] = deque()
@@ -205,6 +218,7 @@ class StreamBody:
         self._wanted = wanted
         self._since = inf
         self._waited = 0.0
+        self.patient = False
 
     def add(self, data: bytes) -> None:
         self._pieces.append(data)
@@ -254,10 +268,12 @@ class StreamBody:
             if self._lost:
                 raise Gone("the client left before the end of its body")
             self._waiter = asyncio.get_running_loop().create_future()
-            self._since = since = monotonic()
+            since = monotonic()
+            self._since = inf if self.patient else since
             try:
                 await self._waiter
             finally:
                 self._waiter = None
                 self._since = inf
-                self._waited += monotonic() - since
+                if not self.patient:
+                    self._waited += monotonic() - since

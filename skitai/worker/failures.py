@@ -17,6 +17,9 @@ def answer(exchange: Exchange, error: BaseException) -> bool:
     """
     if isinstance(error, Unanswerable):
         return False
+    refuse = getattr(exchange.app, "refuse", None)
+    if refuse is not None and refuse(exchange, error):
+        return True
     failure = describe(exchange, error)
     accept = exchange.head.fields.text("accept")
     content_type, body = pages.render(failure.status, failure.message, accept, failure.shown or None)

@@ -11,7 +11,9 @@ from typing import Any
 from skitai.config.tree import Config, Mount
 from skitai.errors import Answerable, NotFound
 from skitai.exchange import BodyMode, Head
+from skitai.protocols.grpc.request import is_call
 from skitai.protocols.websocket import handshake
+from skitai.worker import rpc
 
 ALLOWED = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"
 ALLOWED_OF_FILES = ("Allow", "GET, HEAD, OPTIONS")
@@ -89,6 +91,47 @@ class Upgrade:
         self._route.app.upgrade(exchange)
 
 
+class Calls:
+    """A route as calls of gRPC meet it.
+
+    :param head: of the calls.
+    """
+
+    __slots__ = ("_head", "_route", "in_threads", "mount")
+
+    looks_first = None
+
+    def __init__(self, route: Route, head: Head) -> None:
+        self._route = route
+        self._head = head
+        self.mount = route.mount
+        self.in_threads = route.in_threads
+
+    @property
+    def body_mode(self) -> BodyMode:
+        mode: BodyMode = self._route.app.call_mode(self._head)
+        return mode
+
+    @property
+    def debug(self) -> bool:
+        return self._route.debug
+
+    @property
+    def trouble(self) -> str:
+        return self._route.trouble
+
+    def limit(self, head: Head) -> int:
+        return int(self._route.app.call_limit(head))
+
+    def handle(self, exchange: Any) -> None:
+        self._route.app.call(exchange)
+
+    @staticmethod
+    def refuse(exchange: Any, error: BaseException) -> bool:
+        """Answer an error in the words of gRPC; False when the request is none of its calls after all."""
+        return rpc.refuse(exchange, error)
+
+
 class Answer:
     """Stands for an app where the server itself answers."""
 
@@ -124,12 +167,12 @@ class Plan:
 
     __slots__ = ("folders", "site", "target")
 
-    def __init__(self, site: Site, folders: Iterable[Route], target: Route | Answer | Upgrade) -> None:
+    def __init__(self, site: Site, folders: Iterable[Route], target: Route | Answer | Upgrade | Calls) -> None:
         self.site = site
         self.folders = tuple(folders)
         self.target = target
 
-    def choose(self, head: Head) -> Route | Answer | Upgrade:
+    def choose(self, head: Head) -> Route | Answer | Upgrade | Calls:
         """The target for this moment: files come and go."""
         for route in self.folders:
             if route.app.find(head.raw_path) is not None:
@@ -173,6 +216,10 @@ class Site:
         if head.form == "asterisk":
             return Plan(self, (), Answer(204, [("Allow", ALLOWED)]))
         routes = self._routes_of(head.host)
+        if is_call(head):
+            for route in routes:
+                if hasattr(route.app, "offers") and route.app.offers(head):
+                    return Plan(self, (), Calls(route, head))
         folders: list[Route] = []
         readable = head.method in ("GET", "HEAD")
         for route in routes:
@@ -180,6 +227,8 @@ class Site:
                 if not route.static:
                     if hasattr(route.app, "upgrade") and handshake.is_wanted(head):
                         return Plan(self, (), Upgrade(route))
+                    if hasattr(route.app, "call") and is_call(head):
+                        return Plan(self, (), Calls(route, head))
                     return Plan(self, folders, route)
                 if readable:
                     folders.append(route)

@@ -67,10 +67,14 @@ class Pump(ABC):
             else:
                 self._pump()
         except BaseException as error:  # noqa: BLE001 - the app's errors, sys.exit() too, become answers
-            self._end()
-            self.exchange.fail(error)
+            self._fail(error)
         finally:
             current.set(None)
+
+    def _fail(self, error: BaseException) -> None:
+        """The response ends with an error."""
+        self._end()
+        self.exchange.fail(error)
 
 
 def as_bytes(data: Any) -> bytes:

@@ -8,16 +8,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Coroutine
 from time import monotonic
 from typing import Any
 
 from skitai.config.tree import AppFile, AppObject, Mount
 from skitai.errors import LoadError
-from skitai.exchange import BodyMode, Context
+from skitai.exchange import BodyMode, Context, Head
 from skitai.loading.app import Loaded
+from skitai.protocols.grpc.framing import PREFIX
+from skitai.protocols.grpc.request import Asked
 from skitai.saddle import apps
 from skitai.saddle.app import Saddle
 from skitai.saddle.auth import check_schemes
+from skitai.saddle.grpc_methods import Target as CallTarget
+from skitai.saddle.grpc_methods import find as find_call
 from skitai.saddle.lifecycle import Stay
 from skitai.saddle.limits import settle_limits
 from skitai.saddle.routing import Route
@@ -25,7 +30,10 @@ from skitai.saddle.seal import check_keys
 from skitai.saddle.talk import takes_messages
 from skitai.saddle.targets import Ready, Target, find
 from skitai.worker.apps.saddle_call import Admission, Call
+from skitai.worker.apps.saddle_rpc import RpcCall
 from skitai.worker.apps.saddle_websocket import Opening, SaddleTalk
+from skitai.worker.apps.tasks import start
+from skitai.worker.streams import StreamPool
 
 log = logging.getLogger("skitai.app")
 
@@ -34,6 +42,13 @@ LOOK_S = 0.02
 
 CANCEL_S = 0.2
 """What cancelled requests may take; the master waits for a second."""
+
+CALLED = "grpc"
+
+ENDLESS = 1 << 62
+"""The limit of a body whose messages are limited."""
+
+PADDING = 8
 
 
 class SaddleApp:
@@ -89,6 +104,7 @@ class SaddleApp:
 
     def _prepare(self, context: Context) -> None:
         self._context = context
+        self.streams = StreamPool(context.config.grpc.grpc_threads)
         self.app.mounted_at(self._mount.point)
         self.submit = context.run_in_thread
         self.on_loop = context.on_loop
@@ -112,6 +128,9 @@ class SaddleApp:
                 each.leave()
         while self.running and monotonic() < min(began + grace_s, self._context.leave_by):
             await asyncio.sleep(LOOK_S)
+        for each in tuple(self.running):
+            if isinstance(each, RpcCall):
+                each.leave()
         if self.tasks:
             log.warning("%d requests of the app at %s were cancelled", len(self.tasks), self._mount.point)
             for task in self.tasks:
@@ -153,6 +172,56 @@ class SaddleApp:
             call.begin_in_loop()
         else:
             self.submit(call.begin)
+
+    def hold(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Work in the loop, until the app is taken down."""
+        task = start(work, asyncio.get_running_loop())
+        if not task.done():
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+        return task
+
+    # Calls of gRPC
+
+    def offers(self, head: Head) -> bool:
+        """Whether a call is for a service that the app has enabled, wherever it is mounted."""
+        return head.raw_path in self.app._grpc.built_in
+
+    def call_mode(self, head: Head) -> BodyMode:
+        """How a call's body is wanted."""
+        method = self._called(head).method
+        return BodyMode.STREAM if method is not None and method.takes_stream else BodyMode.WHOLE
+
+    def call_limit(self, head: Head) -> int:
+        """Bytes that the body of a call may have: those of a message, where there is but one."""
+        if self.call_mode(head) is BodyMode.STREAM:
+            return ENDLESS
+        return self._message_bytes * 4 // 3 + PREFIX + PADDING  # in base64
+
+    def call(self, exchange: Any) -> None:
+        """A call of gRPC.
+
+        :raises Answerable: it cannot be answered.
+        """
+        head = exchange.head
+        call = RpcCall(self, exchange, self._called(head), Asked.of(head), self._message_bytes)
+        self.running.add(call)
+        call.start()
+
+    def _called(self, head: Head) -> CallTarget:
+        """Who answers a call; kept on its head."""
+        key = CALLED, self
+        target: CallTarget | None = head.forms.get(key)
+        if target is None:
+            target = head.forms[key] = find_call(self.app, head, self._mount.point)
+        return target
+
+    @property
+    def _message_bytes(self) -> int:
+        own = self.app._grpc.message_bytes
+        return self._context.config.grpc.grpc_message_bytes if own is None else own
+
+    # Targets
 
     def _target(self, exchange: Any) -> Target | Ready:
         """Who answers a request; kept on its head."""

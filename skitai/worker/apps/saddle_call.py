@@ -21,7 +21,6 @@ from skitai.saddle.results import Outcome
 from skitai.saddle.targets import Target
 from skitai.was.context import current
 from skitai.worker.apps.pump import Pump
-from skitai.worker.apps.tasks import start
 
 if TYPE_CHECKING:
     from skitai.worker.apps.saddle import SaddleApp
@@ -108,7 +107,7 @@ class Call(Pump):
         try:
             try:
                 step = resume(*args)
-                while step.is_async or not self._driver.threads:
+                while step.is_async or not self._has_threads:
                     try:
                         result = step.function(*step.args, **step.kwargs)
                         if step.is_async:
@@ -127,12 +126,12 @@ class Call(Pump):
         except BaseException as error:  # noqa: BLE001 - as in `_advance`
             self._fail(error)
 
+    @property
+    def _has_threads(self) -> bool:
+        return bool(self._driver.threads)
+
     def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = start(work, asyncio.get_running_loop())
-        if not task.done():
-            self._driver.tasks.add(task)
-            task.add_done_callback(self._driver.tasks.discard)
-        return task
+        return self._driver.hold(work)
 
     # Sending
 
