@@ -1,0 +1,217 @@
+"""Field blocks (RFC 7541, HPACK): pairs of bytes to bytes and back.
+
+Clients and apps repeat themselves: a block whose coding leaves the table of its direction as it is means the same as long as
+that table stays as it is, and is found again by its bytes, or by its fields.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hpack import Decoder, HPACKError, OversizedHeaderListError
+from hpack.table import HeaderTable
+
+from skitai.protocols.http2.budget import Limits
+from skitai.protocols.http2.events import ErrorCodes, Pair, Violation
+
+TABLE_BYTES = 4096
+"""Of each side's table before anybody says otherwise (RFC 9113, section 6.5.2)."""
+
+ENTRY_OVERHEAD = 32
+"""What an entry counts beside its bytes (RFC 7541, section 4.1)."""
+
+STATIC: tuple[Pair, ...] = HeaderTable.STATIC_TABLE
+KNOWN = 256
+KNOWN_BYTES = 2048
+"""Blocks that are remembered, and the longest of them."""
+
+NEVER = frozenset((b"authorization", b"proxy-authorization", b"set-cookie", b"proxy-authenticate"))
+"""Nobody on the way may put these into a table (RFC 7541, section 7.1.3)."""
+SHORT_COOKIE = 20
+"""One that is shorter could be guessed from the sizes of blocks."""
+
+RESIZING = 0x20
+"""Blocks that resize the table begin so (RFC 7541, section 6.3)."""
+
+VARYING = frozenset(
+    (
+        b":path",
+        b"age",
+        b"content-length",
+        b"content-range",
+        b"etag",
+        b"expires",
+        b"if-modified-since",
+        b"if-none-match",
+        b"last-modified",
+        b"location",
+        b"range",
+    )
+)
+"""These would push others out of the table and be of no use there."""
+
+
+class _Table(HeaderTable):
+    """hpack's, which tells when it has changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changes = 0
+
+    def add(self, name: bytes, value: bytes) -> None:
+        self.changes += 1
+        super().add(name, value)
+
+
+class BlockReader:
+    """Decodes the blocks of one direction, in their order.
+
+    :param limits: `block_bytes` and `table_bytes` of them.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._table = _Table()
+        self._decoder = Decoder(limits.block_bytes)
+        self._decoder.header_table = self._table
+        self._table_bytes = limits.table_bytes
+        self._decoder.max_allowed_table_size = max(TABLE_BYTES, limits.table_bytes)
+        self._known: dict[tuple[Any, bytes], Sequence[Pair]] = {}
+
+    def read(self, block: bytes, check: Callable[[Sequence[Pair]], None]) -> Sequence[Pair]:
+        """The fields of a block.
+
+        :param check: raises what is wrong with them; is not asked again for what it has let pass.
+        :raises Violation: it cannot be decoded, or is too large.
+        """
+        known = self._known.get((check, block))
+        if known is not None:
+            return known
+        changes = self._table.changes
+        if block and block[0] & 0xE0 == RESIZING:
+            changes = -1
+        try:
+            pairs = tuple([(name, value) for name, value in self._decoder.decode(block, raw=True)])
+        except OversizedHeaderListError as error:
+            raise Violation(ErrorCodes.ENHANCE_YOUR_CALM, str(error)) from error
+        except HPACKError as error:
+            raise Violation(ErrorCodes.COMPRESSION_ERROR, f"a field block that cannot be decoded: {error}") from error
+        unchanged = changes == self._table.changes
+        if not unchanged or len(self._known) >= KNOWN:
+            self._known.clear()
+        check(pairs)
+        if unchanged and len(block) <= KNOWN_BYTES:
+            self._known[check, block] = pairs
+        return pairs
+
+    def acknowledged(self) -> None:
+        """The other side knows the size of our table."""
+        self._decoder.max_allowed_table_size = self._table_bytes
+
+
+class BlockWriter:
+    """Encodes the blocks of one direction, in their order.
+
+    :param table_bytes: of the table at most, however much the other side would allow.
+    """
+
+    def __init__(self, table_bytes: int) -> None:
+        self._most_bytes = table_bytes
+        self._table_bytes = TABLE_BYTES
+        self._resized: list[int] = []
+        self._entries: deque[Pair] = deque()  # the oldest first
+        self._used = 0
+        self._added = 0
+        self._places: dict[Pair, int] = {}  # how many had been added before
+        self._names: dict[bytes, int] = {}
+        self._known: dict[tuple[Pair, ...], bytes] = {}
+        self.resize(TABLE_BYTES)
+
+    def resize(self, allowed: int) -> None:
+        """The other side keeps so many bytes (RFC 7541, section 4.2)."""
+        size = min(allowed, self._most_bytes)
+        if size == self._table_bytes:
+            return
+        smallest = min(self._resized + [size])
+        self._resized = [size] if smallest == size else [smallest, size]
+        self._table_bytes = size
+        self._evict(0)
+        self._known.clear()
+
+    def write(self, pairs: Sequence[Pair]) -> bytes:
+        """The block of these fields, the names of which are in lower case."""
+        key = tuple(pairs)
+        block = self._known.get(key)
+        if block is not None:
+            return block
+        added = self._added
+        pieces = [_integer(RESIZING, 5, size) for size in self._resized]
+        pieces += map(self._field, key)
+        block = b"".join(pieces)
+        if self._resized:
+            self._resized = []
+        elif added == self._added and len(block) <= KNOWN_BYTES:
+            if len(self._known) >= KNOWN:
+                self._known.clear()
+            self._known[key] = block
+        return block
+
+    def _field(self, pair: Pair) -> bytes:
+        exact = STATIC_PLACES.get(pair)
+        if exact is not None:
+            return exact
+        name, value = pair
+        place = self._places.get(pair)
+        if place is not None:
+            return _integer(0x80, 7, len(STATIC) + self._added - place)
+        index = STATIC_NAMES.get(name, 0)
+        if not index and name in self._names:
+            index = len(STATIC) + self._added - self._names[name]
+        size = len(name) + len(value) + ENTRY_OVERHEAD
+        if name in NEVER or (name == b"cookie" and len(value) < SHORT_COOKIE):
+            return _literal(0x10, 4, index, name, value)
+        if name in VARYING or size > self._table_bytes >> 1:
+            return _literal(0, 4, index, name, value)
+        self._evict(size)
+        self._entries.append((name, value))
+        self._places[name, value] = self._names[name] = self._added
+        self._added += 1
+        self._used += size
+        self._known.clear()
+        return _literal(0x40, 6, index, name, value)
+
+    def _evict(self, size: int) -> None:
+        """Make room in the table."""
+        while self._entries and self._used + size > self._table_bytes:
+            oldest = self._added - len(self._entries)
+            name, value = entry = self._entries.popleft()
+            self._used -= len(name) + len(value) + ENTRY_OVERHEAD
+            del self._places[entry]
+            if self._names[name] == oldest:
+                del self._names[name]
+
+
+def _integer(prefix: int, bits: int, number: int) -> bytes:
+    """An integer behind a prefix (RFC 7541, section 5.1)."""
+    most = (1 << bits) - 1
+    if number < most:
+        return bytes((prefix | number,))
+    data = bytearray((prefix | most,))
+    number -= most
+    while number >= 128:
+        data.append(number & 127 | 128)
+        number >>= 7
+    data.append(number)
+    return bytes(data)
+
+
+def _literal(prefix: int, bits: int, index: int, name: bytes, value: bytes) -> bytes:
+    """A field that is not in a table (RFC 7541, section 6.2); Huffman's code would cost more than it saves."""
+    if index:
+        return _integer(prefix, bits, index) + _integer(0, 7, len(value)) + value
+    return bytes((prefix,)) + _integer(0, 7, len(name)) + name + _integer(0, 7, len(value)) + value
+
+
+STATIC_PLACES = {pair: _integer(0x80, 7, index) for index, pair in enumerate(STATIC, 1)}
+STATIC_NAMES = {name: index for index, (name, _) in reversed(list(enumerate(STATIC, 1)))}
