@@ -152,6 +152,7 @@ class Exchange(Protocol):
     :ivar app: who answers: the mount's route, whose `debug` lets clients see tracebacks.
     :ivar received: bytes of the body that have come.
     :ivar taken: whether somebody has begun to work on it (`take`).
+    :ivar asked: requests to back-ends that were made for it; not there before the first.
     :ivar was: what the app has set on `was`; not there before it sets something.
     :ivar environ: the environ that a WSGI app was called with; not there for others.
     :ivar task: the app's own for the request, which may go on when nobody wants the response any more; None, or not there,
@@ -166,6 +167,7 @@ class Exchange(Protocol):
     app: Any
     received: int
     taken: bool
+    asked: int
     was: dict[str, Any]
     environ: dict[str, Any]
     task: asyncio.Task[Any] | None

@@ -8,6 +8,7 @@ where those are missing, so that a chain that began elsewhere keeps its id.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import time
@@ -18,6 +19,7 @@ from skitai.http.head import Fields
 GLOBAL_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}").fullmatch
 LOCAL_ID = re.compile(rb"[0-9]{4,9}").fullmatch
 TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?").fullmatch
+TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}").fullmatch
 
 FIRST = "1000"
 DEEPER = 1000
@@ -66,3 +68,19 @@ def handed_on(fields: Fields) -> tuple[str, str] | None:
     if value is not None and GLOBAL_ID(value):
         return value.decode("ascii"), FIRST
     return None
+
+
+def hand_on(txn: tuple[str, str], number: int) -> list[tuple[str, str]]:
+    """The fields that tell a server which we ask to which chain its request belongs.
+
+    The global id stays. The local one says who asks, and his how manieth request it is; whoever is asked makes it one level
+    deeper. The same goes into a traceparent (W3C Trace Context, section 3.2).
+
+    :param txn: ids of the request for which we ask.
+    :param number: of the requests that were made for it, this one included.
+    """
+    chain, local = txn
+    sent = str(int(local) + number)
+    trace = chain if TRACE_ID(chain) else hashlib.blake2s(chain.encode(), digest_size=16).hexdigest()
+    span = hashlib.blake2s(f"{chain}/{sent}".encode(), digest_size=8).hexdigest()
+    return [("X-Gtxn-Id", chain), ("X-Ltxn-Id", sent), ("traceparent", f"00-{trace}-{span}-01")]

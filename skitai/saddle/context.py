@@ -25,6 +25,7 @@ from skitai.saddle.tokens import TokenFacet
 from skitai.saddle.urls import UrlFacet
 from skitai.saddle.websocket import WebSocketFacet
 from skitai.was import environ, services
+from skitai.was.calls import Caller
 from skitai.was.environ import Environ
 from skitai.was.members import Members
 
@@ -154,6 +155,9 @@ class Context(Members):
         if self.exchange is None:
             raise RuntimeError(f"was.{name} belongs to a request, and none is running here (a hook outside of requests)")
         return self.exchange
+
+    def _caller(self) -> Caller:
+        return Caller(self.exchange)
 
     def _txn(self) -> str:
         return "/".join(self.exchange.txn) if self.exchange is not None else ""

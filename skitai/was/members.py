@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 from skitai.exchange import Exchange
 from skitai.log import journal
 from skitai.was import host, report, services
+from skitai.was.calls import Verbs
 from skitai.was.folders import private_folder
 
 if TYPE_CHECKING:
     from skitai.was.mail import Email
 
 
-class Members:
-    """The log, the transaction ids, mail, and what concerns the server.
+class Members(Verbs):
+    """Requests to back-ends, the log, the transaction ids, mail, and what concerns the server.
 
     Without a running request, all but the transaction ids work all the same.
     """

@@ -12,6 +12,7 @@ from typing import Any
 
 from skitai.exchange import Exchange
 from skitai.was import services
+from skitai.was.calls import Caller
 from skitai.was.context import current
 from skitai.was.members import Members
 
@@ -27,6 +28,9 @@ class Was(Members):
 
     def running(self, name: str) -> Exchange:
         return _exchange(name)
+
+    def _caller(self) -> Caller:
+        return Caller(current.get())
 
     def _txn(self) -> str:
         exchange = current.get()

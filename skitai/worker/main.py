@@ -11,6 +11,7 @@ import resource
 import signal
 from time import monotonic
 
+from skitai.backend.backends import Backends
 from skitai.errors import LoadError
 from skitai.ipc.link import Child
 from skitai.ipc.scoreboard import State
@@ -19,6 +20,7 @@ from skitai.log import journal
 from skitai.log.requests import RequestLog
 from skitai.net.tls import Certificates
 from skitai.was import host as was
+from skitai.was import process
 from skitai.worker import engines
 from skitai.worker.allocator import keep_freed_memory
 from skitai.worker.mounts import Mounts
@@ -74,6 +76,7 @@ class Worker:
         self.services.spool_folder = places.spool
         self.mounts = Mounts(self.services, config)
         self.server: Server
+        self.backends: Backends
         self.leaving = asyncio.Event()
         self._grace_s = config.timeouts.grace_s
         self._retiring = False
@@ -90,6 +93,7 @@ class Worker:
         services.request_log.open()
         self._take_signals()
         was.attach(child)
+        self.backends = process.lend(services)
         child.bus.open()  # before the apps are loaded: what they learn then is not older than what they will be told
         child.watch(lambda: services.on_loop(self._master_lost))
         services.pool.start()
@@ -116,6 +120,7 @@ class Worker:
             self._renewing.cancel()
         services.pool.stop()
         await self.mounts.shutdown()
+        await self.backends.close()
         child.bus.close()
         services.request_log.close()
         return 0
@@ -190,6 +195,7 @@ class Worker:
             services.tick()
             self.server.tick(now)
             self.child.bus.tick()
+            self.backends.tick(self.loop.time())
             row.loop_beat_s = now
             row.requests = services.served
             row.connections = len(services.connections)

@@ -42,6 +42,7 @@ class Http1Exchange(Strand):
         "_gone_jobs",
         "_pending",
         "app",
+        "asked",
         "began",
         "body",
         "connection",
@@ -62,6 +63,7 @@ class Http1Exchange(Strand):
     )
 
     connection: Http1Connection
+    asked: int
     was: dict[str, Any]
     environ: dict[str, Any]
 

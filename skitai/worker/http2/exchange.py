@@ -48,6 +48,7 @@ class Http2Exchange(Strand):
         "_left",
         "_progress",
         "app",
+        "asked",
         "began",
         "body",
         "connection",
@@ -71,6 +72,7 @@ class Http2Exchange(Strand):
     )
 
     connection: Http2Connection
+    asked: int
     was: dict[str, Any]
     environ: dict[str, Any]
 

@@ -1,0 +1,244 @@
+"""All back-ends of a process: aliases, drivers, and the results that are kept."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from copy import copy
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from skitai.backend.cluster import Cluster
+from skitai.backend.errors import BackendError, Code
+from skitai.backend.rcache import ResultCache
+from skitai.backend.result import Result, failure
+from skitai.backend.seam import Driver, Home, Operation
+from skitai.backend.task import Group, Task
+from skitai.config.aliases import Member
+
+log = logging.getLogger("skitai.server")
+
+DRIVERS = {
+    "http": "skitai.backend.drivers.http:HttpDriver",
+    "https": "skitai.backend.drivers.http:HttpDriver",
+    "postgresql": "skitai.backend.drivers.postgresql:PostgresqlDriver",
+    "sqlite3": "skitai.backend.drivers.sqlite:SqliteDriver",
+    "redis": "skitai.backend.drivers.redis:RedisDriver",
+    "mongodb": "skitai.backend.drivers.mongodb:MongodbDriver",
+}
+"""By kind; imported when first needed. Kinds with one driver share it."""
+
+LONGEST_S = 3600.0
+"""A request that nobody has limited may be waited for so long."""
+
+Target = Cluster | Member
+UseCache = bool | int | float
+
+
+class Backends:
+    """The back-ends of one process. Requests may come from any thread; the rest belongs to the loop's.
+
+    :ivar cache: the results that are kept.
+    """
+
+    def __init__(self, home: Home) -> None:
+        options = home.config.backends
+        self._home = home
+        self._clusters = {alias.name: Cluster(alias, options.backend_eject_s) for alias in home.config.aliases}
+        self._drivers: dict[str, Driver] = {}
+        self._asked: deque[Callable[[], None]] = deque()
+        self._told = False
+        self._under_way: dict[Any, tuple[float, asyncio.Future[Result]]] = {}
+        self._closing = False
+        self.cache = ResultCache(options.max_rcache)
+
+    def cluster(self, name: str) -> Cluster:
+        """The servers behind an alias.
+
+        :param name: with or without its ``@``.
+        :raises KeyError: there is no such alias.
+        """
+        try:
+            return self._clusters[name.removeprefix("@")]
+        except KeyError:
+            known = ", ".join(f"@{each}" for each in self._clusters) or "none"
+            raise KeyError(f"there is no alias {name!r}; there are: {known}") from None
+
+    # Asking, in any thread
+
+    def ask(
+        self,
+        target: Target,
+        operation: Operation,
+        timeout: float | None = None,
+        use_cache: UseCache = True,
+        meta: dict[str, Any] | None = None,
+        id: str = "",
+        filter: Callable[[Result], Any] | None = None,
+        then: Callable[[Result], None] | None = None,
+    ) -> Task:
+        """Send a request on its way.
+
+        :param timeout: seconds that it may take; 10 unless who waits allows more.
+        :param use_cache: False for a fresh result; a time, in seconds since the epoch, for one that is not older.
+        :param filter: makes the result's `data`.
+        :param then: called with the result, in the loop's thread.
+        """
+        key = self._key(target, operation)
+        asked = time.time()
+        task = Task(self._home, timeout, self._keeper(key, asked) if key is not None else None, then)
+        task.id, task.filter, task.method = id, filter, operation.method
+        if meta:
+            task.meta = meta
+        if key is not None and use_cache is not False:
+            kept = self.cache.get(key, asked, 0.0 if use_cache is True else float(use_cache))
+            if kept is not None:
+                self._soon_or_now(partial(task.settle, again(kept)), then is None)
+                return task
+        joins = key if use_cache is True and key is not None and operation.repeatable and self.cache.knows(key) else None
+        self._soon(partial(self._start, task, target, operation, joins))
+        return task
+
+    def ask_all(
+        self,
+        cluster: Cluster,
+        operation: Operation,
+        timeout: float | None = None,
+        use_cache: UseCache = True,
+        meta: dict[str, Any] | None = None,
+        filter: Callable[[Result], Any] | None = None,
+    ) -> Group:
+        """Send a request to all members of a cluster."""
+        options: dict[str, Any] = {"timeout": timeout, "use_cache": use_cache, "meta": meta, "filter": filter}
+        tasks = [self.ask(member, operation, **options) for member in cluster.members]
+        group = Group(self._home, timeout, tasks)
+        if meta:
+            group.meta = meta
+        return group
+
+    def _key(self, target: Target, operation: Operation) -> Any:
+        asked = operation.key()
+        if asked is None:
+            return None
+        return (target.alias.name if isinstance(target, Cluster) else target, type(operation), asked)
+
+    def _keeper(self, key: Any, asked: float) -> Callable[[Task, float], None]:
+        def keep(task: Task, seconds: float) -> None:
+            result = task._settled()
+            if not result.is_cached:
+                self.cache.put(key, result, seconds, time.time(), asked)
+            elif seconds <= 0:
+                self.cache.put(key, None, 0, time.time(), asked)
+
+        return keep
+
+    def _soon_or_now(self, job: Callable[[], None], now: bool) -> None:
+        if now:
+            job()
+        else:
+            self._soon(job)
+
+    def _soon(self, job: Callable[[], None]) -> None:
+        """Have `job` called in the loop; what several requests of a handler ask for is one wake-up."""
+        self._asked.append(job)
+        if not self._told:
+            self._told = True
+            self._home.on_loop(self._run_asked)
+
+    # In the loop's thread
+
+    def _run_asked(self) -> None:
+        self._told = False  # first, so that one that comes meanwhile asks for another turn
+        asked = self._asked
+        while asked:
+            asked.popleft()()
+
+    def _start(self, task: Task, target: Target, operation: Operation, joins: Any) -> None:
+        if task.done:
+            return
+        if joins is not None:
+            under_way = self._under_way.get(joins)
+            if under_way is not None and not under_way[1].done():
+                under_way[1].add_done_callback(partial(self._joined, task, target, operation))
+                task.watch()
+                return
+        running = self._home.loop.create_task(self._run(task, target, operation))
+        task.running = running
+        if joins is not None:
+            shared: asyncio.Future[Result] = running
+            self._under_way[joins] = (time.monotonic(), shared)
+            running.add_done_callback(lambda _: self._under_way.pop(joins, None))
+        task.watch()
+
+    def _joined(self, task: Task, target: Target, operation: Operation, shared: asyncio.Future[Result]) -> None:
+        """What was asked for an equal request is this one's, too; where that was given up, this one asks by itself."""
+        if task.done:
+            return
+        if shared.cancelled():
+            self._start(task, target, operation, None)
+        else:
+            task.settle(again(shared.result(), cached=False))
+
+    async def _run(self, task: Task, target: Target, operation: Operation) -> Result:
+        loop = self._home.loop
+        limit_s = LONGEST_S if task.timeout is None else task.timeout
+        deadline = loop.time() + limit_s - (time.monotonic() - task.began)
+        try:
+            result = await self._asked_of(target, operation, deadline)
+        except BackendError as error:
+            result = failure(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for the result
+            log.exception("a request to a back-end failed: %s", operation.method)
+            result = failure(error)
+        task.settle(result)
+        return result
+
+    async def _asked_of(self, target: Target, operation: Operation, deadline: float) -> Result:
+        if self._closing:
+            raise BackendError(Code.SHUTDOWN, "the worker leaves")
+        if isinstance(target, Cluster):
+            driver = self.driver(target.alias.kind)
+            return await target.ask(driver, operation, deadline, self._home.loop.time)
+        result = await self.driver(target.kind).ask(target, operation, deadline)
+        result.member = target
+        return result
+
+    def driver(self, kind: str) -> Driver:
+        """The driver for a kind of back-end."""
+        path = DRIVERS[kind]
+        made = self._drivers.get(path)
+        if made is None:
+            module, name = path.split(":")
+            made = self._drivers[path] = getattr(import_module(module), name)(self._home)
+        return made
+
+    def tick(self, now: float) -> None:
+        """Once a second; `now` is of the loop's clock."""
+        for driver in self._drivers.values():
+            driver.tick(now)
+
+    def stats(self) -> dict[str, Any]:
+        """For `was.status()`."""
+        return {
+            "drivers": {path.split(":")[1]: driver.stats() for path, driver in self._drivers.items()},
+            "clusters": {f"@{name}": cluster.stats() for name, cluster in self._clusters.items()},
+            "results": self.cache.stats(),
+        }
+
+    async def close(self) -> None:
+        """Close every connection."""
+        self._closing = True
+        for driver in self._drivers.values():
+            await driver.close()
+
+
+def again(result: Result, cached: bool = True) -> Result:
+    """A result for one more request."""
+    other = copy(result)
+    other.is_cached = cached
+    other.meta, other.id, other.keep = {}, "", None
+    return other

@@ -1,0 +1,76 @@
+"""The members behind one alias: who is asked, and who when that one cannot be reached."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skitai.backend.balance import Balance, Seat
+from skitai.backend.errors import BackendError, Code, TimedOut
+from skitai.backend.result import Result
+from skitai.backend.seam import Driver, Operation
+from skitai.config.aliases import Alias, Member
+
+UNREACHABLE = frozenset({Code.REFUSED, Code.SLOW, Code.NO_HOST, Code.TLS, Code.PROTOCOL})
+"""What speaks against the member, not against the request."""
+
+
+class Cluster:
+    """One alias. Belongs to the loop's thread, but for what is constant.
+
+    :param eject_s: see `balance.Balance`.
+    """
+
+    def __init__(self, alias: Alias, eject_s: float) -> None:
+        self.alias = alias
+        self.balance: Balance[Member] = Balance([(member, member.weight) for member in alias.members], eject_s)
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        return self.alias.members
+
+    async def ask(self, driver: Driver, operation: Operation, deadline: float, clock: Any) -> Result:
+        """Ask a member; another one while none could be reached, or what was sent may be repeated.
+
+        :param clock: tells the loop's time.
+        :raises BackendError: of the last member that was tried.
+        """
+        tried: list[Seat[Member]] = []
+        failed: BackendError | None = None
+        while True:
+            seat = self.balance.pick(clock(), tried)
+            if seat is None:
+                assert failed is not None
+                raise failed
+            tried.append(seat)
+            well: bool | None = None
+            try:
+                result = await driver.ask(seat.member, operation, deadline)
+                well = True
+            except BackendError as error:
+                if error.code in UNREACHABLE:
+                    well = False
+                failed = error
+                if isinstance(error, TimedOut) or not well_repeated(error, operation) or clock() >= deadline:
+                    raise
+            else:
+                result.member = seat.member
+                return result
+            finally:
+                self.balance.done(seat, well, clock())
+
+    def stats(self) -> list[dict[str, Any]]:
+        """How its members are."""
+        return [
+            {
+                "server": f"{seat.member.host}:{seat.member.port}",
+                "weight": seat.weight,
+                "running": seat.running,
+                "failures": seat.failures,
+            }
+            for seat in self.balance.seats
+        ]
+
+
+def well_repeated(error: BackendError, operation: Operation) -> bool:
+    """Whether another member may be asked: nothing was done yet, or doing it twice does no harm."""
+    return error.code in UNREACHABLE and (not error.sent or operation.repeatable)

@@ -1,0 +1,403 @@
+"""The handle of a request that is on its way to a back-end: to be waited for in a thread, or awaited in the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Generator
+from functools import partial
+from typing import Any
+
+from skitai.backend.errors import TimedOut
+from skitai.backend.result import Result, Results, Status, failure
+from skitai.backend.seam import Home
+from skitai.errors import Answerable
+
+WAIT_S = 10.0
+"""How long a request may take that says nothing else, counted from its beginning."""
+
+Validate = Callable[[Any], bool]
+
+_settling = threading.Lock()
+"""Held for a moment while a result becomes the result: a thread that gives up and the loop may both have one."""
+
+
+class Handle:
+    """What one request and a request to all members have in common.
+
+    :ivar began: on the monotonic clock.
+    :ivar timeout: seconds that the caller has given the request; None leaves it to who waits.
+    """
+
+    def __init__(self, home: Home, timeout: float | None) -> None:
+        self._home = home
+        self.timeout = timeout
+        self.began = time.monotonic()
+        self._waiters: list[Callable[[], Any]] = []
+
+    @property
+    @abstractmethod
+    def done(self) -> bool:
+        """Whether the result is there."""
+
+    @abstractmethod
+    def _results(self) -> list[Result]: ...
+
+    @abstractmethod
+    def _expire(self) -> None:
+        """Nobody waits any longer: a result that says so takes the place of what is still to come."""
+
+    @abstractmethod
+    def _allow(self, due: float) -> None:
+        """Somebody wants to wait until `due` of the monotonic clock."""
+
+    @abstractmethod
+    def cache(self, timeout: float = 300, validation: Validate | None = None) -> Any:
+        """Keep the result for equal requests; after it has come."""
+
+    # Waiting in a thread
+
+    def _wait(self, timeout: float) -> None:
+        """Wait for the result, `timeout` seconds from the request's beginning at most.
+
+        :raises RuntimeError: in the loop's thread, which the answer would come through.
+        """
+        if self.done:
+            return
+        if self._home.in_loop():
+            raise RuntimeError(
+                "waiting here would stop the very loop that the answer comes through: use `await`, a callback or "
+                "was.promise, or run the server with threads"
+            )
+        due = self.began + timeout
+        self._allow(due)
+        lock = threading.Lock()
+        lock.acquire()
+        if self._enlist(lock.release):
+            return
+        with self._home.waiting():
+            came = lock.acquire(timeout=max(due - time.monotonic(), 0))
+        if not came:
+            self._expire()
+
+    def wait(self, timeout: float = WAIT_S, reraise: bool = True) -> None:
+        """Wait until the request is over.
+
+        :param timeout: seconds from the beginning of the request.
+        :param reraise: raise why no answer came. An answer that says no, such as 404, is one.
+        :raises BackendError: see `reraise`.
+        """
+        self._wait(timeout)
+        if reraise:
+            for result in self._results():
+                if result.status != Status.DONE:
+                    raise result.exception()
+
+    def getswait(
+        self,
+        timeout: float = WAIT_S,
+        reraise: bool = False,
+        cache: float | None = None,
+        cache_if: Collection[int] = (200,),
+    ) -> Results:
+        """Wait for the results of all members; of a request to one, that one's."""
+        self._wait(timeout)
+        results = Results(self._results(), self._keep)
+        if reraise:
+            results.reraise()
+        self._cache_if(cache, cache_if)
+        return results
+
+    def wait_or_throw(self, status: str | int, timeout: float = WAIT_S) -> None:
+        """Wait, and answer the client with `status` if the request failed.
+
+        :param status: "502 Bad Gateway", or the number.
+        :raises Answerable: no answer came, or an HTTP status from 400, or an error of the database.
+        """
+        self._wait(timeout)
+        for result in self._results():
+            if result.status != Status.DONE or result.status_code >= 400:
+                raise thrown(status) from result.exception()
+
+    def getswait_or_throw(
+        self,
+        status: str | int,
+        timeout: float = WAIT_S,
+        cache: float | None = None,
+        cache_if: Collection[int] = (200,),
+    ) -> Results:
+        """`getswait` and `wait_or_throw` in one."""
+        self.wait_or_throw(status, timeout)
+        return self.getswait(timeout, cache=cache, cache_if=cache_if)
+
+    def _cache_if(self, seconds: float | None, cache_if: Collection[int]) -> None:
+        if seconds is not None and all(each.is_normal and each.status_code in cache_if for each in self._results()):
+            self._keep(seconds)
+
+    @abstractmethod
+    def _keep(self, seconds: float) -> None: ...
+
+    # Awaiting
+
+    async def _awaited(self) -> None:
+        if self.done:
+            return
+        loop = asyncio.get_running_loop()
+        came = loop.create_future()
+
+        def tell() -> None:
+            if not came.done():
+                came.set_result(None)
+
+        ours = loop is self._home.loop
+        if not self._enlist(tell if ours else partial(loop.call_soon_threadsafe, tell)):
+            await came
+
+    def _enlist(self, waiter: Callable[[], Any]) -> bool:
+        """Have `waiter` called when the result is there.
+
+        :returns: it is there already, and may have missed him.
+        """
+        self._waiters.append(waiter)
+        return self.done
+
+    def _wake(self) -> None:
+        waiters = self._waiters
+        while waiters:
+            waiters.pop()()
+
+
+class Task(Handle):
+    """A request to one back-end.
+
+    :param keep: keeps a result for so many seconds; None where there is nothing to recognise the request by.
+    :param then: called with the result in the loop's thread, after it was settled.
+    :ivar running: the work in the loop.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        timeout: float | None,
+        keep: Callable[[Task, float], None] | None = None,
+        then: Callable[[Result], None] | None = None,
+    ) -> None:
+        super().__init__(home, timeout)
+        self._due = self.began + (WAIT_S if timeout is None else timeout)
+        self._result: Result | None = None
+        self._keeper = keep
+        self._then = then
+        self._alarm: asyncio.TimerHandle | None = None
+        self.meta: dict[str, Any] = {}
+        self.id = ""
+        self.method = ""
+        self.filter: Callable[[Result], Any] | None = None
+        self.running: asyncio.Future[Any] | None = None
+
+    @property
+    def done(self) -> bool:
+        return self._result is not None
+
+    @property
+    def status(self) -> int:
+        """A number of `Status`: 0 while the result is to come."""
+        return Status.BEGUN if self._result is None else self._result.status
+
+    @property
+    def due(self) -> float:
+        """On the monotonic clock: when the request is given up."""
+        return self._due
+
+    def getwait(
+        self,
+        timeout: float = WAIT_S,
+        reraise: bool = False,
+        cache: float | None = None,
+        cache_if: Collection[int] = (200,),
+    ) -> Result:
+        """Wait for the result.
+
+        :param timeout: seconds from the beginning of the request; then the result says so by its status.
+        :param reraise: raise what went wrong: no answer, or one that says no (an HTTP status from 300, an SQL error).
+        :param cache: keep the result for so many seconds, if its `status_code` is one of `cache_if`.
+        :raises RuntimeError: in the loop's thread.
+        """
+        self._wait(timeout)
+        result = self._settled()
+        if reraise:
+            result.reraise()
+        self._cache_if(cache, cache_if)
+        return result
+
+    def getwait_or_throw(
+        self,
+        status: str | int,
+        timeout: float = WAIT_S,
+        cache: float | None = None,
+        cache_if: Collection[int] = (200,),
+    ) -> Result:
+        """`getwait` and `wait_or_throw` in one."""
+        self.wait_or_throw(status, timeout)
+        return self.getwait(timeout, cache=cache, cache_if=cache_if)
+
+    def cache(self, timeout: float = 300, validation: Validate | None = None) -> Task:
+        """Keep the result for equal requests; only once it has come, and if it is an answer.
+
+        :param timeout: seconds; 0 forgets what is kept.
+        :param validation: called with the result; it is kept where that returns true.
+        :raises RuntimeError: nothing has come yet.
+        """
+        result = self._result
+        if result is None:
+            raise RuntimeError("there is nothing to keep yet: call getwait() first")
+        if result.is_normal and (validation is None or validation(result)):
+            self._keep(timeout)
+        return self
+
+    def _keep(self, seconds: float) -> None:
+        if self._keeper is not None:
+            self._keeper(self, seconds)
+
+    def __await__(self) -> Generator[Any, None, Result]:
+        yield from self._awaited().__await__()
+        return self._settled()
+
+    def _results(self) -> list[Result]:
+        return [self._settled()]
+
+    def _settled(self) -> Result:
+        assert self._result is not None
+        return self._result
+
+    def settle(self, result: Result) -> None:
+        """The request is over. Only the first result counts. From any thread."""
+        result.id, result.meta, result.method = self.id, self.meta, result.method or self.method
+        if self._keeper is not None and result.keep is None:
+            result.keep = self._keep
+        if self.filter is not None and result.is_normal:
+            try:
+                result.data = self.filter(result)
+            except Exception as error:  # noqa: BLE001 - the caller's own function; it gets to know
+                result = failure(error)
+        with _settling:
+            if self._result is not None:
+                return
+            self._result = result
+        self._wake()
+        if self._then is not None or self._alarm is not None:
+            if self._home.in_loop():
+                self._finish()
+            else:
+                self._home.on_loop(self._finish)
+
+    # In the loop's thread, but for `_expire` and `_allow`
+
+    def _finish(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        if self._then is not None:
+            self._then(self._settled())
+
+    def watch(self) -> None:
+        """Give the request up when it is due."""
+        if self._result is None:
+            self._alarm = self._home.loop.call_later(self._due - time.monotonic(), self._look)
+
+    def _look(self) -> None:
+        if self._due - time.monotonic() > 0.001:  # somebody has come who waits for longer
+            self.watch()
+        else:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Let nobody wait any longer."""
+        self.settle(failure(TimedOut()))
+        running, self.running = self.running, None
+        if running is not None:
+            running.cancel()
+
+    def _expire(self) -> None:
+        self.settle(failure(TimedOut()))
+        self._home.on_loop(self.give_up)
+
+    def _allow(self, due: float) -> None:
+        if self.timeout is None and due > self._due:
+            self._due = due
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.method} {self._result or 'under way'}>"
+
+
+class Group(Handle):
+    """The same request to all members of a cluster."""
+
+    def __init__(self, home: Home, timeout: float | None, tasks: list[Task]) -> None:
+        super().__init__(home, timeout)
+        self.tasks = tasks
+        self.meta: dict[str, Any] = {}
+
+    @property
+    def done(self) -> bool:
+        return all(task.done for task in self.tasks)
+
+    @property
+    def status(self) -> list[int]:
+        return [task.status for task in self.tasks]
+
+    def getwait(self, *args: Any, **kwargs: Any) -> Result:
+        """:raises ValueError: there are several members, whose results `getswait` gives."""
+        if len(self.tasks) != 1:
+            raise ValueError(f"{len(self.tasks)} members were asked: getswait() gives all their results")
+        return self.tasks[0].getwait(*args, **kwargs)
+
+    def getwait_or_throw(self, status: str | int, *args: Any, **kwargs: Any) -> Result:
+        """:raises ValueError: as `getwait`."""
+        if len(self.tasks) != 1:
+            raise ValueError(f"{len(self.tasks)} members were asked: getswait_or_throw() gives all their results")
+        return self.tasks[0].getwait_or_throw(status, *args, **kwargs)
+
+    def cache(self, timeout: float = 300, validation: Validate | None = None) -> Group:
+        """Keep the results once all have come; see `Task.cache`."""
+        if not self.done:
+            raise RuntimeError("there is nothing to keep yet: call getswait() first")
+        results = self._results()
+        if all(each.is_normal and (validation is None or validation(each)) for each in results):
+            self._keep(timeout)
+        return self
+
+    def _keep(self, seconds: float) -> None:
+        for task in self.tasks:
+            task._keep(seconds)
+
+    def _wait(self, timeout: float) -> None:
+        for task in self.tasks:
+            task._wait(timeout)
+
+    def __await__(self) -> Generator[Any, None, Results]:
+        for task in self.tasks:
+            yield from task._awaited().__await__()
+        return Results(self._results(), self._keep)
+
+    def _results(self) -> list[Result]:
+        return [task._settled() for task in self.tasks]
+
+    def _expire(self) -> None:
+        for task in self.tasks:
+            task._expire()
+
+    def _allow(self, due: float) -> None:
+        for task in self.tasks:
+            task._allow(due)
+
+
+def thrown(status: str | int) -> Answerable:
+    """The answer that a ``..._or_throw`` form gives the client.
+
+    :raises ValueError: `status` is none.
+    """
+    number, _, reason = str(status).partition(" ")
+    if not number.isdigit() or not 400 <= int(number) <= 599:
+        raise ValueError(f"{status!r} is no status of an error: write '502 Bad Gateway', or 502")
+    return Answerable(reason or "a back-end has failed", status=int(number))

@@ -1,0 +1,81 @@
+"""The back-ends of this process: a worker's, or, where none runs, some of its own in a thread of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from skitai.backend.backends import Backends
+from skitai.backend.seam import Home
+from skitai.config.tree import Config
+
+
+class Background:
+    """A loop in a thread: `backend.seam.Home` for a process that is no worker, such as a script, or a test of an app."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="back-ends", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, which has nothing to do any more."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+    def on_loop(self, job: Callable[..., Any], *args: Any) -> None:
+        self.loop.call_soon_threadsafe(job, *args)
+
+    def in_loop(self) -> bool:
+        return threading.get_ident() == self._thread.ident
+
+    def waiting(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+class _Process:
+    """Holds what there is."""
+
+    def __init__(self) -> None:
+        self.backends: Backends | None = None
+        self.background: Background | None = None
+        self.making = threading.Lock()
+
+
+_process = _Process()
+
+
+def lend(home: Home) -> Backends:
+    """Give this process the back-ends of a worker, who tends and closes them."""
+    made = _process.backends = Backends(home)
+    return made
+
+
+def backends() -> Backends:
+    """Those that were lent; or, when they are first needed, some in a thread of their own."""
+    found = _process.backends
+    if found is None:
+        with _process.making:
+            found = _process.backends
+            if found is None:
+                _process.background = Background(Config())
+                _process.background.start()
+                found = _process.backends = Backends(_process.background)
+    return found
+
+
+def close() -> None:
+    """End the thread of their own, if there is one."""
+    background, _process.background = _process.background, None
+    found = _process.backends
+    if background is not None and found is not None:
+        asyncio.run_coroutine_threadsafe(found.close(), background.loop).result(5)
+        background.stop()
+        _process.backends = None
