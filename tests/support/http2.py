@@ -36,11 +36,13 @@ class Http2Client:
     """One connection.
 
     :param acknowledge: open the windows again as data comes.
+    :param upgrade: begin behind a request of HTTP/1.1, whose sender calls `flush` once it is answered.
+    :ivar settings: for that request.
     :ivar ends: the server's GOAWAYs: last stream and code.
     :ivar promises: what the server pushes: stream and path.
     """
 
-    def __init__(self, client: Client, *, acknowledge: bool = True, checks: bool = True) -> None:
+    def __init__(self, client: Client, *, acknowledge: bool = True, checks: bool = True, upgrade: bool = False) -> None:
         self.client = client
         self.h2 = H2Connection(
             H2Configuration(
@@ -58,8 +60,12 @@ class Http2Client:
         self.closed = False
         self.promises: list[tuple[int, str]] = []
         self._partial = b""
-        self.h2.initiate_connection()
-        self.flush()
+        self.settings = ""
+        if upgrade:
+            self.settings = (self.h2.initiate_upgrade_connection() or b"").decode().rstrip("=")
+        else:
+            self.h2.initiate_connection()
+            self.flush()
 
     def flush(self) -> None:
         data = self.h2.data_to_send()
@@ -109,6 +115,9 @@ class Http2Client:
         if not data:
             self.closed = True
             return
+        self.take_in(data)
+
+    def take_in(self, data: bytes) -> None:
         for event in self.h2.receive_data(self.without_farewells(data)):
             self._note(event)
         self.flush()
