@@ -1,0 +1,219 @@
+"""The driver of HTTP and HTTPS: requests to any server, with credentials, redirects and unpacking."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from urllib.parse import urljoin
+
+from skitai.backend.drivers.http import content
+from skitai.backend.drivers.http.bodies import Stream
+from skitai.backend.drivers.http.credentials import Auth, Credentials
+from skitai.backend.drivers.http.dial import Dialler, Proxy, Tls
+from skitai.backend.drivers.http.incoming import Incoming
+from skitai.backend.drivers.http.origin import Origin
+from skitai.backend.drivers.http.request import Field, HttpRequest, locate
+from skitai.backend.drivers.http.result import HttpResult, check
+from skitai.backend.errors import BackendError, Code
+from skitai.backend.seam import Home
+from skitai.config.aliases import Member
+from skitai.protocols.http1.answer import AnswerHeads
+
+REDIRECTS = frozenset((301, 302, 303, 307, 308))
+
+OF_CONTENT = frozenset(("content-type", "content-encoding", "content-language", "content-location"))
+"""Fields that go with the body when a redirect makes a GET of a request."""
+
+OF_THE_ORIGIN = frozenset(("authorization", "cookie", "host"))
+"""Fields that no other server is told."""
+
+UNPACKED_INLINE_BYTES = 65536
+"""More than this is unpacked off the loop."""
+
+
+class HttpDriver:
+    """Speaks to all servers of HTTP.
+
+    :param home: the process it lives in.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._loop = home.loop
+        self._options = home.config.backends
+        self._dialler = Dialler(home.loop, self._options.backend_connect_s)
+        self._heads = AnswerHeads()
+        self._credentials = Credentials()
+        self._origins: dict[Any, Origin] = {}
+        self._closing = False
+
+    async def ask(self, member: Member, operation: HttpRequest, deadline: float) -> HttpResult:
+        """Ask a server; see `backend.seam.Driver`.
+
+        :raises BackendError: there is no answer, or none that the request takes.
+        """
+        result = await self._ask(member, operation, deadline)
+        if operation.allow_redirects and result.status_code in REDIRECTS:
+            return await self._follow(member, operation, result, deadline)
+        return result
+
+    async def _ask(self, member: Member, request: HttpRequest, deadline: float) -> HttpResult:
+        """One answer, with credentials as the server wants them."""
+        auth: Auth | None = request.auth
+        if auth is None and member.user:
+            auth = (member.user, member.password)
+        if not auth:
+            return await self._once(member, request, "", deadline)
+        target, server = target_at(member, request), (member.host, member.port, member.secure)
+        used = self._credentials.authorization(server, auth, request.verb, target)
+        result = await self._once(member, request, used, deadline)
+        if result.status_code == 401 and not (isinstance(request.body, Stream) and not request.body.repeatable):
+            values = [value.decode("latin-1") for name, value in result.fields.pairs if name == b"www-authenticate"]
+            if self._credentials.learn(server, auth, values, used):
+                result.close()
+                used = self._credentials.authorization(server, auth, request.verb, target)
+                result = await self._once(member, request, used, deadline)
+        return result
+
+    async def _once(self, member: Member, request: HttpRequest, authorization: str, deadline: float) -> HttpResult:
+        if self._closing:
+            raise BackendError(Code.SHUTDOWN, "the worker leaves")
+        most_bytes = self._options.backend_body_bytes
+        if 0 <= request.most_bytes < most_bytes:
+            most_bytes = request.most_bytes
+        fields: tuple[Field, ...] = request.fields
+        if authorization:
+            fields = (*fields, ("Authorization", authorization))
+        if request.cookies:
+            fields = (*fields, ("Cookie", "; ".join([f"{name}={value}" for name, value in request.cookies])))
+        wanted = partial(check, request=request, most_bytes=most_bytes)
+        origin = self._origin(member, request)
+        incoming = await origin.ask(request, target_at(member, request), fields, wanted, most_bytes, deadline)
+        result = await self._result(request, incoming, most_bytes)
+        result.member = member
+        return result
+
+    async def _result(self, request: HttpRequest, incoming: Incoming, most_bytes: int) -> HttpResult:
+        head = incoming.head
+        assert head is not None
+        codings = content.unpackers(head.fields) if request.decode and request.method != "head" else []
+        if request.stream:
+            result = HttpResult(head, b"", request)
+            pieces = incoming.stream()
+            result.streams(unpacking(pieces, codings) if codings else pieces, incoming.leave)
+            return result
+        if codings:
+            unpack = partial(content.unpacked, incoming.pieces, codings, most_bytes)
+            small = sum(map(len, incoming.pieces)) <= UNPACKED_INLINE_BYTES
+            data = unpack() if small else await self._loop.run_in_executor(None, unpack)
+        else:
+            data = b"".join(incoming.pieces)
+        return HttpResult(head, data, request, incoming.trailers)
+
+    def _origin(self, member: Member, request: HttpRequest) -> Origin:
+        key = (member.host, member.port, member.secure, member.verify, request.proxy, request.http2)
+        origin = self._origins.get(key)
+        if origin is None:
+            tls = Tls(member.verify, ("http/1.1",)) if member.secure else None
+            proxy = proxy_of(request.proxy) if request.proxy else None
+            origin = Origin(self._dialler, self._options, self._heads, member.host, member.port, tls, proxy)
+            self._origins[key] = origin
+        return origin
+
+    async def _follow(self, member: Member, request: HttpRequest, result: HttpResult, deadline: float) -> HttpResult:
+        """Go where answers point to (RFC 9110, section 15.4)."""
+        history: list[HttpResult] = []
+        jar = dict(request.cookies)
+        base = f"{'https' if member.secure else 'http'}://{authority(member)}{target_at(member, request)}"
+        while result.status_code in REDIRECTS and "location" in result.headers:
+            if len(history) == self._options.backend_redirects:
+                raise BackendError(Code.FAILED, f"more than {len(history)} redirects, the last one to {base}", sent=True)
+            jar |= result.cookies
+            location = result.fields.text("location")
+            try:
+                base = urljoin(base, location.encode("latin-1").decode("utf-8", "replace"))
+                there, target = locate(base)
+            except ValueError as error:
+                raise BackendError(Code.PROTOCOL, f"a redirect to nowhere: {error}", sent=True) from None
+            same = (there.host, there.port, there.secure) == (member.host, member.port, member.secure)
+            if not same:
+                jar = {}
+            following = redirected(request, result.status_code, base, target, same, tuple(jar.items()))
+            if following is None:
+                break
+            result.close()
+            history.append(result)
+            member, request = (member if same else there), following
+            result = await self._ask(replace(member, database=""), request, deadline)
+        result.history = history
+        return result
+
+    def tick(self, now: float) -> None:
+        for key, origin in tuple(self._origins.items()):
+            origin.tick(now)
+            if origin.unused:
+                del self._origins[key]
+
+    def stats(self) -> dict[str, Any]:
+        return {origin.name: origin.stats() for origin in self._origins.values()}
+
+    async def close(self) -> None:
+        self._closing = True
+        for origin in self._origins.values():
+            origin.close()
+        for _ in range(3):
+            await asyncio.sleep(0)  # connections hear of their end in the loop's next turns
+        self._dialler.close()
+
+
+def target_at(member: Member, request: HttpRequest) -> str:
+    """Path and query at a server: what an alias names behind its server goes before the path."""
+    return f"/{member.database.strip('/')}{request.target}" if member.database else request.target
+
+
+def authority(member: Member) -> str:
+    host = f"[{member.host}]" if ":" in member.host else member.host
+    return f"{host}:{member.port}"
+
+
+def redirected(
+    request: HttpRequest, status: int, url: str, target: str, same: bool, cookies: tuple[Field, ...]
+) -> HttpRequest | None:
+    """The request that follows a redirect; None where it cannot be made again.
+
+    :param same: it goes to the same server.
+    """
+    method, body, gone = request.method, request.body, frozenset[str]()
+    if (status == 303 and method != "head") or (status in (301, 302) and method == "post"):
+        method, body, gone = "get", None, OF_CONTENT
+    if isinstance(body, Stream) and not body.repeatable:
+        return None
+    if not same:
+        gone |= OF_THE_ORIGIN
+    fields = tuple(each for each in request.fields if each[0].lower() not in gone)
+    auth, host = (request.auth, request.host) if same else ((), "")
+    return replace(
+        request, method=method, url=url, target=target, fields=fields, body=body, auth=auth, host=host, cookies=cookies
+    )
+
+
+async def unpacking(pieces: AsyncIterator[bytes], codings: list[content.Unpacker]) -> AsyncIterator[bytes]:
+    """The pieces of a stream, unpacked as they come."""
+    async for piece in pieces:
+        for each in content.through(piece, codings):
+            yield each
+    for coding in codings:
+        coding.end()
+
+
+def proxy_of(url: str) -> Proxy:
+    """:raises BackendError: FAILED, it is no HTTP proxy."""
+    try:
+        member, _ = locate(url)
+    except ValueError as error:
+        raise BackendError(Code.FAILED, f"the proxy: {error}") from None
+    if member.secure:
+        raise BackendError(Code.FAILED, "a proxy is reached by http://, also for HTTPS")
+    return Proxy(member.host, member.port, member.user, member.password)

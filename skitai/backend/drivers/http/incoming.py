@@ -1,0 +1,209 @@
+"""One answer on its way: what both versions of HTTP tell of it, and what the request that waits for it sees."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+from skitai.backend.errors import BackendError, Code, TimedOut
+from skitai.http.head import Fields
+from skitai.protocols.http1.answer import AnswerHead
+
+HIGH_BYTES = 262144
+"""Of a stream that nobody takes, before the server is made to wait."""
+
+
+class Broken(BackendError):
+    """The connection ended before a byte of the answer had come.
+
+    :param sent: the server may have seen the request.
+    """
+
+    def __init__(self, message: str, sent: bool = True) -> None:
+        super().__init__(Code.REFUSED, message, sent)
+
+
+class Flow(Protocol):
+    """The connection below an answer."""
+
+    def pending(self) -> int:
+        """Bytes of the request that wait for the server; below 0 while the request waits for its own source."""
+
+    def hold(self) -> None:
+        """The answer is not taken fast enough."""
+
+    def taken(self, size: int) -> None:
+        """So many bytes of it were taken."""
+
+    def leave(self) -> None:
+        """Nobody takes the rest, or there is none: the connection goes back to where it came from, or is closed."""
+
+
+class Incoming:
+    """An answer that is awaited.
+
+    :param check: called with its head; raises a BackendError when the caller does not want the rest.
+    :param most_bytes: longest content, as it is transferred.
+    :param idle_s: so long nothing may happen.
+    :ivar ready: done when the answer is there; of a stream, when its head is.
+    """
+
+    __slots__ = (
+        "_alarm",
+        "_at",
+        "_check",
+        "_deadline",
+        "_flow",
+        "_held",
+        "_idle_s",
+        "_loop",
+        "_more",
+        "_most_bytes",
+        "_pending",
+        "_size",
+        "_streaming",
+        "ended",
+        "error",
+        "head",
+        "pieces",
+        "ready",
+        "trailers",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        check: Callable[[AnswerHead], None],
+        most_bytes: int,
+        idle_s: float,
+        deadline: float,
+        streaming: bool,
+    ) -> None:
+        self._loop = loop
+        self._check = check
+        self._most_bytes = most_bytes
+        self._idle_s = idle_s
+        self._deadline = deadline
+        self._streaming = streaming
+        self._flow: Flow | None = None
+        self._at = now = loop.time()
+        self._pending = 0
+        self._size = 0
+        self._held = 0
+        self._more: asyncio.Future[None] | None = None
+        self.head: AnswerHead | None = None
+        self.pieces: deque[bytes] = deque()
+        self.trailers: Fields | None = None
+        self.ended = False
+        self.error: BackendError | None = None
+        self.ready: asyncio.Future[None] = loop.create_future()
+        self._alarm = loop.call_at(min(deadline, now + idle_s), self._look)
+
+    def begin(self, flow: Flow) -> None:
+        """The request goes out on a connection."""
+        self._flow = flow
+
+    # What the connection tells
+
+    def touch(self) -> None:
+        """Something has happened."""
+        self._at = self._loop.time()
+
+    def began(self, head: AnswerHead) -> None:
+        """The head is here."""
+        self._at = self._loop.time()
+        self.head = head
+        try:
+            self._check(head)
+        except BackendError as error:
+            self.fail(error)
+            return
+        if self._streaming and not self.ready.done():
+            self.ready.set_result(None)
+
+    def got(self, piece: bytes) -> None:
+        """Some of the content is here."""
+        self._at = self._loop.time()
+        self._size += len(piece)
+        if self._streaming:
+            self._held += len(piece)
+            if self._held > HIGH_BYTES and self._flow is not None:
+                self._flow.hold()
+        elif self._size > self._most_bytes:
+            self.fail(BackendError(Code.TOO_LARGE, f"more than {self._most_bytes} bytes of content", sent=True))
+            return
+        self.pieces.append(piece)
+        self._wake()
+
+    def end(self, trailers: Fields | None = None) -> None:
+        """The answer is complete."""
+        self.trailers = trailers
+        self.ended = True
+        self._alarm.cancel()
+        if not self.ready.done():
+            self.ready.set_result(None)
+        self._wake()
+
+    def fail(self, error: BackendError) -> None:
+        """There will be no more."""
+        if self.ended or self.error is not None:
+            return
+        self.error = error
+        self._alarm.cancel()
+        if not self.ready.done():
+            self.ready.set_exception(error)
+        elif self._streaming:
+            self._wake()
+            self.leave()
+
+    def leave(self) -> None:
+        """Nobody waits any longer."""
+        self._alarm.cancel()
+        flow, self._flow = self._flow, None
+        if flow is not None:
+            flow.leave()
+
+    def _wake(self) -> None:
+        if self._more is not None and not self._more.done():
+            self._more.set_result(None)
+
+    def _look(self) -> None:
+        """See whether it takes too long."""
+        now = self._loop.time()
+        if now >= self._deadline:
+            self.fail(TimedOut(sent=self._flow is not None))
+            return
+        pending = 0 if self._flow is None else self._flow.pending()
+        if pending < 0 or pending != self._pending:
+            self._at, self._pending = now, pending
+        if now - self._at >= self._idle_s:
+            self.fail(BackendError(Code.SLOW, f"nothing came for {self._idle_s:g} seconds", sent=True))
+            return
+        self._alarm = self._loop.call_at(min(self._deadline, self._at + self._idle_s), self._look)
+
+    # What a stream's reader sees
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The pieces as they come.
+
+        :raises BackendError: the rest does not come.
+        """
+        try:
+            while True:
+                while self.pieces:
+                    piece = self.pieces.popleft()
+                    self._held -= len(piece)
+                    self._at = self._loop.time()
+                    if self._flow is not None:
+                        self._flow.taken(len(piece))
+                    yield piece
+                if self.error is not None:
+                    raise self.error
+                if self.ended:
+                    return
+                self._more = self._loop.create_future()
+                await self._more
+        finally:
+            self.leave()
