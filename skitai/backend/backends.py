@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from functools import partial
 from importlib import import_module
@@ -42,17 +42,20 @@ UseCache = bool | int | float
 class Backends:
     """The back-ends of one process. Requests may come from any thread; the rest belongs to the loop's.
 
+    :param drivers: ``package.module:Class`` by kind.
     :ivar cache: the results that are kept.
     """
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, drivers: Mapping[str, str] = DRIVERS) -> None:
         options = home.config.backends
         self._home = home
         self._clusters = {alias.name: Cluster(alias, options.backend_eject_s) for alias in home.config.aliases}
+        self._known = drivers
         self._drivers: dict[str, Driver] = {}
         self._asked: deque[Callable[[], None]] = deque()
         self._told = False
         self._under_way: dict[Any, tuple[float, asyncio.Future[Result]]] = {}
+        self._running: set[asyncio.Task[Result]] = set()
         self._closing = False
         self.cache = ResultCache(options.max_rcache)
 
@@ -167,6 +170,8 @@ class Backends:
                 task.watch()
                 return
         running = self._home.loop.create_task(self._run(task, target, operation))
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
         task.running = running
         if joins is not None:
             shared: asyncio.Future[Result] = running
@@ -191,6 +196,9 @@ class Backends:
             result = await self._asked_of(target, operation, deadline)
         except BackendError as error:
             result = failure(error)
+        except asyncio.CancelledError:
+            task.settle(failure(BackendError(Code.SHUTDOWN, "the worker leaves", sent=True)))  # unless it was given up
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for the result
             log.exception("a request to a back-end failed: %s", operation.method)
             result = failure(error)
@@ -209,7 +217,7 @@ class Backends:
 
     def driver(self, kind: str) -> Driver:
         """The driver for a kind of back-end."""
-        path = DRIVERS[kind]
+        path = self._known[kind]
         made = self._drivers.get(path)
         if made is None:
             module, name = path.split(":")
@@ -230,10 +238,14 @@ class Backends:
         }
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; what is under way fails."""
         self._closing = True
         for driver in self._drivers.values():
             await driver.close()
+        for running in tuple(self._running):
+            running.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
 
 
 def again(result: Result, cached: bool = True) -> Result:
