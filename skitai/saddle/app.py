@@ -25,6 +25,7 @@ from skitai.saddle.login import LoginFacet
 from skitai.saddle.routes import RouteFacet
 from skitai.saddle.rpc import RpcFacet
 from skitai.saddle.seal import Keyring
+from skitai.saddle.sqlmaps import SqlFacet
 from skitai.saddle.storage import StorageFacet
 from skitai.saddle.templates import TemplateFacet
 from skitai.saddle.websocket import WebSocketAppFacet
@@ -54,6 +55,7 @@ class Saddle(
     StorageFacet,
     ErrorFacet,
     TemplateFacet,
+    SqlFacet,
     WebSocketAppFacet,
 ):
     """An app.
@@ -94,6 +96,7 @@ class Saddle(
         StorageFacet.__init__(self)
         ErrorFacet.__init__(self)
         TemplateFacet.__init__(self)
+        SqlFacet.__init__(self)
 
     @property
     def basepath(self) -> str:

@@ -82,7 +82,8 @@ class Client(Session):
     def open(self) -> Self:
         """Mount the app, if it is not mounted yet.
 
-        :raises LoadError: a size limit in its config is none, or a module cannot decorate it.
+        :raises LoadError: a size limit in its config is none, a file of its SQL cannot be used, or a module cannot
+            decorate it.
         """
         if self._stay is not None:
             return self
@@ -94,6 +95,7 @@ class Client(Session):
             app.mounted_at(self._mount.point)
             settle_limits(app, self._mount, bodies)
             app._templates.prepare()
+            app._sqlmaps.prepare()
             apps.register(_DEFAULT_HOST, _file_name(app), app)
             loop.run(stay.begin())
             self._limits = settle_limits(app, self._mount, bodies)  # its hooks may have changed them

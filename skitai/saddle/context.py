@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from skitai.exchange import Exchange
     from skitai.saddle.app import Saddle
     from skitai.saddle.routing import Route
+    from skitai.sql import SQL
 
 
 class Globals(SimpleNamespace):
@@ -125,6 +126,11 @@ class Context(Members):
         keys = lambda: keys_of(app.securekey)  # noqa: E731 - which must not hold on to `self`
         secure, memo = request.scheme == "https", request.head.fields.forms
         return Shelf(self.cookie, keys, app._keyring, request.get_remote_addr, secure, memo=memo)
+
+    @property
+    def sql(self) -> SQL:
+        """Begins statements, for the database that the app has set up, with its templates. See `skitai.sql.SQL`."""
+        return self.app.sqlphile
 
     @property
     def user(self) -> Any:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from skitai.sql import forms
+from skitai.sql.errors import BadStatement
 from skitai.sql.forms import Form
 from skitai.sql.pieces import Expression, find_engine
 from skitai.sql.statements import Delete, Execute, Insert, Select, Update
@@ -19,6 +20,15 @@ DEFAULT = "default"
 """The file whose templates need not say where they are."""
 
 NO_MAPS: Maps = MappingProxyType({})
+
+
+def check_file(name: str, templates: Mapping[str, Form]) -> None:
+    """:raises BadStatement: the templates of a file could not be reached by its name, or theirs."""
+    taken = [each for each in (name, *(templates if name == DEFAULT else ())) if each in dir(SQL)]
+    if taken:
+        raise BadStatement(f"{name}.sql: {taken[0]} cannot be its name, or that of a template in it: it is a method")
+    if not name.isidentifier() or name.startswith("_"):
+        raise BadStatement(f"{name}.sql: its name has to be one that an attribute can have")
 
 
 class SQL:
@@ -80,11 +90,11 @@ class SQL:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
+        if name in self._maps:
+            return Queries(self, name)
         default = self._maps.get(DEFAULT, {})
         if name in default:
             return Template(self._engine, self._execute, default[name], name)
-        if name in self._maps:
-            return Queries(self, name)
         raise AttributeError(f"there is no {name}.sql, and no <sql name={name!r}> in {DEFAULT}.sql")
 
     def __repr__(self) -> str:

@@ -8,13 +8,16 @@ Threads that an app starts by itself do not; there `was` is as outside of reques
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skitai.exchange import Exchange
 from skitai.was import services
 from skitai.was.calls import Caller
 from skitai.was.context import current
 from skitai.was.members import Members
+
+if TYPE_CHECKING:
+    from skitai.sql import SQL
 
 
 class Was(Members):
@@ -35,6 +38,19 @@ class Was(Members):
     def _txn(self) -> str:
         exchange = current.get()
         return "/".join(exchange.txn) if exchange is not None else ""
+
+    # SQL
+
+    @property
+    def sql(self) -> SQL:
+        """Begins statements: for PostgreSQL; in requests of a Saddle app as it has set up, with its templates."""
+        exchange = current.get()
+        if exchange is not None and exchange.context is not None:
+            made: SQL = exchange.context.sql
+            return made
+        from skitai.sql import SQL  # most apps write none
+
+        return SQL()
 
     # The request
 

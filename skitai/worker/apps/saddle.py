@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any
 
 from skitai.config.tree import AppFile, AppObject, Mount
-from skitai.errors import LoadError
+from skitai.errors import Answerable, LoadError
 from skitai.exchange import BodyMode, Context, Head
 from skitai.loading.app import Loaded
 from skitai.protocols.grpc.framing import PREFIX
@@ -75,8 +75,8 @@ class SaddleApp:
     async def startup(self, context: Context) -> None:
         """Get ready for requests.
 
-        :raises LoadError: a size limit in the app's config is none, a route wants an authentication that there is not, or
-            one of its modules cannot decorate it.
+        :raises LoadError: a size limit in the app's config is none, a route wants an authentication that there is not, a
+            file of its SQL cannot be used, or one of its modules cannot decorate it.
         """
         self._prepare(context)
         apps.register(self._mount.host, file_name(self._mount), self.app)
@@ -111,6 +111,7 @@ class SaddleApp:
         self.threads = context.config.server.threads
         self._settle()
         self.app._templates.prepare()
+        self.app._sqlmaps.prepare()
         check_keys(self.app.securekey, self._mount.point)
         self._stay = Stay(self.app, context, self._modules)
 
@@ -199,12 +200,15 @@ class SaddleApp:
         return self._message_bytes * 4 // 3 + PREFIX + PADDING  # in base64
 
     def call(self, exchange: Any) -> None:
-        """A call of gRPC.
-
-        :raises Answerable: it cannot be answered.
-        """
+        """A call of gRPC."""
         head = exchange.head
-        call = RpcCall(self, exchange, self._called(head), Asked.of(head), self._message_bytes)
+        try:
+            asked = Asked.of(head)
+        except Answerable as error:
+            exchange.body.lost()
+            exchange.fail(error)
+            return
+        call = RpcCall(self, exchange, self._called(head), asked, self._message_bytes)
         self.running.add(call)
         call.start()
 
