@@ -1,0 +1,323 @@
+"""PostgreSQL, by psycopg2's asynchronous mode under the loop.
+
+A connection carries one statement at a time and commits each by itself. While it is idle the loop watches it, for a
+server that closes a connection says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import threading
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import psycopg2
+from psycopg2 import extensions as pg
+
+from skitai.backend.drivers import statements
+from skitai.backend.drivers.base import DatabaseDriver, Pools, in_time, silent, where
+from skitai.backend.drivers.http import dial
+from skitai.backend.drivers.statements import Begin, Finish, Parameters, Row, Session, SqlResult, Statement, left_open
+from skitai.backend.errors import BackendError, Code, TimedOut
+from skitai.backend.pool import Pool
+from skitai.backend.seam import Home
+from skitai.config.aliases import Member
+
+MANY_ROWS = 2000
+"""From so many rows on, a thread makes them what they are."""
+
+BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+"""Where systems keep the authorities that they trust."""
+
+DENIED = ("password authentication failed", "no password supplied", " does not exist", "pg_hba.conf", "not permitted")
+"""What a server says that is there, and will not let us in next time either."""
+
+Stub = statements.Stub
+
+# Made by what is in the statement or its parameters before anything was sent, or said by the server.
+WRONG = (psycopg2.Error, TypeError, ValueError, LookupError)
+
+
+class Connection:
+    """An open connection."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, raw: Any) -> None:
+        self._loop = loop
+        self._raw = raw
+        self._descriptor: int = raw.fileno()
+        self._waiter: asyncio.Future[None] | None = None
+        self._writing = False
+        self._watched = True
+        loop.add_reader(self._descriptor, self._look)
+
+    @property
+    def usable(self) -> bool:
+        return self._watched and silent(self._descriptor)
+
+    @property
+    def in_transaction(self) -> bool:
+        return bool(self._raw.closed) or self._raw.get_transaction_status() != pg.TRANSACTION_STATUS_IDLE
+
+    async def run(self, sql: str, parameters: Parameters, deadline: float) -> SqlResult:
+        """See `statements.Line.run`."""
+        cursor = self._raw.cursor()
+        try:
+            cursor.execute(sql, parameters)
+        except WRONG as error:
+            if self._raw.closed:
+                raise BackendError(Code.REFUSED, first_line(error)) from error
+            return refused(error)
+        waiter = self._waiter = self._loop.create_future()
+        self._look()
+        try:
+            await in_time(self._loop, waiter, deadline)
+        except psycopg2.Error as error:
+            if self._raw.closed:
+                raise BackendError(Code.REFUSED, first_line(error), sent=True) from error
+            cursor.close()
+            return refused(error)
+        finally:
+            self._waiter = None
+        if cursor.rowcount > MANY_ROWS:
+            return await self._loop.run_in_executor(None, taken, cursor)
+        return taken(cursor)
+
+    def _look(self) -> None:
+        """The connection is ready for more, or is to be."""
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            self._leave()  # nothing was asked: it was closed, or says what nobody listens to
+            return
+        try:
+            state = self._raw.poll()
+        except psycopg2.Error as error:
+            waiter.set_exception(error)
+            return
+        if state == pg.POLL_OK:
+            waiter.set_result(None)
+        if (state == pg.POLL_WRITE) != self._writing:
+            self._writing = not self._writing
+            if self._writing:
+                self._loop.add_writer(self._descriptor, self._look)
+            else:
+                self._loop.remove_writer(self._descriptor)
+
+    def _leave(self) -> None:
+        if self._watched:
+            self._watched = False
+            self._loop.remove_reader(self._descriptor)
+            if self._writing:
+                self._loop.remove_writer(self._descriptor)
+
+    def close(self) -> None:
+        self._leave()
+        if not self._raw.closed and self._raw.isexecuting():
+            # The server goes on with a statement that nobody waits for, until it is told; telling it waits for it.
+            threading.Thread(target=cancel, args=(self._raw,), name="cancel", daemon=True).start()
+        else:
+            self._raw.close()
+
+
+def cancel(raw: Any) -> None:
+    """Have the server end what runs on a connection, and close it."""
+    with suppress(psycopg2.Error):  # it may be gone, and has then ended it
+        raw.cancel()
+    raw.close()
+
+
+def taken(cursor: Any) -> SqlResult:
+    """The result of a statement that is done."""
+    if cursor.description is None:
+        result = SqlResult(rowcount=cursor.rowcount)
+    else:
+        names = [column.name for column in cursor.description]
+        rows = [Row(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        result = SqlResult(rows, names, cursor.rowcount)
+    cursor.close()
+    return result
+
+
+def refused(error: Exception) -> SqlResult:
+    """The result of a statement that failed."""
+    diagnosis = getattr(error, "diag", None)
+    return SqlResult(error=error, reason=getattr(diagnosis, "message_primary", None) or first_line(error))
+
+
+def first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+class PostgresqlDriver(DatabaseDriver):
+    """Speaks to all PostgreSQL servers."""
+
+    def __init__(self, home: Home) -> None:
+        super().__init__(home)
+        self._pools: Pools[Connection] = Pools(self._make_pool)
+        self._sessions: set[Session] = set()
+
+    def _make_pool(self, member: Member) -> Pool[Connection]:
+        options = self._options
+        opening = partial(self._open, member)
+        return Pool(self._loop, opening, options.backend_connections, options.backend_keep_alive)
+
+    async def _answer(self, member: Member, operation: Any, deadline: float) -> SqlResult:
+        match operation:
+            case Begin():
+                return await self._begin(member, operation, deadline)
+            case Finish() | Statement(session=Session()):
+                return await operation.session.ask(operation, deadline)  # type: ignore[union-attr]
+        connection, result = await self._run(member, operation.sql, operation.parameters, operation.repeatable, deadline)
+        if not connection.in_transaction:
+            self._pools[member].give(connection)
+            return result
+        self._pools[member].drop(connection)
+        return result if result.error is not None else left_open()
+
+    async def _run(
+        self, member: Member, sql: str, parameters: Parameters, repeatable: bool, deadline: float
+    ) -> tuple[Connection, SqlResult]:
+        """Run a statement on a connection, which the caller gives back."""
+        pool = self._pools[member]
+        fresh = False
+        while True:
+            connection, used = await pool.take(deadline, fresh)
+            try:
+                return connection, await connection.run(sql, parameters, deadline)
+            except BaseException as error:
+                pool.drop(connection)
+                if not used or not isinstance(error, BackendError) or error.code != Code.REFUSED:
+                    raise
+                if error.sent and not repeatable:  # else one that was kept may have died long ago
+                    raise
+            fresh = True
+
+    async def _begin(self, member: Member, operation: Begin, deadline: float) -> SqlResult:
+        connection, result = await self._run(member, f"BEGIN {operation.mode}", None, True, deadline)
+        pool = self._pools[member]
+        if result.error is not None:
+            pool.give(connection)
+            return result
+
+        def release(healthy: bool) -> None:
+            self._sessions.discard(session)
+            (pool.give if healthy else pool.drop)(connection)
+
+        session = Session(self._loop, connection, release)
+        self._sessions.add(session)
+        result.data = session.lease(self._home.on_loop)
+        return result
+
+    async def _open(self, member: Member, deadline: float) -> Connection:
+        limit = self._connect_by(deadline)
+        with self._connecting(member, deadline):
+            addresses = await self._addresses(member, limit)
+            for number, address in enumerate(addresses, 1):
+                try:
+                    return await connected(self._loop, member, address, limit)
+                except psycopg2.Error as error:
+                    if number == len(addresses):
+                        raise not_connected(member, error) from error
+        raise BackendError(Code.NO_HOST, f"{member.host} has no address")
+
+    async def _addresses(self, member: Member, deadline: float) -> list[str]:
+        """libpq would ask for them itself, and have the loop wait."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                found = await dial.addresses_of(self._loop, member.host, member.port)
+        except TimeoutError:
+            raise TimedOut(sent=False) from None
+        return list(dict.fromkeys(str(address[0]) for _, address in found))
+
+    def tick(self, now: float) -> None:
+        """See `seam.Driver.tick`."""
+        self._pools.tick(now)
+        for session in list(self._sessions):
+            if session.idle(now) > self._options.backend_idle_s:
+                session.end(f"nothing was asked for {self._options.backend_idle_s:g} s")
+
+    def stats(self) -> dict[str, Any]:
+        """See `seam.Driver.stats`."""
+        return self._pools.stats()
+
+    async def _close(self) -> None:
+        for session in list(self._sessions):
+            session.end("the worker leaves")
+        self._pools.close()
+
+
+async def connected(loop: asyncio.AbstractEventLoop, member: Member, address: str, deadline: float) -> Connection:
+    """Open a connection.
+
+    :raises psycopg2.Error: it did not come to be.
+    :raises TimedOut: not until the deadline.
+    """
+    raw = psycopg2.connect(**parameters_of(member, address), async_=1)
+    try:
+        while (state := raw.poll()) != pg.POLL_OK:
+            await ready(loop, raw.fileno(), state, deadline)  # the descriptor may be another one each time
+    except BaseException:
+        raw.close()
+        raise
+    return Connection(loop, raw)
+
+
+async def ready(loop: asyncio.AbstractEventLoop, descriptor: int, state: int, deadline: float) -> None:
+    """Wait until a descriptor can be read, or written.
+
+    :raises TimedOut: not until the deadline.
+    """
+    turn: asyncio.Future[None] = loop.create_future()
+
+    def come() -> None:
+        if not turn.done():
+            turn.set_result(None)
+
+    add, remove = (loop.add_writer, loop.remove_writer) if state == pg.POLL_WRITE else (loop.add_reader, loop.remove_reader)
+    add(descriptor, come)
+    try:
+        await in_time(loop, turn, deadline)
+    finally:
+        remove(descriptor)
+
+
+def parameters_of(member: Member, address: str) -> dict[str, Any]:
+    """What libpq is told; what is not said here is as it always is with libpq."""
+    given: dict[str, Any] = {
+        "host": member.host,
+        "hostaddr": address,
+        "port": member.port,
+        "user": member.user,
+        "password": member.password,
+        "dbname": member.database,
+        "client_encoding": "UTF8",
+        "application_name": "skitai",
+        "gssencmode": "disable",
+        "keepalives_idle": 60,
+    }
+    if member.secure and member.verify:
+        given |= {"sslmode": "verify-full", "sslrootcert": authorities()}
+    elif member.secure:
+        given |= {"sslmode": "require", "sslrootcert": os.devnull + "/none"}  # not one that lies in somebody's home
+    return {name: value for name, value in given.items() if value != ""}
+
+
+def authorities() -> str:
+    """The file with the authorities that the system trusts; `SSL_CERT_FILE` names another."""
+    return next(
+        (path for path in (ssl.get_default_verify_paths().cafile, *BUNDLES) if path and os.path.exists(path)), "system"
+    )
+
+
+def not_connected(member: Member, error: Exception) -> BackendError:
+    """Why there is no connection."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    if any(word in said for word in DENIED):
+        code = Code.FAILED
+    elif "SSL" in said or "certificate" in said:
+        code = Code.TLS
+    else:
+        code = Code.REFUSED
+    return BackendError(code, f"{where(member)}: {said}")
