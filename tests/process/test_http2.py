@@ -1,4 +1,4 @@
-"""HTTP/2 in a real server, with clients of others: curl and httpx, over TLS and with prior knowledge."""
+"""HTTP/2 in a real server, with clients of others: curl and httpx, over TLS, with prior knowledge and by Upgrade."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ import httpx
 import pytest
 
 from tests.process.test_tls import APP, Server, write
+from tests.support.http2 import Http2Client
+from tests.support.memory import Client
+from tests.support.websocket import Http2Socket, close
 
 pytestmark = pytest.mark.process
 
@@ -145,6 +148,69 @@ def test_curl_with_prior_knowledge(start: Any) -> None:
     assert curl("--http2-prior-knowledge", f"{place}/large") == LARGE
     assert curl("--http2-prior-knowledge", f"{place}/files/large.bin") == bytes(range(250)) * 40_000
     assert curl(place).startswith(b"http - ")
+
+
+@pytest.mark.skipif(not CURL, reason="curl is missing; make conformance sees to it")
+def test_curl_by_upgrade(start: Any) -> None:
+    server = start(secure=False)
+    place = f"http://127.0.0.1:{server.port}"
+    told = ("-o", "/dev/null", "-w", "%{http_version} %{http_code} ")
+    assert curl("--http2", *told, place, *told, f"{place}/pieces") == b"2 200 2 200 "
+    assert curl("--http2", f"{place}/large") == LARGE
+    assert curl("--http2", "--data-binary", "a body", place).endswith(b" 6")
+    assert curl("--http2", "-H", "X-Forwarded-For: 10.0.0.1", *told, place) == b"1.1 200 "
+
+
+@pytest.mark.skipif(not CURL, reason="curl is missing; make conformance sees to it")
+def test_http2_can_be_turned_off(start: Any, folder: Path) -> None:
+    server = start("--no-http2")
+    told = ("-o", "/dev/null", "-w", "%{http_version} %{http_code} ")
+    assert curl("--http2", *told, "--cacert", str(folder / "server.crt"), f"https://localhost:{server.port}") == b"1.1 200 "
+    plain = start("--no-http2", secure=False)
+    assert curl("--http2", *told, f"http://127.0.0.1:{plain.port}") == b"1.1 200 "
+
+
+WEBSOCKET = """
+import skitai
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": scope["scheme"] + scope["http_version"] + message["text"]})
+
+
+if __name__ == "__main__":
+    skitai.mount("/", app)
+    skitai.enable_ssl("server.crt", "server.key")
+    skitai.run()
+"""
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 1001), (signal.SIGHUP, 1012)], ids=["stop", "reload"])
+def test_websocket_in_a_stream(start: Any, folder: Path, how: signal.Signals, code: int) -> None:
+    (folder / "app.py").write_text(WEBSOCKET)
+    server = start()
+    context = server.context()
+    context.set_alpn_protocols(["h2"])
+    with server.connect(context) as sock:
+        client = Http2Client(Client(sock))
+        talks = [Http2Socket(client, f"/{number}") for number in range(3)]
+        for talk in talks:
+            talk.text("hello")
+        assert [talk.hears() for talk in talks] == ["wss2hello"] * 3
+        server.process.send_signal(how)
+        for talk in talks:
+            opcode, payload = talk.receive()
+            assert (opcode, int.from_bytes(payload[:2])) == (8, code)
+            talk.send(close(code))
+            assert talk.client.closed()
+    for number in range(3):
+        server.logs(f" GET /{number} 2.0 ")  # when they close
+    if how == signal.SIGTERM:
+        assert server.process.wait(20) == 0
 
 
 @pytest.mark.skipif(not CURL, reason="curl is missing; make conformance sees to it")

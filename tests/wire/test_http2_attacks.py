@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import threading
 from collections.abc import Iterator
@@ -126,6 +127,48 @@ def test_a_stream_that_was_reset_counts_until_its_handler_ends(engine: str) -> N
         wait_for(lambda: connection.core.ghosts == 0)
         assert client.ask().body == b"done"
         assert len(running) == 2  # those who waited in the queue were dropped
+
+
+def test_a_task_that_ignores_its_reset_counts_until_it_ends(engine: str) -> None:
+    release = threading.Event()
+    running: list[int] = []
+
+    async def deaf(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        running.append(1)
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+            while scope["path"] != "/quick" and not release.is_set():
+                await asyncio.sleep(0.01)
+                with contextlib.suppress(OSError):
+                    await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            await send({"type": "http.response.body"})
+        finally:
+            running.pop()
+
+    with wire(mounted("/", deaf), kind="asgi", engine=engine, http2_streams=20) as server:
+        client = http2(server)
+        most, refused = 0, 0
+        for _ in range(60):
+            client.h2.remote_settings[3] = 1000  # as one that does not care
+            client.h2.remote_settings.acknowledge()
+            stream = client.begin()
+            while not client.answers[stream].status and client.answers[stream].reset is None:
+                client.receive()
+            most = max(most, len(running))
+            if client.answers[stream].reset is None:
+                client.h2.reset_stream(stream)
+                client.flush()
+            else:
+                assert client.answers[stream].reset == ErrorCodes.REFUSED_STREAM
+                refused += 1
+        assert (most, refused) == (20, 40)
+        assert http2(server).ask("/quick").status == 200
+        release.set()
+        wait_for(lambda: not running)
+        client.answer_pings()
+        assert client.ask("/quick").status == 200
 
 
 def test_a_head_without_end(guarded: Wire) -> None:

@@ -35,7 +35,8 @@ class Core(Endpoint):
 
     :param limits: what the client may.
     :ivar completed: streams whose responses went out as a whole; the caller takes them out.
-    :ivar ghosts: streams that are gone and still cost something; they count among those that a client may have.
+    :ivar ghosts: streams that are gone and still cost something; they count among those that a client may have. All that are
+        lost do at first; the caller says which ones do for longer.
     """
 
     def __init__(self, limits: Limits = DEFAULTS) -> None:
@@ -98,6 +99,10 @@ class Core(Endpoint):
         if self._skipped or not number % 2:  # it may never have begun (section 5.1.1)
             code = ErrorCodes.PROTOCOL_ERROR
         return code, reason
+
+    def _gone(self, number: int, code: int, events: list[Event]) -> None:
+        self.ghosts += 1
+        super()._gone(number, code, events)
 
     def _heard(self, stream: Stream) -> None:
         if stream.output_ended:

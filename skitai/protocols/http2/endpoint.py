@@ -301,7 +301,7 @@ class Endpoint(Sending):
     def _fault(self, stream: Stream, code: ErrorCodes, now: float, events: list[Event]) -> None:
         """End a stream for what the other side did."""
         self.reset(stream, code)
-        events.append(Reset(stream.id, code))
+        self._gone(stream.id, code, events)
         self.guard.reset(now, "faulty streams")
 
     def reset(self, stream: Stream, code: int) -> None:
@@ -336,7 +336,11 @@ class Endpoint(Sending):
         stream = self.streams.get(number)
         if stream is not None:
             self._forget(stream)
-            events.append(Reset(number, code))
+            self._gone(number, code, events)
+
+    def _gone(self, number: int, code: int, events: list[Event]) -> None:
+        """Tell that a stream ended early."""
+        events.append(Reset(number, code))
 
     def _window_update(self, flags: int, number: int, payload: bytes, now: float, events: list[Event]) -> None:
         self.guard.update(now)

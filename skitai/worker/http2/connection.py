@@ -201,6 +201,7 @@ class Http2Connection(Connection):
         core = self.core
         with self.lock:
             self._writing = False
+            core.ghosts = len(self._ghosts)
             for _ in range(ROUNDS):
                 if self.spilled or self.fd < 0:
                     break
