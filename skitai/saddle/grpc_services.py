@@ -230,7 +230,7 @@ class Reflection:
             case "file_by_filename":
                 self._add(response, lambda known: known.FindFileByName(request.file_by_filename))
             case "file_containing_symbol":
-                self._add(response, lambda known: known.FindFileContainingSymbol(request.file_containing_symbol))
+                self._add(response, lambda known: _file_of(known, request.file_containing_symbol))
             case "file_containing_extension":
                 wanted = request.file_containing_extension
                 self._add(response, lambda known: _extension(known, wanted.containing_type, wanted.extension_number).file)
@@ -265,6 +265,15 @@ def _find(find: Callable[[Any], Any]) -> Any:
         return find(pool())
     except KeyError:
         return find(_own)
+
+
+def _file_of(known: Any, symbol: str) -> Any:
+    """The file that defines something; also a method of a service, which pools do not find by themselves."""
+    try:
+        return known.FindFileContainingSymbol(symbol)
+    except KeyError:
+        service, _, method = symbol.rpartition(".")
+        return known.FindServiceByName(service).methods_by_name[method].containing_service.file
 
 
 def _extension(known: Any, name: str, number: int) -> Any:

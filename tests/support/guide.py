@@ -20,7 +20,7 @@ from typing import Any
 import grpc
 
 from skitai.worker.negotiation import ClientConnection
-from tests.support.memory import Wire
+from tests.support.memory import Wire, mounted, wire
 
 PROTO = Path(__file__).parent / "guide.proto"
 
@@ -70,3 +70,18 @@ def channel(server: Wire | int, **options: Any) -> Iterator[grpc.Channel]:
     else:
         with port_of(server) as port, channel(port, **options) as made:
             yield made
+
+
+@contextmanager
+def asked(app: Any, point: str = "/guide.Guide", threads: int = 4, **values: Any) -> Iterator[tuple[Any, Wire]]:
+    """A client of an app, and the server."""
+    options = {name[8:]: values.pop(name) for name in list(values) if name.startswith("channel_")}
+    debug = values.pop("debug", False)
+    with (
+        wire(mounted(point, app), kind="saddle", threads=threads, **values) as server,
+        channel(server, **options) as made,
+    ):
+        for route in server.services.pipeline.site.routes:  # as `loading` reports it
+            route.debug = debug
+        kind = stubs.AsyncGuideStub if "Async" in point else stubs.GuideStub
+        yield kind(made), server

@@ -242,6 +242,8 @@ class Dumped:
 
     def __init__(self, method: Method, responses: Any) -> None:
         self._method = method
+        if hasattr(responses, "SerializeToString"):
+            raise TypeError(f"the method gives a stream, so messages are wanted, and not one {type(responses).__name__}")
         self._source = responses
         self._responses: Iterator[Any] = iter(responses)
 
