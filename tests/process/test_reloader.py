@@ -8,6 +8,8 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from skitai.testing import launch
 from skitai.testing.launch import Launch
@@ -35,7 +37,8 @@ skitai.run()
 """
 
 FLASK = """
-from flask import Flask
+import skitai
+from flask import Flask, request
 from words import WORD
 
 app = Flask(__name__)
@@ -43,6 +46,13 @@ app = Flask(__name__)
 @app.route("/")
 def index():
     return f"flask {WORD}"
+
+@app.route("/talk")
+def talk():
+    event = request.environ.get("websocket.event")
+    if event == skitai.WS_EVT_INIT:
+        request.environ["websocket.config"] = (skitai.WS_SIMPLE, 60, ("message",))
+    return "" if event else WORD + " " + request.args["message"]
 """
 
 FASTAPI = """
@@ -144,8 +154,18 @@ def test_every_framework_is_served_and_replaced_when_its_files_change(engine: La
     assert engine.get("/dj/").text == "django one /dj/"
     assert engine.get("/fixed/").text == "plain one"
 
-    write(folder, "site/words.py", "WORD = 'two'")
-    assert becomes(engine, "/", "flask two")
+    with connect(f"ws://127.0.0.1:{engine.port}/talk") as old:
+        old.send("hello")
+        assert old.recv() == "one hello"
+        write(folder, "site/words.py", "WORD = 'two'")
+        assert becomes(engine, "/", "flask two")
+        with pytest.raises(ConnectionClosed) as closed:
+            old.recv(10)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1012
+    with connect(f"ws://127.0.0.1:{engine.port}/talk") as new:
+        new.send("hello")
+        assert new.recv() == "two hello"
     assert engine.get("/api/").json() == "fastapi uno started"
 
     write(folder, "api/words.py", "WORD = 'due'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -115,3 +116,20 @@ def test_origins(engine: str) -> None:
         assert server.ask(handshake("/echo", Origin="http://evil.example"))[0] == 403
         opened(server, "/echo", Origin="http://example")
         opened(server, "/echo", Origin="https://friend.example")
+
+
+def test_an_app_that_is_replaced_says_so(server: Wire) -> None:
+    talk = opened(server, "/echo")
+    talk.hears()
+    app = server.services.pipeline.site.routes[0].app
+    ending = asyncio.run_coroutine_threadsafe(app.shutdown(), server.services.loop)
+    assert talk.receive()[1][:2] == (1012).to_bytes(2)
+    ending.result(5)
+    talk.send(close(1012))
+    assert talk.client.closed()
+    late = opened(server, "/echo")  # the old code decides on it yet
+    while (message := late.receive())[0] == 1:
+        assert message[1].startswith(b"Welcome")
+    assert message[1][:2] == (1012).to_bytes(2)
+    late.client.close()
+    wait_for(lambda: len(server.log.lines) == 2 and not app.talks)

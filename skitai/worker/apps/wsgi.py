@@ -76,7 +76,11 @@ class FileWrapper:
 
 
 class Wsgi:
-    """Serves a WSGI callable at a mount point."""
+    """Serves a WSGI callable at a mount point.
+
+    :ivar talks: the WebSocket connections that are open.
+    :ivar replaced: newer code serves, or none any more.
+    """
 
     body_mode = BodyMode.WHOLE
     in_threads = True
@@ -87,6 +91,8 @@ class Wsgi:
         self.point = mount.point.encode("utf-8").decode("latin-1")
         self.script_name = self.point.rstrip("/")
         self.limits = mount.pref.config
+        self.talks: set[WsgiTalk] = set()
+        self.replaced = False
         self.origins = origins(mount.pref.overrides.get("access_control_allow_origin"))
         self._errors = ErrorStream()
         self._base: Environ = {}
@@ -108,6 +114,9 @@ class Wsgi:
         }
 
     async def shutdown(self) -> None:
+        self.replaced = True
+        for talk in tuple(self.talks):
+            talk.leave()
         self._errors.flush()
 
     def handle(self, exchange: Any) -> None:

@@ -55,6 +55,12 @@ class WsgiTalk(Talk):
         self._on_loop(self.begin, self.socket, self._plan.timeout_s)
         return True
 
+    def begin(self, socket: WebSocket, idle_s: float) -> None:
+        self._wsgi.talks.add(self)
+        super().begin(socket, idle_s)
+        if self._wsgi.replaced:  # while the app decided
+            self.leave()
+
     def _room(self) -> str:
         if self._plan.spec != WS_GROUPCHAT:
             return ""
@@ -108,6 +114,7 @@ class WsgiTalk(Talk):
             return content
 
     def over(self) -> None:
+        self._wsgi.talks.discard(self)
         self.exchange.environ = {}
 
 
