@@ -12,15 +12,14 @@ from urllib.parse import urljoin
 from skitai.backend.drivers.http import content
 from skitai.backend.drivers.http.bodies import Stream
 from skitai.backend.drivers.http.credentials import Auth, Credentials
-from skitai.backend.drivers.http.dial import Dialler, Proxy, Tls
+from skitai.backend.drivers.http.dial import Dialler, Proxy
 from skitai.backend.drivers.http.incoming import Incoming
-from skitai.backend.drivers.http.origin import Origin
+from skitai.backend.drivers.http.origin import Heads, Origin, Server
 from skitai.backend.drivers.http.request import Field, HttpRequest, locate
 from skitai.backend.drivers.http.result import HttpResult, check
 from skitai.backend.errors import BackendError, Code
 from skitai.backend.seam import Home
 from skitai.config.aliases import Member
-from skitai.protocols.http1.answer import AnswerHeads
 
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
@@ -44,7 +43,7 @@ class HttpDriver:
         self._loop = home.loop
         self._options = home.config.backends
         self._dialler = Dialler(home.loop, self._options.backend_connect_s)
-        self._heads = AnswerHeads()
+        self._heads = Heads()
         self._credentials = Credentials()
         self._origins: dict[Any, Origin] = {}
         self._closing = False
@@ -100,9 +99,8 @@ class HttpDriver:
         assert head is not None
         codings = content.unpackers(head.fields) if request.decode and request.method != "head" else []
         if request.stream:
-            result = HttpResult(head, b"", request)
-            pieces = incoming.stream()
-            result.streams(unpacking(pieces, codings) if codings else pieces, incoming.leave)
+            result = HttpResult(head, b"", request, incoming)
+            result.pieces = unpacking(incoming, codings) if codings else incoming.stream()
             return result
         if codings:
             unpack = partial(content.unpacked, incoming.pieces, codings, most_bytes)
@@ -110,16 +108,16 @@ class HttpDriver:
             data = unpack() if small else await self._loop.run_in_executor(None, unpack)
         else:
             data = b"".join(incoming.pieces)
-        return HttpResult(head, data, request, incoming.trailers)
+        incoming.pieces.clear()
+        return HttpResult(head, data, request, incoming)
 
     def _origin(self, member: Member, request: HttpRequest) -> Origin:
         key = (member.host, member.port, member.secure, member.verify, request.proxy, request.http2)
         origin = self._origins.get(key)
         if origin is None:
-            tls = Tls(member.verify, ("http/1.1",)) if member.secure else None
             proxy = proxy_of(request.proxy) if request.proxy else None
-            origin = Origin(self._dialler, self._options, self._heads, member.host, member.port, tls, proxy)
-            self._origins[key] = origin
+            server = Server(member.host, member.port, member.secure, member.verify, proxy, request.http2)
+            origin = self._origins[key] = Origin(self._dialler, self._options, self._heads, server)
         return origin
 
     async def _follow(self, member: Member, request: HttpRequest, result: HttpResult, deadline: float) -> HttpResult:
@@ -199,13 +197,16 @@ def redirected(
     )
 
 
-async def unpacking(pieces: AsyncIterator[bytes], codings: list[content.Unpacker]) -> AsyncIterator[bytes]:
+async def unpacking(incoming: Incoming, codings: list[content.Unpacker]) -> AsyncIterator[bytes]:
     """The pieces of a stream, unpacked as they come."""
-    async for piece in pieces:
-        for each in content.through(piece, codings):
-            yield each
-    for coding in codings:
-        coding.end()
+    try:
+        async for piece in incoming.stream():
+            for each in content.through(piece, codings):
+                yield each
+        for coding in codings:
+            coding.end()
+    finally:
+        incoming.leave()
 
 
 def proxy_of(url: str) -> Proxy:

@@ -25,6 +25,17 @@ class Broken(BackendError):
         super().__init__(Code.REFUSED, message, sent)
 
 
+class StreamReset(BackendError):
+    """The server ended one request of an HTTP/2 connection.
+
+    :ivar reset: its reason, a number of `protocols.http2.events.ErrorCodes` or an unknown one.
+    """
+
+    def __init__(self, code: Code, message: str, reset: int) -> None:
+        super().__init__(code, message, sent=True)
+        self.reset = reset
+
+
 class Flow(Protocol):
     """The connection below an answer."""
 
@@ -47,7 +58,9 @@ class Incoming:
     :param check: called with its head; raises a BackendError when the caller does not want the rest.
     :param most_bytes: longest content, as it is transferred.
     :param idle_s: so long nothing may happen.
+    :param streaming: its reader takes it piece by piece.
     :ivar ready: done when the answer is there; of a stream, when its head is.
+    :ivar began_at: on the loop's clock.
     """
 
     __slots__ = (
@@ -63,12 +76,13 @@ class Incoming:
         "_most_bytes",
         "_pending",
         "_size",
-        "_streaming",
+        "began_at",
         "ended",
         "error",
         "head",
         "pieces",
         "ready",
+        "streaming",
         "trailers",
     )
 
@@ -86,9 +100,9 @@ class Incoming:
         self._most_bytes = most_bytes
         self._idle_s = idle_s
         self._deadline = deadline
-        self._streaming = streaming
+        self.streaming = streaming
         self._flow: Flow | None = None
-        self._at = now = loop.time()
+        self._at = self.began_at = now = loop.time()
         self._pending = 0
         self._size = 0
         self._held = 0
@@ -120,14 +134,14 @@ class Incoming:
         except BackendError as error:
             self.fail(error)
             return
-        if self._streaming and not self.ready.done():
+        if self.streaming and not self.ready.done():
             self.ready.set_result(None)
 
     def got(self, piece: bytes) -> None:
         """Some of the content is here."""
         self._at = self._loop.time()
         self._size += len(piece)
-        if self._streaming:
+        if self.streaming:
             self._held += len(piece)
             if self._held > HIGH_BYTES and self._flow is not None:
                 self._flow.hold()
@@ -154,7 +168,7 @@ class Incoming:
         self._alarm.cancel()
         if not self.ready.done():
             self.ready.set_exception(error)
-        elif self._streaming:
+        elif self.streaming:
             self._wake()
             self.leave()
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from skitai.backend.drivers.http import http2
 from skitai.backend.drivers.http.bodies import Stream
 from skitai.backend.drivers.http.dial import Dialler, Proxy, Tls
 from skitai.backend.drivers.http.http1 import Http1Connection
+from skitai.backend.drivers.http.http2 import Http2Connection, request_pairs
 from skitai.backend.drivers.http.incoming import Broken, Incoming
+from skitai.backend.drivers.http.multiplex import Multiplex
 from skitai.backend.drivers.http.request import Field, HttpRequest
 from skitai.backend.errors import BackendError, Code
 from skitai.backend.pool import Pool
@@ -18,6 +23,34 @@ from skitai.protocols.http1.answer import AnswerHead, AnswerHeads, request_head
 WITH_LENGTH = frozenset(("post", "put", "patch"))
 """Requests that say so when their body is empty (RFC 9110, section 8.6)."""
 
+ATTEMPTS = 3
+"""For requests that the server has not begun to work on."""
+
+H1, H2 = "http/1.1", "h2"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server, and how to reach it.
+
+    :ivar http2: None: as TLS agrees, without TLS HTTP/1.1. True: HTTP/2, without TLS by prior knowledge. False: HTTP/1.1.
+    """
+
+    host: str
+    port: int
+    secure: bool
+    verify: bool
+    proxy: Proxy | None
+    http2: bool | None
+
+
+class Heads:
+    """What remembers the heads of answers, for all servers."""
+
+    def __init__(self) -> None:
+        self.http1 = AnswerHeads()
+        self.http2 = http2.Heads()
+
 
 class Origin:
     """A server, by one way of reaching it.
@@ -26,39 +59,69 @@ class Origin:
     :ivar name: for people.
     """
 
-    def __init__(
-        self,
-        dialler: Dialler,
-        options: Backends,
-        heads: AnswerHeads,
-        host: str,
-        port: int,
-        tls: Tls | None,
-        proxy: Proxy | None,
-    ) -> None:
+    def __init__(self, dialler: Dialler, options: Backends, heads: Heads, server: Server) -> None:
         self._dialler = dialler
+        self._options = options
         self._loop = dialler.loop
         self._heads = heads
-        self._host = host
-        self._port = port
-        self._tls = tls
-        self._proxy = proxy
-        self._idle_s = options.backend_idle_s
-        name = f"[{host}]" if ":" in host else host
-        self.authority = name if port == (443 if tls is not None else 80) else f"{name}:{port}"
-        self.name = f"{'http' if tls is None else 'https'}://{name}:{port}"
-        self._prefix = f"http://{self.authority}" if proxy is not None and tls is None else ""
-        self._pool: Pool[Http1Connection] = Pool(
-            self._loop, self._open, options.backend_connections, options.backend_keep_alive
-        )
+        self._server = server
+        host = f"[{server.host}]" if ":" in server.host else server.host
+        self._scheme = "https" if server.secure else "http"
+        self.authority = host if server.port == (443 if server.secure else 80) else f"{host}:{server.port}"
+        self.name = f"{self._scheme}://{host}:{server.port}"
+        self._prefix = f"http://{self.authority}" if server.proxy is not None and not server.secure else ""
+        self._speaks = ""
+        if server.http2 is False or not (server.secure or server.http2):
+            self._speaks = H1
+        elif not server.secure:
+            self._speaks = H2
+        most, keep_s = options.backend_connections, options.backend_keep_alive
+        self._pool: Pool[Http1Connection] = Pool(self._loop, self._open1, most, keep_s)
+        self._multiplex = Multiplex(self._loop, self._open2, most, keep_s)
+        self._spare: Any = None
         self._running: dict[Http1Connection, Incoming] = {}
         self._closing = False
 
-    async def _open(self, deadline: float) -> Http1Connection:
-        opened = await self._dialler.open(self._host, self._port, self._tls, self._proxy, deadline)
-        connection = Http1Connection(self._loop, self._heads)
+    # Connections
+
+    async def _dial(self, deadline: float, *protocols: str) -> Any:
+        server = self._server
+        tls = Tls(server.verify, protocols) if server.secure else None
+        opened = await self._dialler.open(server.host, server.port, tls, server.proxy, deadline)
+        if self._closing:
+            close(opened)
+            raise shutdown()
+        return opened
+
+    async def _open1(self, deadline: float) -> Http1Connection:
+        opened, self._spare = self._spare, None
+        if opened is None or opened.is_closing():
+            opened = await self._dial(deadline, H1)
+        connection = Http1Connection(self._loop, self._heads.http1)
         await self._dialler.attach(opened, connection)
         return connection
+
+    async def _open2(self, deadline: float) -> Http2Connection | None:
+        """A connection that speaks HTTP/2; None when the server prefers HTTP/1.1, whose connection is kept for that."""
+        server = self._server
+        opened = await self._dial(deadline, H2, H1)
+        if server.secure:
+            secured: ssl.SSLObject = opened.get_extra_info("ssl_object")
+            if secured.selected_alpn_protocol() != H2:
+                if server.http2:
+                    close(opened)
+                    raise BackendError(Code.PROTOCOL, f"{self.name} does not speak HTTP/2")
+                self._speaks = H1
+                if self._spare is not None:
+                    close(self._spare)
+                self._spare = opened
+                return None
+        self._speaks = H2
+        connection = Http2Connection(self._loop, self._heads.http2, self._options.backend_streams, self._multiplex.changed)
+        await self._dialler.attach(opened, connection)
+        return connection
+
+    # Asking
 
     async def ask(
         self,
@@ -76,19 +139,38 @@ class Origin:
         :returns: the answer, complete or, of a streaming request, with its head.
         :raises BackendError:
         """
+
+        def incoming() -> Incoming:
+            return Incoming(self._loop, check, most_bytes, self._options.backend_idle_s, deadline, request.stream)
+
+        if self._speaks != H1:
+            came = await self._ask2(request, target, fields, incoming, deadline)
+            if came is not None:
+                return came
+        return await self._ask1(request, target, fields, incoming, deadline)
+
+    async def _ask1(
+        self,
+        request: HttpRequest,
+        target: str,
+        fields: Sequence[Field],
+        make: Callable[[], Incoming],
+        deadline: float,
+    ) -> Incoming:
         head = request_head(
             request.verb, self._prefix + target, request.host or self.authority, [*fields, *framing(request)]
         )
         fresh = False
         while True:
             connection, used = await self._pool.take(deadline, fresh)
-            if self._closing or (used and not request.repeatable and not connection.silent):
+            if self._closing:
                 self._pool.drop(connection)
-                if self._closing:
-                    raise BackendError(Code.SHUTDOWN, "the worker leaves")
+                raise shutdown()
+            if used and not request.repeatable and not connection.silent:
+                self._pool.drop(connection)
                 fresh = True
                 continue
-            incoming = Incoming(self._loop, check, most_bytes, self._idle_s, deadline, request.stream)
+            incoming = make()
             self._running[connection] = incoming
             try:
                 connection.ask(request.verb, head, request.body, incoming, self._give)
@@ -111,16 +193,59 @@ class Origin:
         del self._running[connection]
         self._pool.give(connection)
 
+    async def _ask2(
+        self,
+        request: HttpRequest,
+        target: str,
+        fields: Sequence[Field],
+        make: Callable[[], Incoming],
+        deadline: float,
+    ) -> Incoming | None:
+        """As `_ask1`; None when the server does not speak HTTP/2."""
+        body = request.body
+        length = body.length if isinstance(body, Stream) else len(body) if body else -1
+        if body is None and request.method in WITH_LENGTH:
+            length = 0
+        pairs = request_pairs(request.verb, self._scheme, request.host or self.authority, target, fields, length)
+        attempts = 0
+        while True:
+            connection = await self._multiplex.take(deadline)
+            if connection is None:
+                return None
+            attempts += 1
+            used = connection.asked > 0
+            incoming = make()
+            try:
+                connection.ask(pairs, body, incoming)
+                await incoming.ready
+            except Broken as error:
+                incoming.leave()
+                lost = isinstance(body, Stream) and not body.repeatable
+                again = not lost if not error.sent else used and request.repeatable
+                if not again or attempts == ATTEMPTS:
+                    raise
+            except BaseException:
+                incoming.leave()
+                raise
+            else:
+                if not request.stream:
+                    incoming.leave()
+                return incoming
+
+    # The rest
+
     @property
     def unused(self) -> bool:
         """There is no connection, and nobody wants one."""
-        return not any(self.stats()[each] for each in ("busy", "idle", "waiting"))
+        stats = self._pool.stats()
+        return self._multiplex.unused and not (stats["busy"] or stats["idle"] or stats["waiting"])
 
     def tick(self, now: float) -> None:
         self._pool.tick(now)
+        self._multiplex.tick(now)
 
     def stats(self) -> dict[str, Any]:
-        return self._pool.stats()
+        return self._multiplex.stats() if self._speaks == H2 else self._pool.stats()
 
     def close(self) -> None:
         """End what runs."""
@@ -128,6 +253,21 @@ class Origin:
         for incoming in tuple(self._running.values()):
             incoming.fail(BackendError(Code.SHUTDOWN, "the worker leaves", sent=True))
         self._pool.close()
+        self._multiplex.close()
+        if self._spare is not None:
+            close(self._spare)
+
+
+def shutdown() -> BackendError:
+    return BackendError(Code.SHUTDOWN, "the worker leaves")
+
+
+def close(opened: Any) -> None:
+    """Close what `Dialler.open` has given: a socket or a transport."""
+    if hasattr(opened, "abort"):
+        opened.abort()
+    else:
+        opened.close()
 
 
 def framing(request: HttpRequest) -> list[Field]:

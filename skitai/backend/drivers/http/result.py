@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from http.cookies import CookieError, SimpleCookie
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
@@ -19,6 +19,7 @@ from skitai.http.status import phrase
 from skitai.protocols.http1.answer import AnswerHead
 
 if TYPE_CHECKING:
+    from skitai.backend.drivers.http.incoming import Incoming
     from skitai.backend.drivers.http.request import HttpRequest
 
 FORM = "answer headers"
@@ -80,7 +81,6 @@ class HttpResult(Result):
     :ivar request: what was asked, with `method`, `headers` and `payload`.
     :ivar history: the answers that redirected, in their order.
     :ivar fields: the fields as they came.
-    :ivar trailers: fields behind the content.
     :ivar pieces: of a streaming result, its content as it comes; else None.
     """
 
@@ -91,7 +91,7 @@ class HttpResult(Result):
         head: AnswerHead,
         content: bytes,
         request: HttpRequest,
-        trailers: Fields | None = None,
+        incoming: Incoming,
     ) -> None:
         super().__init__(head.status, head.reason or phrase(head.status), _UNREAD, content)
         self.fields = head.fields
@@ -99,20 +99,18 @@ class HttpResult(Result):
         self.request = request
         self.method = request.method
         self.url = request.url
-        self.trailers = trailers
+        self._incoming = incoming
         self.history: list[HttpResult] = []
         self.pieces: AsyncIterator[bytes] | None = None
-        self._leave: Callable[[], None] | None = None
 
-    def streams(self, pieces: AsyncIterator[bytes], leave: Callable[[], None]) -> None:
-        """The content comes piece by piece, until somebody leaves."""
-        self.pieces = pieces
-        self._leave = leave
+    @property
+    def trailers(self) -> Fields | None:
+        """Fields behind the content, once that has come."""
+        return self._incoming.trailers
 
     def close(self) -> None:
         """Of a streaming result whose content is not wanted (any more): let its connection go. In the loop's thread."""
-        if self._leave is not None:
-            self._leave()
+        self._incoming.leave()
 
     def __repr__(self) -> str:
         return f"<Response [{self.status_code}]>"

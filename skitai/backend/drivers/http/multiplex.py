@@ -1,0 +1,155 @@
+"""The HTTP/2 connections to one server: usually one, more while all of them are full."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from skitai.backend.drivers.http.http2 import Http2Connection
+from skitai.backend.errors import BackendError, Code, TimedOut
+
+
+class Multiplex:
+    """Connections that carry many requests each.
+
+    :param open: opens one more; None when the server does not speak HTTP/2 (any more).
+    :param most: so many at once.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        open: Callable[[float], Awaitable[Http2Connection | None]],
+        most: int,
+        keep_s: float,
+    ) -> None:
+        self._loop = loop
+        self._open = open
+        self._most = most
+        self._keep_s = keep_s
+        self._connections: list[Http2Connection] = []
+        self._opening: asyncio.Future[None] | None = None
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._refused = False
+        self.opened = 0
+
+    async def take(self, deadline: float) -> Http2Connection | None:
+        """A connection with room for a request, which is to be made before anything else happens.
+
+        :returns: None when the server does not speak HTTP/2.
+        :raises BackendError: there is none to be had.
+        """
+        while not self._refused:
+            for each in self._connections:
+                if each.room:
+                    return each
+            if self._opening is not None:
+                await self._wait(self._opening, deadline, shared=True)
+            elif len(self._connections) < self._most:
+                await self._open_one(deadline)
+            else:
+                turn: asyncio.Future[None] = self._loop.create_future()
+                self._waiting.append(turn)
+                await self._wait(turn, deadline)
+        return None
+
+    async def _open_one(self, deadline: float) -> None:
+        """Open a connection; others who want one wait for it, and for what becomes of it."""
+        opening = self._opening = self._loop.create_future()
+        try:
+            connection = await self._open(deadline)
+        except BaseException as error:
+            self._opening = None
+            # That somebody has no more time, or does not want to any more, is no matter of the others.
+            if isinstance(error, BackendError) and not isinstance(error, TimedOut):
+                opening.set_exception(error)
+                opening.exception()  # whether anybody waits or not
+            else:
+                opening.set_result(None)
+            raise
+        self._opening = None
+        opening.set_result(None)
+        if connection is None:
+            self._refused = True
+            self._wake(len(self._waiting))
+            return
+        self.opened += 1
+        self._connections.append(connection)
+        self.changed(connection)
+
+    async def _wait(self, what: asyncio.Future[None], deadline: float, shared: bool = False) -> None:
+        """:raises TimedOut: it did not come in time."""
+        turn: asyncio.Future[None] = what
+        if shared:
+            turn = self._loop.create_future()
+            what.add_done_callback(lambda done: _pass_on(done, turn))
+        alarm = self._loop.call_at(deadline, _expire, turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not shared and turn.done() and not turn.cancelled():
+                self._wake(1)
+            raise
+        finally:
+            alarm.cancel()
+
+    def changed(self, connection: Http2Connection) -> None:
+        """There is more room on a connection, or it is of no more use."""
+        if connection.leaving:
+            if connection in self._connections:
+                self._connections.remove(connection)
+            if not connection.busy:
+                connection.close()
+            self._wake(1)
+        else:
+            self._wake(connection.room)
+
+    def _wake(self, count: int) -> None:
+        while count > 0 and self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                count -= 1
+
+    @property
+    def unused(self) -> bool:
+        return not self._connections and self._opening is None and not self._waiting
+
+    def tick(self, now: float) -> None:
+        """Close what was idle for too long."""
+        for each in tuple(self._connections):
+            if each.leaving or (not each.busy and now - each.idle_since >= self._keep_s):
+                self._connections.remove(each)
+                if not each.busy:
+                    each.close()
+
+    def stats(self) -> dict[str, int]:
+        return {
+            "busy": sum(1 for each in self._connections if each.busy),
+            "idle": sum(1 for each in self._connections if not each.busy),
+            "waiting": sum(not turn.done() for turn in self._waiting),
+            "opened": self.opened,
+            "streams": sum(each.busy for each in self._connections),
+        }
+
+    def close(self) -> None:
+        """End what runs."""
+        for each in tuple(self._connections):
+            each.end(BackendError(Code.SHUTDOWN, "the worker leaves", sent=True))
+        self._connections.clear()
+
+
+def _pass_on(done: asyncio.Future[None], turn: asyncio.Future[None]) -> None:
+    if turn.done():
+        return
+    error = done.exception()
+    if error is not None:
+        turn.set_exception(error)
+    else:
+        turn.set_result(None)
+
+
+def _expire(turn: asyncio.Future[None]) -> None:
+    if not turn.done():
+        turn.set_exception(TimedOut("no connection was free in time", sent=False))
