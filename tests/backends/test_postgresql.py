@@ -374,6 +374,11 @@ def test_nobody_listens(asker: Asker) -> None:
     assert "Connection refused" in result.reason
 
 
+def test_somebody_else_is_asked(asker: Asker, postgres: Postgres) -> None:
+    result = asker.stub(Member("redis", "127.0.0.1", postgres.port)).get("a").getwait()
+    assert result.status_code in (Code.PROTOCOL, Code.REFUSED)
+
+
 def test_connecting_has_a_time_of_its_own(ask_with: Makes, postgres: Postgres, relay: Makes) -> None:
     between: Relay = relay(postgres.port)
     between.stall()
