@@ -126,6 +126,7 @@ class BlockWriter:
         self._places: dict[Pair, int] = {}  # how many had been added before
         self._names: dict[bytes, int] = {}
         self._known: dict[tuple[Pair, ...], bytes] = {}
+        self._shared: dict[int, tuple[Sequence[Pair], Sequence[Pair], bytes]] = {}
         self.resize(TABLE_BYTES)
 
     def resize(self, allowed: int) -> None:
@@ -138,6 +139,7 @@ class BlockWriter:
         self._table_bytes = size
         self._evict(0)
         self._known.clear()
+        self._shared.clear()
 
     def write(self, pairs: Sequence[Pair]) -> bytes:
         """The block of these fields, the names of which are in lower case."""
@@ -155,6 +157,19 @@ class BlockWriter:
             if len(self._known) >= KNOWN:
                 self._known.clear()
             self._known[key] = block
+        return block
+
+    def write_shared(self, pairs: Sequence[Pair], more: Sequence[Pair]) -> bytes:
+        """The block of these fields, found again by the two objects that hold them: they must not change."""
+        shared = self._shared.get(id(pairs))
+        if shared is not None and shared[0] is pairs and shared[1] is more:
+            return shared[2]
+        added, resized = self._added, self._resized
+        block = self.write((*pairs, *more))
+        if added == self._added and not resized:
+            if len(self._shared) >= KNOWN:
+                self._shared.clear()
+            self._shared[id(pairs)] = (pairs, more, block)
         return block
 
     def _field(self, pair: Pair) -> bytes:
@@ -179,6 +194,7 @@ class BlockWriter:
         self._added += 1
         self._used += size
         self._known.clear()
+        self._shared.clear()
         return _literal(0x40, 6, index, name, value)
 
     def _evict(self, size: int) -> None:

@@ -67,7 +67,7 @@ class Core(Endpoint):
     # Requests
 
     def _strange_head(self, number: int, ended: bool, block: bytes, now: float, events: list[Event]) -> None:
-        if number <= self._highest or not number % 2:
+        if number <= self._highest or not number % 2:  # 0, too
             super()._strange_head(number, ended, block, now, events)
             return
         pairs = self._reader.read(block, check_request)
@@ -80,7 +80,8 @@ class Core(Endpoint):
                 self._remember(number)
             self.guard.reset(now, "refused streams")
             return
-        self._add(number, ended)
+        stream = self.streams[number] = Stream(number, ended, self._stream_window, self._stream_room)
+        stream.headed = True
         events.append(Requested(number, pairs, ended))
         self._requests += 1
         if self._requests == self.limits.most_requests:
@@ -106,7 +107,8 @@ class Core(Endpoint):
 
     def _heard(self, stream: Stream) -> None:
         if stream.output_ended:
-            self._complete(stream)
+            self._forget(stream)
+            self.completed.append(stream)
 
     def _finished(self, stream: Stream) -> None:
         """What is left of the request is useless (section 8.1); in a tunnel, each direction ends by itself (section 8.5)."""
@@ -116,9 +118,6 @@ class Core(Endpoint):
                 return
             self._put(rst_stream(stream.id, ErrorCodes.NO_ERROR))
             self._remember(stream.id)
-        self._complete(stream)
-
-    def _complete(self, stream: Stream) -> None:
         self._forget(stream)
         self.completed.append(stream)
 

@@ -51,6 +51,10 @@ REMEMBERED = 1000
 """Streams remembered that we have reset, which the other side may not know yet."""
 
 
+WHOLE = END_STREAM | END_HEADERS
+"""Flags of a request without a body, in one frame: most are that."""
+
+
 class Endpoint(Sending):
     """One side of a connection.
 
@@ -107,7 +111,7 @@ class Endpoint(Sending):
         if self._rest:
             data = self._rest + data
         at, end = 0, len(data)
-        most = self.limits.frame_bytes
+        most, most_block = self.limits.frame_bytes, self.limits.block_bytes
         try:
             if self._preface:
                 at = self._greeting(data)
@@ -120,6 +124,9 @@ class Endpoint(Sending):
                 if start + size > end:
                     break
                 at = start + size
+                if kind == HEADERS and flags | END_STREAM == WHOLE and self._expected is None and size <= most_block:
+                    self._whole_block(number & LAST, flags == WHOLE, data[start:at], now, events)
+                    continue
                 if self._expected is not None and kind != self._expected:
                     raise Violation(ErrorCodes.PROTOCOL_ERROR, f"a frame of type {kind} instead of type {self._expected}")
                 handle = FRAMES.get(kind, Endpoint._unknown)
@@ -142,8 +149,6 @@ class Endpoint(Sending):
     # Heads and trailers
 
     def _headers(self, flags: int, number: int, payload: bytes, now: float, events: list[Event]) -> None:
-        if not number:
-            raise Violation(ErrorCodes.PROTOCOL_ERROR, "HEADERS on stream 0")
         self.guard.block(len(payload), bool(flags & END_HEADERS))
         if flags & PADDED:
             payload = unpadded(flags, payload)
@@ -321,11 +326,10 @@ class Endpoint(Sending):
 
     def _forget(self, stream: Stream) -> None:
         del self.streams[stream.id]
-        stream.open = False
-        stream.pending.clear()
-        stream.waiting = 0
-        held, stream.held = stream.held, 0
-        self._credit(held)
+        stream.drop()
+        if stream.held:
+            held, stream.held = stream.held, 0
+            self._credit(held)
 
     def _rst_stream(self, flags: int, number: int, payload: bytes, now: float, events: list[Event]) -> None:
         self.guard.reset(now, "resets")

@@ -10,13 +10,15 @@ class Guard:
     """Counts what one side sends.
 
     :ivar in_block: a field block has begun and not ended.
+    :ivar sent: DATA frames that went out, for which windows may be widened.
     """
 
-    __slots__ = ("_block_bytes", "_continuations", "_controls", "_limits", "_resets", "_updates", "in_block")
+    __slots__ = ("_block_bytes", "_continuations", "_controls", "_limits", "_resets", "_updates", "in_block", "sent")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self.in_block = False
+        self.sent = 0
         self._block_bytes = self._continuations = 0
         self._resets = Budget(limits.resets, limits.period_s)
         self._controls = Budget(limits.controls, limits.period_s)
@@ -42,11 +44,9 @@ class Guard:
 
         :raises Violation:
         """
+        self._updates.grant(self.sent * self._limits.updates_per_data)
+        self.sent = 0
         self._spend(self._updates, now, "window updates")
-
-    def sent_data(self) -> None:
-        """A DATA frame went out: the other side may widen its windows for that."""
-        self._updates.grant(self._limits.updates_per_data)
 
     def block(self, size: int, ended: bool) -> None:
         """Count the first frame of a field block before it is decoded.

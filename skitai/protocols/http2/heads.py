@@ -48,6 +48,7 @@ class RequestHeads:
     def __init__(self, limits: Http1) -> None:
         self._limits = limits
         self._known: dict[tuple[bool, tuple[Pair, ...]], Head] = {}
+        self._same: dict[int, tuple[Sequence[Pair], bool, Head]] = {}
 
     def make(self, pairs: Sequence[Pair], ended: bool) -> Head:
         """The head of a request.
@@ -56,6 +57,9 @@ class RequestHeads:
         :param ended: no body follows.
         :raises BadRequest, HeadTooLarge, Answerable: with what was seen.
         """
+        same = self._same.get(id(pairs))
+        if same is not None and same[0] is pairs and same[1] is ended:
+            return same[2]
         key = (ended, tuple(pairs))
         head = self._known.get(key)
         if head is None:
@@ -65,6 +69,10 @@ class RequestHeads:
                 if len(self._known) >= KNOWN_HEADS:
                     self._known.clear()
                 self._known[key] = head
+        if type(pairs) is tuple and key in self._known:
+            if len(self._same) >= KNOWN_HEADS:
+                self._same.clear()
+            self._same[id(pairs)] = (pairs, ended, head)
         return head
 
     def _measure(self, pairs: Sequence[Pair]) -> int:

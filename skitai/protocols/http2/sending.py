@@ -81,8 +81,7 @@ class Sending(ABC):
     def data(self, stream: Stream, data: bytes) -> None:
         """Send a piece of a body as soon as the windows let it through."""
         if data:
-            stream.pending.append(memoryview(data))
-            stream.waiting += len(data)
+            stream.add(data)
             self._queue(stream)
 
     def finish(self, stream: Stream, trailers: Sequence[Pair] = ()) -> None:
@@ -91,29 +90,29 @@ class Sending(ABC):
         stream.trailers = trailers
         self._queue(stream)
 
-    def answer(self, stream: Stream, pairs: Sequence[Pair], body: bytes) -> None:
-        """Send a head and the whole body behind it."""
+    def answer(self, stream: Stream, pairs: Sequence[Pair], more: Sequence[Pair], body: bytes) -> None:
+        """Send a head and the whole body behind it.
+
+        :param pairs: of the head; the same object again, unchanged, for equal heads is found again at once; likewise `more`.
+        """
         size = len(body)
-        if size > self._frame_bytes or size > self._window or size > stream.window or self._ready or not size:
-            self.head(stream, pairs, not size)
-            if size:
-                self.data(stream, body)
-                self.finish(stream)
-            return
-        self._send_block(stream, HEADERS, 0, self._writer.write(pairs))
-        self._send_data(stream, body, size, END_STREAM)
-        self._finished(stream)
+        self._send_block(stream, HEADERS, 0 if size else END_STREAM, self._writer.write_shared(pairs, more))
+        if not size:
+            self._finished(stream)
+        elif size <= self._frame_bytes and size <= self._window and size <= stream.window and not self._ready:
+            self._send_data(stream, body, size, END_STREAM)
+            self._finished(stream)
+        else:
+            self.data(stream, body)
+            self.finish(stream)
 
     def _send_data(self, stream: Stream, data: bytes | memoryview, size: int, flags: int) -> None:
-        self._out.append(HEAD.pack(size >> 8, size & 255, DATA, flags, stream.id))
-        self._out.append(data)
-        size += 9
-        self.outgoing += size
-        stream.sent += size
-        size -= 9
+        self._out += (HEAD.pack(size >> 8, size & 255, DATA, flags, stream.id), data)
+        self.outgoing += size + 9
+        stream.sent += size + 9
         self._window -= size
         stream.window -= size
-        self.guard.sent_data()
+        self.guard.sent += 1
 
     def _queue(self, stream: Stream) -> None:
         if not stream.queued and (not stream.blocked or not stream.waiting):

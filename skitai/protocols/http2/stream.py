@@ -60,7 +60,7 @@ class Stream:
         self.window = window
         self.room = room
         self.due = 0
-        self.pending: deque[memoryview] = deque()
+        self.pending: deque[memoryview] | None = None
         self.waiting = 0
         self.held = 0
         self.sent = 0
@@ -69,25 +69,40 @@ class Stream:
         self.queued = False
         self.blocked = False
 
+    def add(self, data: bytes) -> None:
+        """Let bytes wait."""
+        if self.pending is None:
+            self.pending = deque()
+        self.pending.append(memoryview(data))
+        self.waiting += len(data)
+
+    def drop(self) -> None:
+        """Nothing can be sent any more."""
+        self.open = False
+        self.pending = None
+        self.waiting = 0
+
     def take(self, size: int) -> bytes | memoryview:
         """The next bytes that wait, `size` at most."""
-        first = self.pending[0]
+        pending = self.pending
+        assert pending is not None
+        first = pending[0]
         if len(first) > size:
-            self.pending[0] = first[size:]
+            pending[0] = first[size:]
             self.waiting -= size
             return first[:size]
-        self.pending.popleft()
-        if len(first) == size or not self.pending:
+        pending.popleft()
+        if len(first) == size or not pending:
             self.waiting -= len(first)
             return first
         pieces, left = [first], size - len(first)
-        while left and self.pending:
-            piece = self.pending[0]
+        while left and pending:
+            piece = pending[0]
             if len(piece) > left:
-                self.pending[0] = piece[left:]
+                pending[0] = piece[left:]
                 piece = piece[:left]
             else:
-                self.pending.popleft()
+                pending.popleft()
             pieces.append(piece)
             left -= len(piece)
         self.waiting -= size - left

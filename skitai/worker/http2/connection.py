@@ -89,7 +89,10 @@ class Http2Connection(Connection):
             self._writing = True  # whoever answers meanwhile need not wake the loop: it writes below
             events = self.core.receive(data, now)
         for event in events:
-            self._happen(event)
+            if type(event) is Requested:
+                self._begin(event)
+            else:
+                self._happen(event)
         if not self.core.guard.in_block:
             self._head_since = 0.0
         elif not self._head_since:
@@ -102,8 +105,6 @@ class Http2Connection(Connection):
 
     def _happen(self, event: Event) -> None:
         match event:
-            case Requested():
-                self._begin(event)
             case Received(number, data, padding):
                 exchange = self.exchanges.get(number)
                 if exchange is not None and exchange.intake is not None:

@@ -153,12 +153,8 @@ class Http2Exchange(Strand):
                 return False
             self.status = status
             self.fields = fields
-            core = connection.core
-            core.head(self.stream, [*pairs, *connection.clock.pairs], not body)
-            if body:
-                core.data(self.stream, body)
-                core.finish(self.stream)
-            connection.advance()
+            connection.core.answer(self.stream, pairs, connection.clock.pairs, body)
+            connection.write_soon()
         return True
 
     def _respond_off_loop(self, status: int, fields: Pairs, body: bytes) -> bool:
