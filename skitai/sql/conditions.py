@@ -71,7 +71,7 @@ class Q(Expression):
         for each in conditions:
             if not isinstance(each, (Q, F)):
                 raise BadStatement(f"{each!r} is no condition: write column=value, Q(...), or F(...) for SQL")
-        self._items: tuple[Q | F | _Condition, ...] = (
+        self._items: tuple[_Item, ...] = (
             *conditions,
             *(condition(key, value) for key, value in named.items()),
         )
@@ -79,14 +79,20 @@ class Q(Expression):
         self._negated = False
 
     def __and__(self, other: Q) -> Q:
-        return Q(self, other) if isinstance(other, Q) else NotImplemented
+        return self._with(other, "AND") if isinstance(other, Q) else NotImplemented
 
     def __or__(self, other: Q) -> Q:
-        if not isinstance(other, Q):
-            return NotImplemented
-        made = Q(self, other)
-        made._joint = "OR"
+        return self._with(other, "OR") if isinstance(other, Q) else NotImplemented
+
+    def _with(self, other: Q, joint: str) -> Q:
+        made = Q()
+        made._items = (*self._parts(joint), *other._parts(joint))
+        made._joint = joint
         return made
+
+    def _parts(self, joint: str) -> tuple[_Item, ...]:
+        """What it adds to others that are joined so; long chains do not nest."""
+        return self._items if not self._negated and (self._joint == joint or len(self._items) == 1) else (self,)
 
     def __invert__(self) -> Q:
         made = Q(self)
@@ -126,5 +132,8 @@ class Q(Expression):
         return f"<Q {self._joint} of {len(self._items)}{', turned around' if self._negated else ''}>"
 
 
-def _written(item: Q | F | _Condition, manner: Manner) -> Written | None:
+def _written(item: _Item, manner: Manner) -> Written | None:
     return Written(item.pieces(manner), "raw") if isinstance(item, F) else item.written(manner)
+
+
+_Item = Q | F | _Condition

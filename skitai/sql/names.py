@@ -12,6 +12,7 @@ _COLUMN = rf"(?:(?:{_PART}\.){{0,2}}\*|{_DOTTED})"
 _COUNTED = rf"(?i:(count|sum|avg|min|max))\s*\(\s*((?i:distinct)\s+)?({_COLUMN})\s*\)"
 
 _IS_NAME = re.compile(r"[^\W\d]\w*")
+_IS_PART = re.compile(_PART)
 _IS_DOTTED = re.compile(_DOTTED)
 _IS_TABLE = re.compile(rf"\s*({_DOTTED})(?:\s+(?:(?i:as)\s+)?({_PART}))?\s*")
 _IS_ITEM = re.compile(rf"\s*(?:{_COUNTED}|({_COLUMN}))(?:\s+(?:(?i:as)\s+)?({_PART}))?\s*")
@@ -70,8 +71,18 @@ def table(text: str, alias: str = "") -> str:
         raise BadStatement(f"{text!r} is no name of a table")
     if match[2] and alias:
         raise BadStatement(f"{text!r} has a second alias, {alias!r}")
-    called = match[2] or alias
-    return _each_quoted(match[1]) + (f" AS {dotted(called)}" if called else "")
+    called = as_alias(match[2] or alias)
+    return _each_quoted(match[1]) + (f" AS {called}" if called else "")
+
+
+def as_alias(text: str) -> str:
+    """What a statement calls something; may be in double quotes. "" stays so.
+
+    :raises BadStatement: it is no name.
+    """
+    if not isinstance(text, str) or (text and not _IS_PART.fullmatch(text)):
+        raise BadStatement(f"{text!r} is no name for a table or column")
+    return _quoted(text)
 
 
 def items(text: str) -> str:
@@ -88,7 +99,7 @@ def _item(text: str) -> str:
         raise BadStatement(f"{text!r} is no column: values go in by V(...), SQL of the app's own by F(...)")
     function, distinct, counted, column, alias = match.groups()
     made = f"{function}({'DISTINCT ' if distinct else ''}{_each_quoted(counted)})" if function else _each_quoted(column)
-    return made + (f" AS {dotted(alias)}" if alias else "")
+    return made + (f" AS {_quoted(alias)}" if alias else "")
 
 
 def terms(text: str) -> str:

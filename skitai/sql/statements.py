@@ -91,7 +91,7 @@ class Source:
             if table.is_query and not alias:
                 raise BadStatement(f"{table!r} needs an alias, by which the statement names it")
             self._query: Expression | None = table
-            self.text = names.dotted(alias) if alias else ""
+            self.text = names.as_alias(alias)
         else:
             self._query = None
             self.text = names.table(table, alias)

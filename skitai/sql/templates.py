@@ -80,6 +80,9 @@ class Template(Statement, Filtered, Grouped, Arranged, Holding, Returning):
         lost = [] if used else [name for name in self._data if name not in places]
         if lost:
             raise BadStatement(f"{self._name} has no place for the data {', '.join(lost)}")
+        for prefix in self._prefixed:
+            if not places & {f"{prefix}_{way}" for way in D.WAYS}:
+                raise BadStatement(f"{self._name} has no place for the columns of {prefix}")
         self._form.check_inner({*_OWN, *self._fed, *self._data})
 
     def _piece(self, slot: Slot, manner: Manner) -> Pieces:

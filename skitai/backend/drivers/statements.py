@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from skitai.backend.drivers.base import fingerprint
+from skitai.backend.drivers.writing import Given, Writing
 from skitai.backend.errors import BackendError, Code, TimedOut
 from skitai.backend.result import Result, Status
 
@@ -253,7 +254,7 @@ class Handle(Protocol):
 Ask = Callable[[Any], Any]
 
 
-class Transaction:
+class Transaction(Writing):
     """Statements that happen together or not at all: `with` in a thread, `async with` in a coroutine function.
 
     It is committed at the block's end, and rolled back when the block raises or a statement in it has failed.
@@ -267,8 +268,9 @@ class Transaction:
         self._lease: Lease | None = None
         self._ended = False
 
-    def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> Any:
+    def execute(self, sql: Any, parameters: Given = None) -> Any:
         """Ask a statement within the transaction; see `Stub.execute`."""
+        sql, parameters = self._written(sql, parameters)
         return self._ask(Statement(text(sql), bound(parameters), self._session()))
 
     do = execute
@@ -319,7 +321,7 @@ class Transaction:
                 result.reraise()
 
 
-class Stub:
+class Stub(Writing):
     """A database with SQL, as apps hold it.
 
     :param ask: sends an operation on its way and returns its handle.
@@ -328,14 +330,15 @@ class Stub:
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
 
-    def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> Any:
+    def execute(self, sql: Any, parameters: Given = None) -> Any:
         """Ask a statement.
 
         :param sql: with the engine's marks where parameters belong: ``%s`` or ``%(name)s`` for PostgreSQL, where a ``%``
-            then is written ``%%``; ``?`` or ``:name`` for SQLite.
+            then is written ``%%``; ``?`` or ``:name`` for SQLite. Or a statement of the builder (`was.sql`).
         :param parameters: a sequence, or a mapping for marks with names; None for none.
         :returns: the handle, whose result is an `SqlResult`.
         """
+        sql, parameters = self._written(sql, parameters)
         return self._ask(Statement(text(sql), bound(parameters)))
 
     do = execute
@@ -347,7 +350,9 @@ class Stub:
         """
         if not _MODE(mode):
             raise ValueError(f"{mode!r} is no mode of a transaction")
-        return Transaction(self._ask, mode)
+        made = Transaction(self._ask, mode)
+        made.engine, made.maps = self.engine, self.maps
+        return made
 
 
 def text(sql: Any) -> str:
