@@ -98,9 +98,11 @@ class Http2Client:
         self.flush()
 
     def upload(self, stream: int, data: bytes, ended: bool = True) -> None:
-        """Send a whole body at the pace of the server's windows."""
+        """Send a whole body at the pace of the server's windows, as long as it is wanted."""
         view = memoryview(data)
-        while view:
+        if not view:
+            self.send(stream, b"", ended)
+        while view and self.answers[stream].reset is None:
             size = min(len(view), 16384, self.h2.local_flow_control_window(stream))
             if size > 0:
                 self.h2.send_data(stream, bytes(view[:size]), end_stream=ended and size == len(view))
@@ -178,7 +180,7 @@ class Http2Client:
         """Send a request, read its response."""
         stream = self.begin(path, method, fields, ended=body is None)
         if body is not None:
-            self.upload(stream, body) if body else self.send(stream, b"", ended=True)
+            self.upload(stream, body)
         return self.wait(stream)
 
     def until_closed(self) -> None:
