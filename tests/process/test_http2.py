@@ -213,6 +213,66 @@ def test_websocket_in_a_stream(start: Any, folder: Path, how: signal.Signals, co
         assert server.process.wait(20) == 0
 
 
+def test_proxies_are_believed_and_browsers_told_as_over_http_1(start: Any) -> None:
+    server = start("--trusted-proxies", "127.0.0.1", "--hsts-s", "60")
+    with visitor(server) as client:
+        answer = client.get("/", headers={"X-Forwarded-For": "10.1.2.3", "X-Forwarded-Proto": "http"})
+        assert answer.http_version == "HTTP/2"
+        assert answer.headers["strict-transport-security"] == "max-age=60"
+        assert answer.text.startswith("http - ")
+    server.logs(" 10.1.2.3 localhost")
+
+
+PAGE = """
+import skitai
+from skitai.saddle import Saddle
+
+app = Saddle(__name__)
+
+
+@app.route("/page")
+def page(was):
+    was.response.hint_promise("/images/a.png")
+    was.response.hint_promise("/images/b.png?size=2")
+    return was.response("200 OK", f"HTTP/{was.request.version} " + '<img src="/images/a.png">')
+
+
+if __name__ == "__main__":
+    skitai.mount("/", app)
+    skitai.mount("/images", "images")
+    skitai.enable_ssl("server.crt", "server.key")
+    skitai.run()
+"""
+
+
+def test_server_push(start: Any, folder: Path) -> None:
+    (folder / "app.py").write_text(PAGE)
+    (folder / "images").mkdir()
+    for name in "ab":
+        (folder / f"images/{name}.png").write_bytes(name.encode() * 100_000)
+    server = start()
+    context = server.context()
+    context.set_alpn_protocols(["h2"])
+    with server.connect(context) as sock:
+        client = Http2Client(Client(sock))
+        stream = client.begin("/page")
+        assert client.wait(stream).body.startswith(b"HTTP/2.0 <img")
+        assert [path for _, path in client.promises] == ["/images/a.png", "/images/b.png?size=2"]
+        for (pushed, _), name in zip(client.promises, b"ab", strict=True):
+            answer = client.wait(pushed)
+            assert (answer.status, answer.fields["content-type"], answer.body) == (200, "image/png", bytes([name]) * 100_000)
+        server.logs("GET /images/b.png?size=2 2.0 0 200")
+        client.h2.update_settings({2: 0})  # as browsers do today
+        client.flush()
+        answer = client.ask("/page")
+        assert len(client.promises) == 2
+        hints = [fields["link"] for status, fields in answer.informed if status == 103]
+        wanted = ["</images/a.png>; rel=preload; as=image", "</images/b.png?size=2>; rel=preload; as=image"]
+        assert (hints, answer.body[:8]) == (wanted, b"HTTP/2.0")
+    status, body = server.ask("GET /page HTTP/1.1")
+    assert (status, body[:8]) == (200, b"HTTP/1.1")
+
+
 @pytest.mark.skipif(not CURL, reason="curl is missing; make conformance sees to it")
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP], ids=["stop", "reload"])
 def test_who_leaves_loses_no_stream(start: Any, folder: Path, how: signal.Signals) -> None:
