@@ -257,10 +257,11 @@ def test_a_reset_within_an_answer_is_told(run: Run) -> None:
 
 def test_a_server_that_leaves_finishes_what_it_has_begun(run: Run) -> None:
     async def test() -> None:
-        other = asyncio.Event()
+        begun, other = asyncio.Event(), asyncio.Event()
 
         async def talk(call: Call) -> None:
             if call.connection == 1 and call.path == "/last":
+                begun.set()
                 call.peer.h2.close_connection(last_stream_id=call.number)
                 call.peer.flush()
                 call.peer.h2.state_machine.state = type(call.peer.h2.state_machine.state).SERVER_OPEN
@@ -269,8 +270,7 @@ def test_a_server_that_leaves_finishes_what_it_has_begun(run: Run) -> None:
 
         async with upstream2(talk) as server, client() as ask:
             last = asyncio.create_task(ask("get", server.url("/last"), http2=True))
-            while not server.connections:
-                await asyncio.sleep(0.01)
+            await begun.wait()
             while next(iter(ask.driver.stats().values()))["streams"]:  # until it is told
                 await asyncio.sleep(0.01)
             assert (await ask("get", server.url("/next"), http2=True)).content == b"GET /next 0 on 2"

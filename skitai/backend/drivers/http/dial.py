@@ -142,15 +142,17 @@ class Tls:
 class Proxy:
     """A proxy for HTTP.
 
-    :ivar authorization: value of Proxy-Authorization; "" for none.
+    :ivar fields: what it wants to know of who asks.
     """
 
-    __slots__ = ("authorization", "host", "port")
+    __slots__ = ("fields", "host", "port")
 
     def __init__(self, host: str, port: int, user: str, password: str) -> None:
         self.host = host
         self.port = port
-        self.authorization = f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}" if user else ""
+        self.fields: list[tuple[str, str]] = []
+        if user:
+            self.fields.append(("Proxy-Authorization", f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"))
 
 
 def trust(verify: bool, protocols: Protocols) -> ssl.SSLContext:
@@ -161,7 +163,8 @@ def trust(verify: bool, protocols: Protocols) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(list(protocols))
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
     return context
 
 
@@ -243,8 +246,7 @@ async def tunnel(loop: asyncio.AbstractEventLoop, sock: socket.socket, host: str
     :raises BackendError: it does not.
     """
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    fields = [("Proxy-Authorization", proxy.authorization)] if proxy.authorization else []
-    await loop.sock_sendall(sock, request_head("CONNECT", target, target, fields))
+    await loop.sock_sendall(sock, request_head("CONNECT", target, target, proxy.fields))
     answers = Answers(AnswerHeads())
     answers.begin("CONNECT")
     try:

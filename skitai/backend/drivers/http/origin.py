@@ -69,7 +69,11 @@ class Origin:
         self._scheme = "https" if server.secure else "http"
         self.authority = host if server.port == (443 if server.secure else 80) else f"{host}:{server.port}"
         self.name = f"{self._scheme}://{host}:{server.port}"
-        self._prefix = f"http://{self.authority}" if server.proxy is not None and not server.secure else ""
+        self._prefix = ""
+        self._for_proxy: list[Field] = []
+        if server.proxy is not None and not server.secure:
+            self._prefix = f"http://{self.authority}"
+            self._for_proxy = server.proxy.fields
         self._speaks = ""
         if server.http2 is False or not (server.secure or server.http2):
             self._speaks = H1
@@ -157,9 +161,8 @@ class Origin:
         make: Callable[[], Incoming],
         deadline: float,
     ) -> Incoming:
-        head = request_head(
-            request.verb, self._prefix + target, request.host or self.authority, [*fields, *framing(request)]
-        )
+        fields = [*fields, *framing(request), *self._for_proxy]
+        head = request_head(request.verb, self._prefix + target, request.host or self.authority, fields)
         fresh = False
         while True:
             connection, used = await self._pool.take(deadline, fresh)
