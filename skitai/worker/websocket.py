@@ -28,7 +28,7 @@ from skitai.protocols.websocket.codes import (
     TRY_LATER,
 )
 from skitai.protocols.websocket.handshake import Handshake, read
-from skitai.protocols.websocket.incoming import Broken, Closed, Incoming, Ping
+from skitai.protocols.websocket.incoming import Broken, Closed, Event, Incoming, Ping
 
 if TYPE_CHECKING:
     from skitai.config.tree import WebSocket
@@ -95,6 +95,7 @@ class Conversation:
             deflates=bool(handshake.deflate),
             most_bytes=options.websocket_message_bytes,
             most_fragments=options.websocket_fragments,
+            most_events=options.websocket_inbox_messages,
         )
         self._inbox: deque[str | bytes] = deque()
         self._inbox_bytes = 0
@@ -151,7 +152,10 @@ class Conversation:
         if self._paused and self._has_room(2):
             self._paused = False
             self._heard = True  # what it answered in the meantime was not read
-            self._tunnel.resume()
+            if self._incoming.pending:
+                self._on_loop(self._hear_more)  # not now: whoever takes this message would be told of the next
+            else:
+                self._tunnel.resume()
         return message
 
     def _has_room(self, share: int = 1) -> bool:
@@ -204,27 +208,45 @@ class Conversation:
             self._tunnel.wake_at(monotonic() + self._options.websocket_close_s)
             if self._paused:
                 self._tunnel.resume()
+                self._hear(())
             self._listener.ended()
 
     # What the tunnel says
 
     def on_data(self, data: bytes) -> None:
         self._heard = True
-        for event in self._incoming.receive(data):
-            kind = type(event)
-            if kind is str or kind is bytes:
-                if self._state == OPEN:
-                    self._accept(event)  # type: ignore[arg-type]
-            elif kind is Closed:
-                self._answer_close(event)  # type: ignore[arg-type]
-            elif kind is Broken:
-                self._fail(event.code, event.reason)  # type: ignore[union-attr]
-            else:
-                if self._too_many_controls():
-                    self._fail(POLICY, "too many control frames")
+        self._hear(self._incoming.receive(data))
+
+    def _hear(self, events: Sequence[Event]) -> None:
+        """Take these, and what else has come, as far as there is room for it."""
+        incoming = self._incoming
+        while True:
+            for event in events:
+                if self._state == CLOSED:
                     return
-                if kind is Ping and self._state == OPEN:
-                    self._tunnel.write(outgoing.frame(PONG, event.payload))  # type: ignore[union-attr]
+                self._take_in(event)
+            if not incoming.pending or self._paused and self._state == OPEN:
+                return
+            events = incoming.more()
+
+    def _hear_more(self) -> None:
+        self._hear(())
+        if not self._paused:
+            self._tunnel.resume()
+
+    def _take_in(self, event: Event) -> None:
+        kind = type(event)
+        if kind is str or kind is bytes:
+            if self._state == OPEN:
+                self._accept(event)  # type: ignore[arg-type]
+        elif kind is Closed:
+            self._answer_close(event)  # type: ignore[arg-type]
+        elif kind is Broken:
+            self._fail(event.code, event.reason)  # type: ignore[union-attr]
+        elif self._too_many_controls():
+            self._fail(POLICY, "too many control frames")
+        elif kind is Ping and self._state == OPEN:
+            self._tunnel.write(outgoing.frame(PONG, event.payload))  # type: ignore[union-attr]
 
     def _too_many_controls(self) -> bool:
         now = monotonic()

@@ -80,26 +80,36 @@ class Incoming:
     :param deflates: permessage-deflate was agreed on.
     :param most_bytes: longest message, as it is sent and as it is inflated.
     :param most_fragments: of one message.
+    :param most_events: made at a time: of a piece of many tiny frames the rest waits as bytes.
+    :ivar pending: bytes wait for `more`.
     """
 
     __slots__ = (
+        "_at",
         "_buffer",
         "_compressed",
+        "_data",
         "_deflates",
         "_fragments",
         "_most_bytes",
+        "_most_events",
         "_most_fragments",
         "_need",
         "_opcode",
         "_size",
         "_text",
         "ended",
+        "pending",
     )
 
-    def __init__(self, *, deflates: bool, most_bytes: int, most_fragments: int) -> None:
+    def __init__(self, *, deflates: bool, most_bytes: int, most_fragments: int, most_events: int) -> None:
         self._deflates = deflates
         self._most_bytes = most_bytes
         self._most_fragments = most_fragments
+        self._most_events = most_events
+        self._data = b""
+        self._at = 0
+        self.pending = False
         self._buffer = bytearray()
         self._need = 0
         self._opcode = 0
@@ -113,14 +123,23 @@ class Incoming:
         """What follows from the next bytes; nothing any more after `Closed` and `Broken`."""
         if self.ended:
             return ()
-        if self._buffer:
+        if self.pending:
+            data = self._data[self._at :] + data
+        elif self._buffer:
             self._buffer += data
             if len(self._buffer) < self._need:
                 return ()
             data = bytes(self._buffer)
             self._buffer.clear()
+        self._data, self._at = data, 0
+        return self.more()
+
+    def more(self) -> Sequence[Event]:
+        """What follows from the bytes that wait."""
+        data, at = self._data, self._at
+        size, need = len(data), 2
         events: list[Event] = []
-        at, size, need = 0, len(data), 2
+        self.pending = False
         try:
             while size - at >= 2:
                 first, length, start = data[at], data[at + 1] & 0x7F, at + 6
@@ -143,15 +162,20 @@ class Incoming:
                 at = end
                 if event is not None:
                     events.append(event)
-                    if type(event) is Closed:
+                    if self.ended:
+                        return events
+                    if len(events) >= self._most_events and at < size:
+                        self._at, self.pending = at, True
                         return events
         except _Violation as violation:
             self.ended = True
+            self._data = b""
             events.append(Broken(violation.code, violation.reason))
             return events
         if at < size:
             self._need = need
             self._buffer += data[at:] if at else data
+        self._data = b""
         return events
 
     @staticmethod
