@@ -96,3 +96,24 @@ def answer(call: Call | Misfit, result: Any) -> dict[str, Any]:
     if isinstance(call, Call) and call.version == "1.0":
         return {"result": None if failed else said, "error": said if failed else None, "id": call.id}
     return {"jsonrpc": "2.0", "error" if failed else "result": said, "id": call.id}
+
+
+def dump_call(method: str, params: list[Any] | dict[str, Any], id: Any) -> dict[str, Any]:
+    """A call of version 2.0, as a JSON value."""
+    return {"jsonrpc": "2.0", "method": method, "params": params, "id": id}
+
+
+def parse_answer(value: Any) -> Any:
+    """The result that an answer holds; a `Fault` where the call went wrong.
+
+    :raises ValueError: it is no answer.
+    """
+    if not isinstance(value, dict) or not value.keys() & {"result", "error"}:
+        raise ValueError("not an answer of JSON-RPC")
+    error = value.get("error")
+    if error is None:
+        return value.get("result")
+    if not isinstance(error, dict):
+        return Fault(FAILED, str(error))
+    code = error.get("code")
+    return Fault(code if isinstance(code, int) else FAILED, str(error.get("message", "")), error.get("data"))

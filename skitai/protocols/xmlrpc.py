@@ -40,6 +40,17 @@ class Fault(NamedTuple):
     code: int = FAULT
 
 
+class Faulted(Malformed):
+    """A response says that the call went wrong.
+
+    :ivar fault: what it says.
+    """
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(f"fault {fault.code}: {fault.text}")
+        self.fault = fault
+
+
 def is_call(data: bytes) -> bool:
     """Whether a document looks like a call, as far as its first element shows."""
     return (
@@ -62,7 +73,8 @@ def parse_call(data: bytes) -> Call:
 def parse_response(data: bytes) -> Any:
     """The result that a response holds.
 
-    :raises Malformed: it is none, or a fault.
+    :raises Faulted: the call went wrong.
+    :raises Malformed: it is no response.
     """
     params, method = _parse(data, "response")
     if method or len(params) != 1:
@@ -72,9 +84,9 @@ def parse_response(data: bytes) -> Any:
 
 def _parse(data: bytes, kind: str) -> tuple[tuple[Any, ...], str | None]:
     from xml.parsers.expat import ExpatError, ParserCreate
-    from xmlrpc.client import Error, Unmarshaller  # when a client first calls: it brings an HTTP client along
+    from xmlrpc import client  # when a client first calls: it brings an HTTP client along
 
-    values: Any = Unmarshaller(use_builtin_types=True)
+    values: Any = client.Unmarshaller(use_builtin_types=True)
     nesting = _Nesting(values)
     parser = ParserCreate()
     parser.StartElementHandler = nesting.start
@@ -87,7 +99,11 @@ def _parse(data: bytes, kind: str) -> tuple[tuple[Any, ...], str | None]:
         return values.close(), values.getmethodname()
     except Malformed:
         raise
-    except (Error, ExpatError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+    except client.Fault as error:
+        raise Faulted(
+            Fault(str(error.faultString), error.faultCode if isinstance(error.faultCode, int) else FAULT)
+        ) from None
+    except (client.Error, ExpatError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise Malformed(f"not an XML-RPC {kind}: {error}") from None
 
 
@@ -133,6 +149,18 @@ def _inner(given: Any) -> Call | Fault:
     if method == MULTICALL:
         return Fault(f"{MULTICALL} inside {MULTICALL}")
     return Call(method, tuple(params))
+
+
+def dump_call(call: Call) -> bytes:
+    """A call.
+
+    :raises TypeError: an argument is, or holds, what XML-RPC has no type for.
+    :raises ValueError: a number is too large, or a text holds what XML cannot.
+    """
+    from xmlrpc import client  # as above
+
+    params = tuple(_plain(each) for each in call.params)
+    return client.dumps(params, call.method, allow_none=True, encoding="utf-8").encode()
 
 
 def dump_response(result: Any) -> bytes:

@@ -222,6 +222,45 @@ def http(
     return caller.ask(target, request, mode, Options(meta, use_cache, filter, callback, timeout, id))
 
 
+def remote(
+    caller: Caller,
+    verb: str,
+    mode: Mode,
+    uri: str,
+    auth: tuple[str, ...] | None = None,
+    headers: Any = None,
+    meta: dict[str, Any] | None = None,
+    use_cache: UseCache = True,
+    filter: Callable[[Result], Any] | None = None,
+    callback: Any = None,
+    timeout: float | None = None,
+    id: str = "",
+    **options: Any,
+) -> Any:
+    """A server of XML-RPC or JSON-RPC, whose methods make requests.
+
+    :param uri: absolute, or ``@alias/path``.
+    :raises KeyError: no such alias.
+    """
+    from skitai.backend import remote as calls
+
+    dump, load, fields = (
+        (calls.dump_xml, calls.load_xml, calls.XML) if verb == "rpc" else (calls.dump_json, calls.load_json, calls.JSON)
+    )
+    sent = [*fields, *(headers.items() if isinstance(headers, Mapping) else headers or ())]
+
+    def read(result: Result) -> Any:
+        result.data = load(result)
+        return result.data if filter is None else filter(result)
+
+    def call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        body = dump(name, args, kwargs)
+        given = (meta, use_cache, read, callback, timeout, id)
+        return http(caller, "post", mode, uri, body, auth, sent, *given, **options)
+
+    return calls.Stub(call)
+
+
 def destination(caller: Caller, uri: str, kinds: tuple[Kind, ...] | tuple[str, ...], mode: Mode) -> tuple[Target, str]:
     """Whom to ask, and the path.
 
@@ -318,6 +357,9 @@ class Verbs:
     options = Verb(http)
     trace = Verb(http)
     upload = Verb(http)
+
+    rpc = Verb(remote)
+    jsonrpc = Verb(remote)
 
     db = Verb(any_database)
     backend = Verb(database)

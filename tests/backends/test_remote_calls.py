@@ -6,7 +6,7 @@ import datetime
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from typing import Any
 from xmlrpc.server import SimpleXMLRPCServer
 
@@ -34,13 +34,13 @@ def xml() -> Iterator[str]:
 
 @pytest.fixture
 def json_rpc() -> Iterator[str]:
-    yield from _served(HTTPServer(("127.0.0.1", 0), JsonRpc))
+    yield from _served(ThreadingHTTPServer(("127.0.0.1", 0), JsonRpc))
 
 
 def _served(server: HTTPServer | SimpleXMLRPCServer) -> Iterator[str]:
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/rpc2"
+    yield f"http://127.0.0.1:{server.server_address[1]}/RPC2"
     server.shutdown()
     thread.join()
     server.server_close()
