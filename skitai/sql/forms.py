@@ -211,11 +211,13 @@ class _Reader:
         if word in ("SELECT", "RETURNING"):
             level.clause = "select"
         elif word == "FROM":
-            if level.clause in ("select", "set", "delete") and self._before != "DISTINCT":
+            if self._before == "DISTINCT":
+                return "IS DISTINCT FROM"
+            if level.clause in ("select", "set", "delete"):
                 level.clause = "tables"
         elif word == "JOIN":
             level.clause = "tables"
-        elif word == "INSERT":
+        elif word == "INSERT" or (word == "REPLACE" and self._before in ("", ";", ")")):
             level.clause = "insert"
         elif word == "INTO" and level.clause == "insert":
             level.clause = "into"
@@ -238,12 +240,12 @@ class _Reader:
 
     def _sign(self, sign: str) -> None:
         level = self._levels[-1]
-        if sign == "(":
+        if sign in ("(", "["):
             conditional = self._before in _CONDITIONAL or (self._before == "(" and level.conditional)
             self._levels.append(_Level("columns" if level.clause == "into" else "", conditional, self._before == "IN"))
             if level.clause == "into":
                 level.clause = ""
-        elif sign == ")" and len(self._levels) > 1:
+        elif sign in (")", "]") and len(self._levels) > 1:
             self._levels.pop()
         elif sign == ";":
             self._levels = [_Level()]
