@@ -1,4 +1,4 @@
-"""What the builder does not write, and says why: names that are none, values that do not fit, updates without a condition."""
+"""What the builder does not write, and why: names that are none, values that do not fit, updates without a condition."""
 
 from __future__ import annotations
 
