@@ -163,7 +163,7 @@ class Context(Members):
         return self.exchange
 
     def _caller(self) -> Caller:
-        return Caller(self.exchange)
+        return Caller(self.exchange, self.app._sqlmaps)
 
     def _txn(self) -> str:
         return "/".join(self.exchange.txn) if self.exchange is not None else ""

@@ -14,7 +14,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any, Literal, Protocol, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 from skitai.backend.backends import Backends, Target, UseCache
 from skitai.backend.cluster import Cluster
@@ -26,6 +26,9 @@ from skitai.exchange import Exchange
 from skitai.log.txn import hand_on
 from skitai.was import process
 
+if TYPE_CHECKING:
+    from skitai.sql.entry import Maps
+
 Mode = Literal["", "lb", "map"]
 
 STUBS = {
@@ -36,15 +39,19 @@ STUBS = {
 }
 """By kind: what ``was.backend(...)`` gives, whose methods are the database's own."""
 
+WITH_SQL = ("postgresql", "sqlite3")
+
 
 class Caller:
     """For whom requests to back-ends are made.
 
     :param exchange: a client's request; None outside of requests.
+    :param maps: templates of SQL, if the app has any.
     """
 
-    def __init__(self, exchange: Exchange | None) -> None:
+    def __init__(self, exchange: Exchange | None, maps: Maps | None = None) -> None:
         self.exchange = exchange
+        self.maps = maps
 
     @property
     def backends(self) -> Backends:
@@ -314,7 +321,10 @@ def database(
         target = located(found, server, dbname, auth)
     module, name = STUBS[found].split(":")
     options = Options(meta, use_cache, filter, callback, timeout, id)
-    return getattr(import_module(module), name)(lambda operation: caller.ask(target, operation, mode, options))
+    stub = getattr(import_module(module), name)(lambda operation: caller.ask(target, operation, mode, options))
+    if caller.maps is not None and found in WITH_SQL:
+        stub.maps = caller.maps
+    return stub
 
 
 def located(kind: Kind, server: str, dbname: str | None, auth: tuple[str, str] | None) -> Member:

@@ -33,7 +33,11 @@ class Was(Members):
         return _exchange(name)
 
     def _caller(self) -> Caller:
-        return Caller(current.get())
+        exchange = current.get()
+        if exchange is not None and exchange.context is not None:
+            made: Caller = exchange.context._caller()
+            return made
+        return Caller(exchange)
 
     def _txn(self) -> str:
         exchange = current.get()
