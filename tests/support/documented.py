@@ -116,6 +116,13 @@ def overlaid(overlay: Callable[[Any], None]) -> Any:
     return other.jinja_env.from_string("{{ 1 }} ${1 + 1}").render()
 
 
+def healthy(service: str) -> bool:
+    other = Saddle(__name__)
+    other.enable_grpc(reflection=True, health=True, message_bytes="1M", compression="gzip")
+    other.set_health(service, True)
+    return bool(other._grpc.health.of(service))
+
+
 def logged(was: Any) -> None:
     try:
         raise ValueError("broken")
@@ -426,6 +433,8 @@ ROWS: dict[str, tuple[Use, Any]] = {
     "was.setlu()": (lambda was: also(was.setlu("weather-news"), 0) or was.getlu("weather-news") > time.time() - 60, True),
     "was.getlu()": (lambda was: raises(KeyError, lambda: was.getlu("undeclared")), True),
     # The rest of was
+    "was.call": (lambda was: raises(RuntimeError, lambda: was.call), True),  # this request is none
+    "app.enable_grpc": (lambda was: healthy("shop.Counter"), True),
     "was.log()": (lambda was: was.log("called names", "info"), None),
     "was.traceback()": (logged, None),
     "was.timestamp": (lambda was: abs(was.timestamp / 1000 - time.time()) < 60, True),

@@ -8,7 +8,7 @@ from base64 import b64encode
 from math import inf
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skitai.errors import Answerable
@@ -32,6 +32,7 @@ from skitai.protocols.grpc.status import (
 # Frames
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.binary(max_size=50)), st.integers(1, 20))
 def test_frames_are_found_however_they_are_cut(messages, size):
     data = b"".join(frame(each) for each in messages)
@@ -80,12 +81,14 @@ def test_an_end_within_a_frame():
 # Statuses
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.text())
 def test_messages_survive(text):
     if len(encoded_message(text)) < MESSAGE_BYTES - 12:
         assert decoded_message(encoded_message(text)) == text.encode("utf-8", "replace").decode()
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.text())
 def test_messages_are_printable_and_not_too_long(text):
     encoded = encoded_message(text * 100)
@@ -145,6 +148,7 @@ def test_statuses_of_http():
     ]
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.integers(0, 16), st.text(), st.lists(st.tuples(st.text(min_size=1).filter(lambda t: "/" not in t), st.binary())))
 def test_details_survive(code, message, given):
     def clean(text):
@@ -185,6 +189,7 @@ def test_metadata_that_came():
         metadata.received([(b"raw-bin", b"a b")])
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.binary())
 def test_bytes_survive(data):
     encoded = metadata.encoded_binary(data)
@@ -208,6 +213,7 @@ def test_what_is_no_timeout(text):
         timeouts.parse(text)
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.floats(1e-9, 3e11))
 def test_a_timeout_is_never_shortened_by_much(seconds):
     assert timeouts.parse(timeouts.dump(seconds)) >= seconds * (1 - 1e-6)
@@ -220,6 +226,7 @@ def test_a_timeout_that_has_passed():
 # Compression
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.binary(max_size=2000), st.sampled_from(["gzip", "deflate", "identity"]))
 def test_codings_survive(data, name):
     packed = compression.pack(data, name)
@@ -253,6 +260,7 @@ def test_what_cannot_be_unpacked(data, name):
 # gRPC-Web's text
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.binary(max_size=30)), st.integers(1, 9))
 def test_text_that_was_padded_anywhere(pieces, size):
     text = b"".join(map(web.encoded, pieces))
