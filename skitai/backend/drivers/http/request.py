@@ -12,7 +12,7 @@ from skitai.backend.drivers.http.bodies import FORM_TYPE, Stream, multipart, url
 from skitai.backend.drivers.http.content import ACCEPTED
 from skitai.config.aliases import PORTS, Kind, Member
 from skitai.http import jsontext
-from skitai.protocols.http1.response import checked
+from skitai.protocols.http1.response import TOKEN, checked
 from skitai.version import __version__
 
 METHODS = ("get", "post", "put", "patch", "delete", "options", "head", "trace")
@@ -126,7 +126,7 @@ def make(
     """Make a request.
 
     :param verb: one of `VERBS`.
-    :param url: absolute, or a path with or without a query. What may not stand in one is percent-encoded.
+    :param url: absolute, ``@alias/path``, or a path alone. What may not stand in one is percent-encoded.
     :param data: a dictionary goes into the query string, or into the body as a form, or as JSON with the verbs named so and
         where the Content-Type says it. str and bytes are sent as they are; open files and iterables piece by piece.
     :param auth: (user, password) for Basic, or Digest where the server asks for that; (token,) for Bearer.
@@ -238,7 +238,7 @@ def cookie_value(name: str, value: Any) -> str:
     :raises ValueError: name or value would end it.
     """
     text = str(value)
-    if re.search(r"[\x00-\x20\x7f;,=\"]", str(name)) or re.search(r"[\x00-\x1f\x7f;]", text) or not text.isascii():
+    if not TOKEN(str(name)) or re.search(r"[\x00-\x1f\x7f;]", text) or not text.isascii():
         raise ValueError(f"{name}={text!r} is no cookie")
     return text
 
@@ -308,14 +308,17 @@ def host_name(host: str) -> str:
 
 
 def target_of(url: str) -> str:
-    """Path and query of a URL or path, percent-encoded where that is needed; what follows a "#" stays here.
+    """Path and query of a URL, of ``@alias/path`` or of a path, percent-encoded where that is needed; what follows a "#"
+    stays here.
 
     :raises ValueError: control characters.
     """
     if re.search(r"[\x00-\x1f\x7f]", url):
         raise ValueError(f"{_shown(url)!r}: control characters in a URL")
     rest = url.partition("#")[0]
-    if not rest.startswith("/"):
+    if rest.startswith("@"):
+        rest = f"/{rest.partition('/')[2]}"
+    elif not rest.startswith("/"):
         _, colon, after = rest.partition("://")
         if colon:
             cut = min((at for at in (after.find("/"), after.find("?")) if at >= 0), default=len(after))
