@@ -59,6 +59,8 @@ def static_folder() -> Path:
 
 
 HELLO_NGINX = c.nginx('default_type text/plain; return 200 "Hello, World!";', name="nginx return 200")
+ENDLESS = ("--http2-requests", "1000000000")
+GRANIAN_TLS = ("--ssl-certificate", "--ssl-keyfile")
 REST = (c.gunicorn(f"{PLAIN}:hello"), c.uwsgi(app=f"{PLAIN}:hello"), c.waitress(f"{PLAIN}:hello"))
 
 CASES: tuple[Case, ...] = (
@@ -80,13 +82,44 @@ CASES: tuple[Case, ...] = (
         "WSGI hello by HTTPS, 4 threads",
         (
             c.secured(c.skitai("plain.py:hello", "--threads", "4"), "--certfile", "--keyfile"),
-            c.secured(c.granian("wsgi", f"{PLAIN}:hello", "--blocking-threads", "4"), "--ssl-certificate", "--ssl-keyfile"),
+            c.secured(c.granian("wsgi", f"{PLAIN}:hello", "--blocking-threads", "4"), *GRANIAN_TLS),
             c.secured(c.uvicorn(f"{PLAIN}:hello_asgi"), "--ssl-certfile", "--ssl-keyfile"),
             c.nginx('default_type text/plain; return 200 "Hello, World!";', name="nginx return 200", tls=True),
         ),
         Load(tls=True),
         reference="granian",
         ratio=1.2,
+    ),
+    Case(
+        "http2",
+        "WSGI hello by HTTP/2, cleartext, 16 connections with 32 requests at a time on each, 4 threads",
+        (
+            c.skitai("plain.py:hello", "--threads", "4", *ENDLESS),
+            c.granian("wsgi", f"{PLAIN}:hello", "--blocking-threads", "4"),
+            c.granian("wsgi", f"{PLAIN}:hello", name="granian default"),
+            c.skitai("plain.py:hello_asgi", *ENDLESS, name="skitai asgi"),
+            c.granian("asgi", f"{PLAIN}:hello_asgi", name="granian asgi"),
+            c.hypercorn(f"{PLAIN}:hello_asgi"),
+        ),
+        Load(connections=16, streams=32),
+        reference="granian",
+        ratio=1.0,
+    ),
+    Case(
+        "https2",
+        "The same by TLS",
+        (
+            c.secured(c.skitai("plain.py:hello", "--threads", "4", *ENDLESS), "--certfile", "--keyfile"),
+            c.secured(c.granian("wsgi", f"{PLAIN}:hello", "--blocking-threads", "4"), *GRANIAN_TLS),
+            c.secured(c.granian("wsgi", f"{PLAIN}:hello", name="granian default"), *GRANIAN_TLS),
+            c.secured(c.skitai("plain.py:hello_asgi", *ENDLESS, name="skitai asgi"), "--certfile", "--keyfile"),
+            c.secured(c.granian("asgi", f"{PLAIN}:hello_asgi", name="granian asgi"), *GRANIAN_TLS),
+            c.secured(c.hypercorn(f"{PLAIN}:hello_asgi"), "--certfile", "--keyfile"),
+            c.nginx('default_type text/plain; return 200 "Hello, World!";', name="nginx return 200", tls=True),
+        ),
+        Load(connections=16, streams=32, tls=True),
+        reference="granian",
+        ratio=1.0,
     ),
     Case(
         "wsgi0",

@@ -122,6 +122,13 @@ def uvicorn(app: str, *flags: str, name: str = "uvicorn") -> Contender:
     return Contender(name, "uvicorn", command)
 
 
+def hypercorn(app: str, *flags: str, name: str = "hypercorn") -> Contender:
+    def command(place: Place) -> list[str]:
+        return [sys.executable, "-m", "hypercorn", "--bind", f"127.0.0.1:{place.port}", *flags, app]
+
+    return Contender(name, "hypercorn", command)
+
+
 def gunicorn(app: str, *flags: str, threads: int = 4, name: str = "gunicorn gthread") -> Contender:
     def command(place: Place) -> list[str]:
         kind = ["--worker-class", "gthread", "--threads", str(threads)] if threads else []
@@ -178,6 +185,7 @@ http {{
   include /etc/nginx/mime.types;
   sendfile on;
   tcp_nopush on;
+  keepalive_requests 10000000;
   access_log {folder}/access.log;
   client_body_temp_path {folder}/body;
   proxy_temp_path {folder}/proxy;
@@ -200,7 +208,7 @@ def nginx(location: str, name: str = "nginx", tls: bool = False) -> Contender:
         listen = f"listen 127.0.0.1:{place.port};"
         if tls:
             files = certificate(place)
-            listen = f"listen 127.0.0.1:{place.port} ssl; ssl_certificate {files[0]}; ssl_certificate_key {files[1]};"
+            listen = f"listen 127.0.0.1:{place.port} ssl http2; ssl_certificate {files[0]}; ssl_certificate_key {files[1]};"
         config.write_text(NGINX.format(folder=place.folder, listen=listen, location=location), "utf-8")
         place.folder.chmod(0o755)  # its worker is another user when we are root
         return [program("nginx"), "-p", str(place.folder), "-c", str(config), "-e", str(place.folder / "error.log")]
@@ -217,6 +225,7 @@ def versions() -> dict[str, str]:
         "uvicorn",
         "uvloop",
         "gunicorn",
+        "hypercorn",
         "pyuwsgi",
         "bjoern",
         "waitress",

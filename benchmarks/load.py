@@ -23,6 +23,7 @@ class Load:
     :ivar body_bytes: of a POST; 0 for a GET.
     :ivar cookie_from: a path that sets a cookie, which all requests then bring; "" for none.
     :ivar tls: by HTTPS.
+    :ivar streams: by HTTP/2, so many requests at a time on each connection; 0 for HTTP/1.1.
     :ivar talk: over WebSocket, and what kind of it (`talk.KINDS`); "" for requests.
     :ivar answer: what every answer's body must be (checked once before the load), or its length.
     """
@@ -33,6 +34,7 @@ class Load:
     body_bytes: int = 0
     cookie_from: str = ""
     tls: bool = False
+    streams: int = 0
     talk: str = ""
     answer: bytes | int = b"Hello, World!"
 
@@ -112,6 +114,11 @@ def apply(load: Load, port: int, seconds: float, folder: Path) -> Result:
     if load.talk:
         words = [str(port), load.path, str(load.connections), str(seconds), load.talk]
         command = [sys.executable, "-m", "benchmarks.talk", *words]
+    elif load.streams:
+        if shutil.which("h2load") is None:
+            raise RuntimeError("HTTP/2 needs h2load, which is not installed")
+        words = [str(port), load.first, str(load.connections), str(seconds), str(load.streams), "tls" if load.tls else ""]
+        command = [sys.executable, "-m", "benchmarks.streams", *words]
     else:
         command = generator_command(load, port, seconds, folder)
     done = subprocess.run(
