@@ -43,9 +43,10 @@ NO_HEAD = Head("-", "-", "origin", "-", "-", "", "", "2.0", Fields(()), keep_ali
 class Http2Connection(Connection):
     """:ivar core: guarded by the lock.
     :ivar exchanges: by stream, all whose responses are not complete.
+    :ivar served: requests begun.
     """
 
-    __slots__ = ("_dispatch", "_ghosts", "_head_since", "_paused", "_upgrade", "_writing", "core", "exchanges")
+    __slots__ = ("_dispatch", "_ghosts", "_head_since", "_paused", "_upgrade", "_writing", "core", "exchanges", "served")
 
     def __init__(self, services: Services, dispatcher: Dispatcher, upgrade: Upgrade | None = None) -> None:
         """:param dispatcher: brings requests to whoever answers.
@@ -56,6 +57,7 @@ class Http2Connection(Connection):
         self._upgrade = upgrade
         self.core = Core(services.http2_limits)
         self.exchanges: dict[int, Http2Exchange] = {}
+        self.served = 0
         self._ghosts: set[Http2Exchange] = set()
         self._head_since = 0.0
         self._paused = False
@@ -136,6 +138,7 @@ class Http2Connection(Connection):
         """
         services = self.services
         services.served += 1
+        self.served += 1
         self.due = inf
         exchange: Http2Exchange
         if head.protocol or head.form == "authority":
@@ -333,6 +336,8 @@ class Http2Connection(Connection):
     def lost(self) -> None:
         self.closing = True
         self._lose_all()
+        age_s = monotonic() - self.opened
+        log.info("%s: HTTP/2 connection closed, %d requests in %.1f s", self.peer.client or "a client", self.served, age_s)
 
     # Time
 
