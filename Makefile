@@ -42,9 +42,9 @@ ready: $(VENV)/.test $(VENV)/.docs
 quick: ready
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/unit tests/wire
 
-# A real server, visited by Chromium, curl, nginx, systemd and Python's own clients.
+# A real server, visited by Chromium, curl, nghttp2, nginx, systemd and Python's own clients.
 conformance: $(VENV)/.test
-	tests/programs.sh chromium:chromium nginx:nginx-light curl:curl openssl:openssl systemd-analyze:systemd useradd:passwd su:util-linux postfix:postfix
+	tests/programs.sh chromium:chromium nginx:nginx-light curl:curl nghttp:nghttp2-client openssl:openssl systemd-analyze:systemd useradd:passwd su:util-linux postfix:postfix
 	$(BIN)/python -m pytest tests/conformance tests/process/test_http2.py
 
 # bjoern has no wheel: where it does not build (it needs a compiler and libev), the tables name it as missing.
