@@ -299,6 +299,19 @@ CASES: tuple[Case, ...] = (
         reference="websockets",
     ),
     Case(
+        "grpc",
+        "gRPC, hello for a name, 4 threads",
+        (
+            c.skitai("grpc_app.py:plain", "--threads", "4"),
+            c.skitai("grpc_app.py:coroutine", name="skitai async"),
+            c.script("grpcio", "grpc"),
+            c.script("grpcio_aio", "grpc"),
+        ),
+        Load(path="/bench.Greeter/Hello", connections=16, calls=True),
+        reference="grpcio",
+        ratio=1.0,
+    ),
+    Case(
         "idle",
         "10,000 idle keep-alive connections",
         (

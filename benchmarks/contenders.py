@@ -158,13 +158,16 @@ def bjoern(app: str) -> Contender:
     return Contender("bjoern", "bjoern", command)
 
 
-def script(name: str) -> Contender:
-    """A library whose server is a file of that name among our apps."""
+def script(name: str, needs: str = "") -> Contender:
+    """A library whose server is a file of that name among our apps.
+
+    :param needs: its module, where that has another name.
+    """
 
     def command(place: Place) -> list[str]:
         return [sys.executable, "-m", f"benchmarks.apps.{name}_server", str(place.port)]
 
-    return Contender(name, name, command)
+    return Contender(name.replace("_", " "), needs or name, command)
 
 
 def waitress(app: str, threads: int = 4) -> Contender:

@@ -24,6 +24,7 @@ class Load:
     :ivar cookie_from: a path that sets a cookie, which all requests then bring; "" for none.
     :ivar tls: by HTTPS.
     :ivar streams: by HTTP/2, so many requests at a time on each connection; 0 for HTTP/1.1.
+    :ivar calls: of gRPC, one at a time on each connection.
     :ivar talk: over WebSocket, and what kind of it (`talk.KINDS`); "" for requests.
     :ivar answer: what every answer's body must be (checked once before the load), or its length.
     """
@@ -36,6 +37,7 @@ class Load:
     tls: bool = False
     streams: int = 0
     talk: str = ""
+    calls: bool = False
     answer: bytes | int = b"Hello, World!"
 
     @property
@@ -114,6 +116,8 @@ def apply(load: Load, port: int, seconds: float, folder: Path) -> Result:
     if load.talk:
         words = [str(port), load.path, str(load.connections), str(seconds), load.talk]
         command = [sys.executable, "-m", "benchmarks.talk", *words]
+    elif load.calls:
+        command = [sys.executable, "-m", "benchmarks.calls", str(port), load.path, str(load.connections), str(seconds)]
     elif load.streams:
         if shutil.which("h2load") is None:
             raise RuntimeError("HTTP/2 needs h2load, which is not installed")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import client, contenders, load, talk
+from benchmarks import calls, client, contenders, load, talk
 from benchmarks.load import Load
 from benchmarks.processes import Absent, Running, cpu_s, free_port, tree, worker_memory
 
@@ -103,3 +103,11 @@ def test_messages_are_heard_and_counted(tmp_path: Path) -> None:
             assert figures["errors"] == 0
         with pytest.raises(OSError, match="404"):
             talk.asked(running.port, "/nowhere")
+
+
+def test_calls_are_answered_and_counted(tmp_path: Path) -> None:
+    with contenders.skitai("grpc_app.py:coroutine").start(tmp_path) as running:
+        assert calls.asked(running.port, "/bench.Greeter/Hello") == calls.ANSWERED
+        figures = load.apply(Load("/bench.Greeter/Hello", connections=3, calls=True), running.port, 0.3, tmp_path)
+    assert figures.requests > 0
+    assert figures.errors == 0
