@@ -9,7 +9,7 @@ import time
 import pytest
 
 from skitai.backend.drivers.http import HttpResult, make
-from skitai.backend.drivers.http.incoming import Incoming
+from skitai.backend.drivers.http.incoming import Incoming, Watch
 from skitai.backend.drivers.http.result import accepts
 from skitai.backend.errors import Failed
 from skitai.http.dates import format_http_date
@@ -20,7 +20,7 @@ def answer(*fields: str, content: bytes = b"", status: str = "200 OK") -> HttpRe
     head = parse_head("".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status}", *fields, "")).encode("latin-1"))
     loop = asyncio.new_event_loop()
     try:
-        incoming = Incoming(loop, lambda head: None, 0, 1, 1, False)
+        incoming = Incoming(Watch(loop, 1), lambda head: None, 0, 1, False)
         incoming.leave()
     finally:
         loop.close()

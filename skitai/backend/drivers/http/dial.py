@@ -75,7 +75,7 @@ class Dialler:
             if AVAILABLE:
                 if self._poller is None:
                     self._poller = Poller(self.loop)
-                SocketTransport(self._poller, opened, protocol).begin()
+                _Transport(self._poller, opened, protocol).begin()
             else:
                 await self.loop.create_connection(lambda: protocol, sock=opened)
             return
@@ -97,6 +97,14 @@ class Dialler:
         if self._poller is not None:
             self._poller.close()
             self._poller = None
+
+
+class _Transport(SocketTransport):
+    """A transport that does not tell of everything that is written, where the protocol says that it does not wait for it."""
+
+    def _flushed(self) -> None:
+        if getattr(self._protocol, "waits", True):
+            super()._flushed()
 
 
 class _Waiting(asyncio.Protocol):

@@ -13,7 +13,7 @@ from skitai.backend.drivers.http import content
 from skitai.backend.drivers.http.bodies import Stream
 from skitai.backend.drivers.http.credentials import Auth, Credentials
 from skitai.backend.drivers.http.dial import Dialler, Proxy
-from skitai.backend.drivers.http.incoming import Incoming
+from skitai.backend.drivers.http.incoming import Incoming, Watch
 from skitai.backend.drivers.http.origin import Heads, Origin, Server
 from skitai.backend.drivers.http.request import Field, HttpRequest, locate
 from skitai.backend.drivers.http.result import HttpResult, check
@@ -43,6 +43,7 @@ class HttpDriver:
         self._loop = home.loop
         self._options = home.config.backends
         self._dialler = Dialler(home.loop, self._options.backend_connect_s)
+        self._watch = Watch(home.loop, self._options.backend_idle_s)
         self._heads = Heads()
         self._credentials = Credentials()
         self._origins: dict[Any, Origin] = {}
@@ -117,7 +118,7 @@ class HttpDriver:
         if origin is None:
             proxy = proxy_of(request.proxy) if request.proxy else None
             server = Server(member.host, member.port, member.secure, member.verify, proxy, request.http2)
-            origin = self._origins[key] = Origin(self._dialler, self._options, self._heads, server)
+            origin = self._origins[key] = Origin(self._dialler, self._watch, self._options, self._heads, server)
         return origin
 
     async def _follow(self, member: Member, request: HttpRequest, result: HttpResult, deadline: float) -> HttpResult:
@@ -164,6 +165,7 @@ class HttpDriver:
         for _ in range(3):
             await asyncio.sleep(0)  # connections hear of their end in the loop's next turns
         self._dialler.close()
+        self._watch.close()
 
 
 def target_at(member: Member, request: HttpRequest) -> str:
@@ -192,8 +194,8 @@ def redirected(
         gone |= OF_THE_ORIGIN
     fields = tuple(each for each in request.fields if each[0].lower() not in gone)
     auth, host = (request.auth, request.host) if same else ((), "")
-    return replace(
-        request, method=method, url=url, target=target, fields=fields, body=body, auth=auth, host=host, cookies=cookies
+    return request._replace(
+        method=method, url=url, target=target, fields=fields, body=body, auth=auth, host=host, cookies=cookies
     )
 
 

@@ -195,6 +195,11 @@ class Http1Connection(asyncio.Protocol):
             else:
                 self._fail(Broken(f"the server closed the connection without an answer{_said(error)}"))
 
+    @property
+    def waits(self) -> bool:
+        """There is something to be written when there is room."""
+        return self._writable is not None
+
     def resume_writing(self) -> None:
         writable, self._writable = self._writable, None
         if writable is not None and not writable.done():

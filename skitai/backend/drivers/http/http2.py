@@ -231,6 +231,11 @@ class Http2Connection(asyncio.Protocol):
         self._fail(broken)
         self._changed(self)
 
+    @property
+    def waits(self) -> bool:
+        """There is something to be written when there is room."""
+        return any(call.stream.waiting for call in self._calls.values())
+
     def resume_writing(self) -> None:
         self._flush()
 

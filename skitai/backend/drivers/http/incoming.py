@@ -15,6 +15,9 @@ HIGH_BYTES = 262144
 """Of a stream that nobody takes, before the server is made to wait."""
 
 
+INFINITE = float("inf")
+
+
 class Broken(BackendError):
     """The connection ended before a byte of the answer had come.
 
@@ -52,30 +55,68 @@ class Flow(Protocol):
         """Nobody takes the rest, or there is none: the connection goes back to where it came from, or is closed."""
 
 
+class Watch:
+    """Ends answers that take too long: one timer for all of them, for nearly all end before it.
+
+    :param idle_s: so long nothing may happen.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, idle_s: float) -> None:
+        self.loop = loop
+        self.idle_s = idle_s
+        self._watched: set[Incoming] = set()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._next = INFINITE
+
+    def add(self, incoming: Incoming, due: float) -> None:
+        """Look at an answer at `due` of the loop's clock, or earlier."""
+        self._watched.add(incoming)
+        if due < self._next:
+            self._set(due)
+
+    def remove(self, incoming: Incoming) -> None:
+        self._watched.discard(incoming)
+
+    def _set(self, due: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._next = due
+        self._alarm = self.loop.call_at(due, self._look)
+
+    def _look(self) -> None:
+        self._alarm, self._next = None, INFINITE
+        now = self.loop.time()
+        dues = [each.look(now) for each in tuple(self._watched)]
+        if dues and (due := min(dues)) < self._next:
+            self._set(due)
+
+    def close(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+
 class Incoming:
     """An answer that is awaited.
 
     :param check: called with its head; raises a BackendError when the caller does not want the rest.
     :param most_bytes: longest content, as it is transferred.
-    :param idle_s: so long nothing may happen.
     :param streaming: its reader takes it piece by piece.
     :ivar ready: done when the answer is there; of a stream, when its head is.
     :ivar began_at: on the loop's clock.
     """
 
     __slots__ = (
-        "_alarm",
         "_at",
         "_check",
         "_deadline",
         "_flow",
         "_held",
-        "_idle_s",
         "_loop",
         "_more",
         "_most_bytes",
         "_pending",
         "_size",
+        "_watch",
         "began_at",
         "ended",
         "error",
@@ -88,17 +129,16 @@ class Incoming:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        watch: Watch,
         check: Callable[[AnswerHead], None],
         most_bytes: int,
-        idle_s: float,
         deadline: float,
         streaming: bool,
     ) -> None:
-        self._loop = loop
+        self._watch = watch
+        self._loop = loop = watch.loop
         self._check = check
         self._most_bytes = most_bytes
-        self._idle_s = idle_s
         self._deadline = deadline
         self.streaming = streaming
         self._flow: Flow | None = None
@@ -113,7 +153,8 @@ class Incoming:
         self.ended = False
         self.error: BackendError | None = None
         self.ready: asyncio.Future[None] = loop.create_future()
-        self._alarm = loop.call_at(min(deadline, now + idle_s), self._look)
+        due = now + watch.idle_s
+        watch.add(self, due if due < deadline else deadline)
 
     def begin(self, flow: Flow) -> None:
         """The request goes out on a connection."""
@@ -155,7 +196,7 @@ class Incoming:
         """The answer is complete."""
         self.trailers = trailers
         self.ended = True
-        self._alarm.cancel()
+        self._watch.remove(self)
         if not self.ready.done():
             self.ready.set_result(None)
         self._wake()
@@ -165,7 +206,7 @@ class Incoming:
         if self.ended or self.error is not None:
             return
         self.error = error
-        self._alarm.cancel()
+        self._watch.remove(self)
         if not self.ready.done():
             self.ready.set_exception(error)
         elif self.streaming:
@@ -174,7 +215,7 @@ class Incoming:
 
     def leave(self) -> None:
         """Nobody waits any longer."""
-        self._alarm.cancel()
+        self._watch.remove(self)
         flow, self._flow = self._flow, None
         if flow is not None:
             flow.leave()
@@ -183,19 +224,19 @@ class Incoming:
         if self._more is not None and not self._more.done():
             self._more.set_result(None)
 
-    def _look(self) -> None:
-        """See whether it takes too long."""
-        now = self._loop.time()
+    def look(self, now: float) -> float:
+        """See whether it takes too long; when to look again."""
         if now >= self._deadline:
             self.fail(TimedOut(sent=self._flow is not None))
-            return
+            return INFINITE
+        idle_s = self._watch.idle_s
         pending = 0 if self._flow is None else self._flow.pending()
         if pending < 0 or pending != self._pending:
             self._at, self._pending = now, pending
-        if now - self._at >= self._idle_s:
-            self.fail(BackendError(Code.SLOW, f"nothing came for {self._idle_s:g} seconds", sent=True))
-            return
-        self._alarm = self._loop.call_at(min(self._deadline, self._at + self._idle_s), self._look)
+        if now - self._at >= idle_s:
+            self.fail(BackendError(Code.SLOW, f"nothing came for {idle_s:g} seconds", sent=True))
+            return INFINITE
+        return min(self._deadline, self._at + idle_s)
 
     # What a stream's reader sees
 

@@ -12,7 +12,7 @@ from skitai.backend.drivers.http.bodies import Stream
 from skitai.backend.drivers.http.dial import Dialler, Proxy, Tls
 from skitai.backend.drivers.http.http1 import Http1Connection
 from skitai.backend.drivers.http.http2 import Http2Connection, request_pairs
-from skitai.backend.drivers.http.incoming import Broken, Incoming
+from skitai.backend.drivers.http.incoming import Broken, Incoming, Watch
 from skitai.backend.drivers.http.multiplex import Multiplex
 from skitai.backend.drivers.http.request import Field, HttpRequest
 from skitai.backend.errors import BackendError, Code
@@ -59,8 +59,9 @@ class Origin:
     :ivar name: for people.
     """
 
-    def __init__(self, dialler: Dialler, options: Backends, heads: Heads, server: Server) -> None:
+    def __init__(self, dialler: Dialler, watch: Watch, options: Backends, heads: Heads, server: Server) -> None:
         self._dialler = dialler
+        self._watch = watch
         self._options = options
         self._loop = dialler.loop
         self._heads = heads
@@ -145,7 +146,7 @@ class Origin:
         """
 
         def incoming() -> Incoming:
-            return Incoming(self._loop, check, most_bytes, self._options.backend_idle_s, deadline, request.stream)
+            return Incoming(self._watch, check, most_bytes, deadline, request.stream)
 
         if self._speaks != H1:
             came = await self._ask2(request, target, fields, incoming, deadline)

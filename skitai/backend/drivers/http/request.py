@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from skitai.backend.drivers.http.bodies import FORM_TYPE, Stream, multipart, urlencoded
@@ -42,12 +42,12 @@ CODINGS = ("Accept-Encoding", ACCEPTED)
 
 Field = tuple[str, str]
 
+_VALUE = re.compile(r"[\t -~\x80-\xff]*").fullmatch
 _HOST = re.compile(r"[A-Za-z0-9._~-]+|[0-9A-Fa-f:.]+(?:%25[A-Za-z0-9._~-]+)?").fullmatch
 _SAFE = "!$%&'()*+,/:;=?@[]~"
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
+class HttpRequest(NamedTuple):
     """One request, whatever server it goes to.
 
     :ivar method: in lower case.
@@ -202,17 +202,18 @@ def _given(headers: Mapping[str, Any] | Iterable[tuple[str, Any]] | None) -> tup
     if headers is None:
         return fields, values
     for name, value in headers.items() if isinstance(headers, Mapping) else headers:
-        field = (name, str(value) if isinstance(value, (int, float)) else value)
-        lower, _, text = checked(field)
-        try:
-            text.encode("latin-1")
-        except UnicodeEncodeError:
-            raise ValueError(f"{text!r} cannot stand in the field {name}: encode it first") from None
+        if isinstance(name, str) and isinstance(value, str) and TOKEN(name) and _VALUE(value):
+            lower, text = name.lower(), value
+        else:
+            lower, _, text = checked((name, str(value) if isinstance(value, (int, float)) else value))
+            if not _VALUE(text):
+                raise ValueError(f"{text!r} cannot stand in the field {lower}: encode it first")
+            name = name if isinstance(name, str) else lower
         if lower in OURS or (lower == "connection" and text.lower() not in ("close", "keep-alive")):
             raise ValueError(f"the field {name} is between this server and the next: it is not for requests")
         values[lower] = text.strip(" \t")
         if lower not in ("host", "content-length", "accept-content-length"):
-            fields.append((name if isinstance(name, str) else lower, values[lower]))
+            fields.append((name, values[lower]))
     return fields, values
 
 
@@ -276,6 +277,13 @@ def locate(url: str) -> tuple[Member, str]:
 
     :raises ValueError: it is none of http or https.
     """
+    cut = url.find("/", url.find("://") + 3)
+    return _server(url[:cut] if cut > 0 else url), target_of(url)
+
+
+@lru_cache(maxsize=1024)
+def _server(url: str) -> Member:
+    """Of a URL, or of its beginning."""
     parts = urlsplit(url)
     kind = parts.scheme.lower()
     try:
@@ -289,7 +297,7 @@ def locate(url: str) -> tuple[Member, str]:
     if port == 0:
         raise ValueError(f"{_shown(url)!r}: there is no port 0")
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    return Member(scheme, name, port or PORTS[kind], kind == "https", user, password), target_of(url)
+    return Member(scheme, name, port or PORTS[kind], kind == "https", user, password)
 
 
 def host_name(host: str) -> str:
@@ -313,6 +321,9 @@ def target_of(url: str) -> str:
 
     :raises ValueError: control characters.
     """
+    plain = _usual(url)
+    if plain is not None:
+        return plain[1]
     if re.search(r"[\x00-\x1f\x7f]", url):
         raise ValueError(f"{_shown(url)!r}: control characters in a URL")
     rest = url.partition("#")[0]
@@ -328,6 +339,7 @@ def target_of(url: str) -> str:
     return rest if _plain(rest) else quote(rest, safe=_SAFE)
 
 
+_usual = re.compile(r"(?:https?://[A-Za-z0-9._~:@%\[\]-]+)?(/[!$%&'()*+,/:;=?@~A-Za-z0-9._-]*)").fullmatch
 _plain = re.compile(r"[!$%&'()*+,/:;=?@~A-Za-z0-9._-]*").fullmatch
 
 
