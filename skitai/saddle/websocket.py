@@ -61,7 +61,7 @@ class WebSocketFacet:
             raise RuntimeError("was.websocket: this is no WebSocket connection, or its handshake is still in progress")
         return self._ws
 
-    def wsconfig(self, spec: int, timeout: float | None = 60, encoding: str | None = None) -> None:
+    def wsconfig(self, spec: int, keep_alive_timeout: float | None = 60, message_encoding: str | None = None) -> None:
         """In a handshake (`wsinit`): say what the connection should be; see `Saddle.websocket_config`.
 
         :raises RuntimeError: there is no handshake.
@@ -69,7 +69,7 @@ class WebSocketFacet:
         """
         if not self.wsinit():
             raise RuntimeError("was.wsconfig() belongs to the handshake of a WebSocket connection: was.wsinit() says when")
-        self._ws_plan = plan(spec, timeout, encoding)
+        self._ws_plan = plan(spec, keep_alive_timeout, message_encoding)
 
     def wshasevent(self) -> bool:
         """Whether the handler is called for an event, not for a message."""

@@ -221,6 +221,23 @@ def test_a_handler_that_fails(saddle: Serve, app: Saddle, caplog: pytest.LogCapt
     wait_for(lambda: "no tea" in caplog.text)
 
 
+def test_nothing_is_heard_after_an_error(saddle: Serve, app: Saddle) -> None:
+    heard: list[str] = []
+
+    @app.route("/")
+    @app.websocket_config(skitai.WS_SIMPLE, 60, onclose=lambda was: heard.append("closed"))
+    def fail(was: Any, message: str) -> None:
+        heard.append(message)
+        raise LookupError(message)
+
+    talk = opened(saddle(app))
+    talk.send(*(frame(1, str(each).encode()) for each in range(10)))
+    opcode, payload = talk.receive()
+    assert (opcode, payload[:2]) == (8, (1011).to_bytes(2))
+    wait_for(lambda: "closed" in heard)
+    assert heard == ["0", "closed"]
+
+
 def test_an_app_that_is_replaced_says_so(saddle: Serve, app: Saddle) -> None:
     left: list[bool] = []
 

@@ -24,6 +24,7 @@ class Talk(ABC):
         self.socket: WebSocket
         self._on_loop = exchange.connection.services.on_loop
         self._busy = True
+        self._failed = False
         self._closed = False
         self._begun = False
 
@@ -60,7 +61,8 @@ class Talk(ABC):
         self._turned()
 
     def failed(self, error: BaseException) -> None:
-        """A turn has ended with an error: of the client, whose message cannot be read, or of the app."""
+        """A turn has ended with an error: of the client, whose message cannot be read, or of the app. It is the last."""
+        self._failed = True
         if isinstance(error, Undecodable):
             self.conversation.close(INVALID, str(error))
         else:
@@ -94,7 +96,7 @@ class Talk(ABC):
         """Take the next turn, unless one is under way."""
         if self._busy:
             return
-        message = self.conversation.take()
+        message = self.conversation.take() if not self._failed else None
         if message is not None:
             self._busy = True
             self.turn(None, message)
