@@ -67,11 +67,13 @@ class Form(NamedTuple):
 
     :ivar inner: names in braces inside of quotes, which are no places.
     :ivar changes: it updates or deletes rows.
+    :ivar several: it is more than one statement.
     """
 
     parts: tuple[str | Slot, ...]
     inner: frozenset[str]
     changes: bool
+    several: bool
 
     def names(self) -> set[str]:
         """Of its places."""
@@ -120,7 +122,15 @@ def parse(text: str) -> Form:
             parts[-1] += token.text
         else:
             parts.append(token.text)
-    return Form(tuple(parts), frozenset(inner), reader.changes)
+    return Form(tuple(parts), frozenset(inner), reader.changes, reader.several)
+
+
+def marks(text: str) -> int:
+    """How many ``?`` in SQL stand for values.
+
+    :raises BadStatement: quotes or a comment do not end.
+    """
+    return sum(token == ("other", "?") for token in _tokens(text))
 
 
 def _tokens(text: str) -> Iterator[_Token]:
@@ -160,6 +170,7 @@ class _Reader:
         self._before = ""
         self._levels = [_Level()]
         self.changes = False
+        self.several = False
 
     def read(self, token: _Token) -> Slot | None:
         self._next += 1
@@ -249,3 +260,4 @@ class _Reader:
             self._levels.pop()
         elif sign == ";":
             self._levels = [_Level()]
+            self.several = self.several or self._ahead().text not in ("", ";")

@@ -32,6 +32,12 @@ class Rendered(NamedTuple):
     parameters: tuple[Any, ...]
 
 
+class Script(str):
+    """The SQL of several statements, for databases that have to be asked one by one. No other text may be that."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """A kind of database.

@@ -12,7 +12,7 @@ from skitai.sql.errors import BadStatement, Unfiltered
 from skitai.sql.expressions import D
 from skitai.sql.forms import Form, Place, Slot
 from skitai.sql.operators import listed
-from skitai.sql.pieces import Engine, Expression, Manner, Pieces, operand
+from skitai.sql.pieces import Engine, Expression, Manner, Pieces, Rendered, Script, operand
 from skitai.sql.statements import Execute, Statement
 
 
@@ -56,6 +56,10 @@ class Template(Statement, Filtered, Grouped, Arranged, Holding, Returning):
         return self
 
     __call__ = feed
+
+    def render(self, engine: str | None = None) -> Rendered:
+        made = super().render(engine)
+        return Rendered(Script(made.sql), made.parameters) if self._form.several else made
 
     def pieces(self, manner: Manner) -> Pieces:
         manner = Manner(manner.engine, manner.strict or self._form.changes)

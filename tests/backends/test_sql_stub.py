@@ -95,3 +95,11 @@ def test_templates_are_attributes(database: Any) -> None:
         assert len(t.cities.high.execute().getwait(reraise=True).data) == 3
     with pytest.raises(AttributeError, match=r"no towns\.sql"):
         _ = database.towns
+
+
+def test_a_template_may_be_several_statements(database: Any) -> None:
+    fill(database)
+    two = "UPDATE cities SET {_pairs} WHERE {_filters}; INSERT INTO cities ({_columns}, id) VALUES ({_values}, {id}); -- '?'"
+    database.template(two).data(name="a;b").filter(id=1).feed(id=9).execute().getwait(reraise=True)
+    found = database.select("cities").get("id").filter(name="a;b").order_by("id").execute().getwait(reraise=True)
+    assert [row.id for row in found.data] == [1, 9]

@@ -103,13 +103,11 @@ class Row:
     """
     :ivar text: for people, as PostgreSQL has it, on one line.
     :ivar sqlite: the same for SQLite, where that differs.
-    :ivar several: of statements, which not all databases take at once.
     """
 
     make: Make
     text: str
     sqlite: str = ""
-    several: bool = False
 
 
 def condition(make: Callable[[Any], Any], text: str, sqlite: str = "") -> Row:
@@ -435,7 +433,6 @@ TEMPLATES: dict[str, Row] = {
             .filter(id=1)
         ),
         "UPDATE tbl_profile SET name = 'Hans' WHERE id = 1; INSERT INTO tbl_profile (name) VALUES ('Hans');",
-        several=True,
     ),
     "a sub query": Row(
         lambda sql: sql.template("SELECT * FROM tbl_file WHERE id IN ({ids}) AND org = {org}").feed(

@@ -8,6 +8,7 @@ from contextlib import closing
 
 import pytest
 
+from skitai.backend.drivers.sqlite import parted
 from skitai.sql import SQL, D, V
 from tests.support.sqlforms import ROWS, SCHEMA, TODAY, Row, made
 
@@ -43,10 +44,9 @@ def test_what_databases_are_given_has_no_value_in_it(row: Row) -> None:
 
 @rows
 def test_sqlite_takes_it(row: Row, database: sqlite3.Connection) -> None:
-    if row.several:
-        pytest.skip("sqlite3 takes one statement at a time")
-    database.execute(*made(row, "sqlite3").render()).fetchall()
-    database.execute(str(made(row, "sqlite3"))).fetchall()
+    for sql, parameters in parted(*made(row, "sqlite3").render()):
+        database.execute(sql, parameters or ()).fetchall()
+    database.executescript(str(made(row, "sqlite3")))
 
 
 @pytest.mark.parametrize(

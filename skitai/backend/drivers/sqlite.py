@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
+from itertools import islice
 from typing import Any
 
 from skitai.backend.drivers import statements
@@ -18,6 +19,8 @@ from skitai.backend.drivers.statements import Begin, Finish, Parameters, Row, Se
 from skitai.backend.errors import BackendError, Code, TimedOut
 from skitai.backend.seam import Home
 from skitai.config.aliases import Member
+from skitai.sql.forms import marks
+from skitai.sql.pieces import Script
 
 
 class Stub(statements.Stub):
@@ -116,12 +119,13 @@ class File:
             self.in_transaction = connection.in_transaction
 
     def _run(self, connection: sqlite3.Connection, sql: str, parameters: Parameters, deadline: float) -> SqlResult:
-        """Run a statement, or without parameters a script, whose last statement gives the result."""
+        """Run a statement, or without parameters or of the builder's templates a script, whose last statement gives the
+        result."""
         result = SqlResult()
-        for each in [sql] if parameters is not None else pieces(sql):
+        for each, given in parted(sql, parameters):
             while True:
                 try:
-                    result = executed(connection, each, parameters)
+                    result = executed(connection, each, given)
                     break
                 except sqlite3.OperationalError as error:
                     busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
@@ -178,6 +182,16 @@ def executed(connection: sqlite3.Connection, sql: str, parameters: Parameters) -
     names = [column[0] for column in cursor.description]
     rows = [Row(zip(names, row, strict=True)) for row in cursor.fetchall()]
     return SqlResult(rows, names, len(rows), cursor.lastrowid)
+
+
+def parted(sql: str, parameters: Parameters) -> list[tuple[str, Parameters]]:
+    """The statements to run, each with its parameters. Others' text with parameters is one statement, whatever is in it."""
+    if parameters is None:
+        return [(each, None) for each in pieces(sql)]
+    if not isinstance(sql, Script) or not isinstance(parameters, tuple):
+        return [(sql, parameters)]
+    values = iter(parameters)
+    return [(each, tuple(islice(values, marks(each)))) for each in pieces(sql)]
 
 
 def pieces(script: str) -> Iterator[str]:
