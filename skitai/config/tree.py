@@ -258,6 +258,9 @@ class Tls:
     )
     client_ca: str = option("", "file of certificates of authorities that clients' certificates are checked against")
     tls_handshake_s: float = option(10, "longest TLS handshake", unit="s", minimum=0.1)
+    tls_handshakes: int = option(
+        1000, "TLS handshakes at once in a worker, at most a quarter of its connections; the oldest gives way", minimum=1
+    )
     hsts_s: int = option(
         0, "tell browsers to come by HTTPS only, for this long (Strict-Transport-Security); 0 for not", unit="s", minimum=0
     )

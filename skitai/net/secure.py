@@ -7,11 +7,11 @@ encrypted when the loop comes to it, all of it in one go.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import ssl
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -36,44 +36,91 @@ PLAIN_HTTP = (
 """For those who forgot the s."""
 
 
-def serve_tls(context: ssl.SSLContext, handshake_s: float) -> Callable[[Poller, socket.socket, Factory, Any], None]:
-    """What `polling.Listener` makes transports with."""
+class Handshakes:
+    """Those of a listener: begins TLS on the sockets that it accepts.
 
-    def serve(poller: Poller, sock: socket.socket, factory: Factory, peer: Any) -> None:
+    :param longest_s: a handshake has so long.
+    :param most: at once; beyond them the oldest gives way, so that those that stall keep nobody out.
+    :ivar going: the oldest first.
+    """
+
+    def __init__(self, context: ssl.SSLContext, longest_s: float, most: int) -> None:
+        self.longest_s = longest_s
+        self.going: dict[TlsTransport, None] = {}
+        self._context = context
+        self._most = most
+
+    def serve(self, poller: Poller, sock: socket.socket, factory: Factory, peer: Any) -> None:
+        """What `polling.Listener` makes transports with."""
         sock.setblocking(False)
         try:
-            secure = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=False)
+            secure = self._context.wrap_socket(
+                sock, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=False
+            )
         except (OSError, ValueError):
             sock.close()  # the client has left already
             return
-        TlsTransport(poller, secure, factory, peer, handshake_s).begin()
-
-    return serve
+        if len(self.going) >= self._most:
+            next(iter(self.going)).give_way()
+        TlsTransport(poller, secure, factory, peer, self).begin()
 
 
 class TlsTransport(SocketTransport):
     """A transport whose protocol is made when the handshake has succeeded."""
 
-    __slots__ = ("_alarm", "_factory", "_given", "_given_bytes", "_secure", "_spilled", "_unwrapped")
+    __slots__ = (
+        "_alarm",
+        "_factory",
+        "_given",
+        "_given_bytes",
+        "_handshakes",
+        "_secure",
+        "_spilled",
+        "_taken_bytes",
+        "_unwrapped",
+    )
 
-    def __init__(self, poller: Poller, sock: ssl.SSLSocket, factory: Factory, peer: Any, handshake_s: float) -> None:
+    def __init__(self, poller: Poller, sock: ssl.SSLSocket, factory: Factory, peer: Any, handshakes: Handshakes) -> None:
         super().__init__(poller, sock, None, peer)
         self._secure = sock
         self._factory = factory
+        self._handshakes = handshakes
+        self._alarm: asyncio.TimerHandle | None = None
         self._given: deque[bytes] = deque()
-        self._given_bytes = 0
+        self._given_bytes = 0  # by threads, ever
+        self._taken_bytes = 0  # of these by the loop; each number has one writer, for none of them takes a lock
         self._spilled = False
         self._unwrapped = False
-        self._alarm = poller.loop.call_later(handshake_s, self._late)
 
     def begin(self) -> None:
-        self._poller.register(self._fd, READABLE, self._shake)
-        self._shake(READABLE)
+        self._handshakes.going[self] = None
+        self._alarm = self._poller.loop.call_later(self._handshakes.longest_s, self._late)
+        self._poller.register(self._fd, READABLE, self._greet)
+        self._greet(READABLE)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._secure if name == "ssl_object" else super().get_extra_info(name, default)
 
     # The handshake
+
+    def _greet(self, events: int) -> None:
+        """Look at the first byte: plain HTTP begins with a letter, TLS does not (RFC 8446, section 5.1)."""
+        if self._fd < 0:
+            return
+        try:
+            first = socket.socket.recv(self._sock, 1, socket.MSG_PEEK)  # below TLS, as is what follows
+            if first.isalpha():
+                socket.socket.send(self._sock, PLAIN_HTTP)
+                self._sock_read()  # or the answer would be lost to a reset
+                self._refuse(ValueError("it was plain HTTP"))
+                return
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._refuse(error)
+            return
+        self._poller.rehandle(self._fd, self._shake)
+        self._shake(events)
 
     def _shake(self, events: int) -> None:
         """Go on with the handshake, and begin to serve when it is done."""
@@ -88,23 +135,29 @@ class TlsTransport(SocketTransport):
         except (OSError, ValueError) as error:
             self._refuse(error)
         else:
-            self._alarm.cancel()
+            self._shaken()
             self._watch(READABLE)
             self._poller.rehandle(self._fd, self._ready)
             self._protocol = self._factory()
             self._protocol.connection_made(self)
             self._ready(READABLE)
 
+    def _shaken(self) -> None:
+        """The handshake is over, however."""
+        self._handshakes.going.pop(self, None)
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
     def _late(self) -> None:
-        if self._protocol is None:
-            self._refuse(TimeoutError("it took too long"))
+        self._refuse(TimeoutError("it took too long"))
+
+    def give_way(self) -> None:
+        """Others want to begin."""
+        self._refuse(TimeoutError("too many at once, and it was the oldest"))
 
     def _refuse(self, error: Exception) -> None:
-        self._alarm.cancel()
         if self._fd >= 0:
-            if isinstance(error, ssl.SSLError) and error.reason == "HTTP_REQUEST":
-                with suppress(OSError):
-                    socket.socket.send(self._sock, PLAIN_HTTP)  # below TLS, which has not begun
             said = (error.reason or "").replace("_", " ").lower() if isinstance(error, ssl.SSLError) else str(error)
             client = self._peer[0] if isinstance(self._peer, tuple) and self._peer else "a client"
             log.info("TLS handshake with %s: %s", client, said or "the client left")
@@ -119,14 +172,14 @@ class TlsTransport(SocketTransport):
             self._receive()
 
     def _receive(self) -> None:
-        """Hand over what has come. A record may hold more than was asked for, of which the socket knows nothing."""
+        """Hand over what has come. A whole record is asked for, so that OpenSSL keeps nothing that the poller cannot see."""
         while self._fd >= 0 and self._events & READABLE:
             try:
                 if self._unwrapped:
                     self._discard()
                     return
                 data = self._secure.read(RECORD_BYTES)
-                more = len(data) == RECORD_BYTES or self._secure.pending() > 0
+                more = len(data) == RECORD_BYTES  # then there is probably another one; else the poller will say
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 return
             except ssl.SSLEOFError:
@@ -173,11 +226,6 @@ class TlsTransport(SocketTransport):
         size: int = self._poller.read(self._fd, self._poller.buffer, len(self._poller.view))
         return size != 0
 
-    def resume_reading(self) -> None:
-        super().resume_reading()
-        if not self._ended and not self._unwrapped and self._fd >= 0 and self._secure.pending():
-            self._poller.loop.call_soon(self._receive)
-
     # Writing
 
     def send(self, descriptor: int, data: bytes) -> int:
@@ -186,27 +234,43 @@ class TlsTransport(SocketTransport):
         :returns: bytes taken.
         :raises OSError: the connection is broken.
         """
-        if self._poller.in_loop():
+        poller = self._poller
+        if poller.in_loop():
             self._take_given()
             return 0 if self._outgoing else self._encrypt(data)
-        if self._size + self._given_bytes > QUEUE_BYTES:
+        if self.get_write_buffer_size() > QUEUE_BYTES:
             return 0
         self._given_bytes += len(data)
         self._given.append(data)
-        self._poller.run_soon(self._take_given)
+        poller.run_soon(self._take_given)
         return len(data)
 
     def _take_given(self) -> None:
-        """Send what threads gave."""
+        """Send what threads gave; several small pieces as one record, for each costs a call of the system."""
         given = self._given
-        while given:
-            data = given.popleft()
-            self._given_bytes -= len(data)
-            if self._fd >= 0:
-                self._outgoing.append(data)
-                self._size += len(data)
-        if self._outgoing and not self._events & WRITABLE and self._fd >= 0:
-            self._flush()
+        if not given:
+            return
+        data = given.popleft()
+        if given:
+            pieces = [data]
+            while given:
+                pieces.append(given.popleft())
+            data = b"".join(pieces)
+        self._taken_bytes += len(data)
+        if self._fd < 0:
+            return
+        if not self._outgoing:
+            try:
+                taken = self._encrypt(data)
+            except OSError as error:
+                self._lose(error)
+                return
+            if taken == len(data):
+                return
+            data = data[taken:]
+            self._watch(self._events | WRITABLE)
+        self._outgoing.append(data)
+        self._size += len(data)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self._spilled = True
@@ -214,7 +278,7 @@ class TlsTransport(SocketTransport):
         super().write(data)
 
     def get_write_buffer_size(self) -> int:
-        return self._size + self._given_bytes
+        return self._size + self._given_bytes - self._taken_bytes
 
     def _encrypt(self, data: bytes | memoryview) -> int:
         """Send what the socket takes; OpenSSL takes one record at a time.
@@ -223,8 +287,9 @@ class TlsTransport(SocketTransport):
         """
         taken = 0
         try:
+            taken = self._secure.write(data)
             while taken < len(data):
-                taken += self._secure.write(memoryview(data)[taken:] if taken else data)
+                taken += self._secure.write(memoryview(data)[taken:])
         except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
             return taken
         except ValueError as error:  # farewell was said, or the socket closed
@@ -275,5 +340,5 @@ class TlsTransport(SocketTransport):
         super().close()
 
     def _lose(self, error: OSError | None) -> None:
-        self._alarm.cancel()
+        self._shaken()
         super()._lose(error)

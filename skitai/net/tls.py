@@ -25,13 +25,16 @@ PROTOCOLS = ("h2", "http/1.1")
 """Offered by ALPN (RFC 7301)."""
 
 
+Stamps = tuple[tuple[int, int, int], ...]
+
+
 class Pair(NamedTuple):
     """Files of a certificate with its chain, and of its key."""
 
     certificate: str
     key: str
 
-    def stamps(self) -> tuple[tuple[int, int, int], ...]:
+    def stamps(self) -> Stamps:
         """What shows that a file changed; of files that cannot be looked at, nothing."""
         found = []
         for path in dict.fromkeys(self):
@@ -45,12 +48,17 @@ class Pair(NamedTuple):
 
 @dataclass(slots=True)
 class Certificate:
-    """A certificate that is served."""
+    """A certificate that is served.
+
+    :ivar stamps: of its files when they were read.
+    :ivar seen: of its files when they were looked at last.
+    """
 
     pair: Pair
     context: ssl.SSLContext
     names: frozenset[str]
-    stamps: tuple[tuple[int, int, int], ...]
+    stamps: Stamps
+    seen: Stamps
 
 
 class Certificates:
@@ -75,12 +83,15 @@ class Certificates:
     def renew(self) -> list[tuple[str, str]]:
         """Read certificates again whose files have changed; new connections get the new ones.
 
+        Files are read when two looks found the same: one of the two may have been written and the other not yet.
+
         :returns: the file of each, and why the old certificate goes on, "" where it does not.
         """
         told = []
         for served in self._served:
             stamps = served.pair.stamps()
-            if stamps == served.stamps:
+            settled, served.seen = stamps == served.seen, stamps
+            if stamps == served.stamps or not settled:
                 continue
             served.stamps = stamps
             try:
@@ -120,7 +131,7 @@ class Certificates:
             except (OSError, ssl.SSLError) as error:
                 raise StartError(f"TLS: {options.client_ca} holds no authorities: {reason(error)}") from error
         self._load_pair(context, pair)
-        return Certificate(pair, context, names_in(pair.certificate), stamps)
+        return Certificate(pair, context, names_in(pair.certificate), stamps, stamps)
 
     def _load_pair(self, context: ssl.SSLContext, pair: Pair) -> None:
         asked = False

@@ -16,9 +16,6 @@ from skitai.worker.services import Dispatcher, Services
 
 log = logging.getLogger("skitai.server")
 
-RENEWAL_S = 5.0
-"""The files of certificates are looked at so often."""
-
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -46,7 +43,6 @@ class Server:
         self._full = False
         self._closed = False
         self._resuming: asyncio.Task[None] | None = None
-        self._renewal = 0.0
 
     async def start(self) -> None:
         """Begin to accept.
@@ -61,7 +57,8 @@ class Server:
                     if tls.forward_port and sock.getsockname()[1] == tls.forward_port:
                         factory = partial(self._make_connection, Forwarder(tls.forward_to))
                     else:
-                        secure = Secure(self._certificates.context, tls.tls_handshake_s)
+                        most = min(tls.tls_handshakes, self._limit // 4)
+                        secure = Secure(self._certificates.context, tls.tls_handshake_s, most)
                 # A duplicate: closing the server must leave the inherited socket open, for it may start again.
                 listening = self._engine.listen(factory, sock.dup(), backlog, self.exhausted, secure)
                 self._servers.append(await listening)
@@ -107,12 +104,11 @@ class Server:
         return True
 
     def tick(self, now: float) -> None:
-        """Once a second: time-outs, and whether to accept again.
+        """Once a second: time-outs, certificates that were renewed, and whether to accept again.
 
         :param now: monotonic time in seconds.
         """
-        if self._certificates is not None and now >= self._renewal:
-            self._renewal = now + RENEWAL_S
+        if self._certificates is not None:
             self._renew(self._certificates)
         for connection in tuple(self.services.connections):
             try:

@@ -27,10 +27,15 @@ class Closable(Protocol):
 
 
 class Secure(NamedTuple):
-    """How connections of a listener speak TLS."""
+    """How connections of a listener speak TLS.
+
+    :ivar handshake_s: longest handshake.
+    :ivar handshakes: at once; an engine that cannot count them may take more.
+    """
 
     context: ssl.SSLContext
     handshake_s: float
+    handshakes: int
 
 
 class Engine(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skitai.net import polling
-from skitai.net.secure import serve_tls
+from skitai.net.secure import Handshakes
 from skitai.worker.engines import Secure
 
 
@@ -33,7 +33,7 @@ class AsyncioEngine:
     ) -> asyncio.AbstractServer | polling.Listener:
         loop = asyncio.get_running_loop()
         if polling.AVAILABLE:
-            serve = serve_tls(tls.context, tls.handshake_s) if tls else None
+            serve = Handshakes(tls.context, tls.handshake_s, tls.handshakes).serve if tls else None
             return polling.Listener(self._polled(loop), sock, factory, failed, serve)
         options: dict[str, Any] = {"ssl": tls.context, "ssl_handshake_timeout": tls.handshake_s} if tls else {}
         if sock.family == socket.AF_UNIX:
