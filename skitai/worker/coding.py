@@ -6,7 +6,7 @@ Never twice, never what the app coded itself, never parts of a representation; V
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from skitai.config.tree import Responses
@@ -101,6 +101,18 @@ def expected_size(fields: Pairs) -> int:
         if name.lower() in ("content-length", b"content-length"):
             return int(value) if value.isdigit() else UNKNOWN
     return UNKNOWN
+
+
+def complete(
+    head: Head, status: int, fields: Pairs, body: bytes, options: Responses, in_loop: Callable[[], bool]
+) -> tuple[Pairs, bytes] | None:
+    """A whole response in the coding that it deserves and the client accepts; None when that takes too long in the loop."""
+    name = negotiate(head, status, fields)
+    if name is None:
+        return fields, body
+    if len(body) > INLINE_BYTES and name != IDENTITY and in_loop():
+        return None
+    return whole(name, fields, body, options)
 
 
 def whole(name: str, fields: Pairs, body: bytes, options: Responses) -> tuple[Pairs, bytes]:

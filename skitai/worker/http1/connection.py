@@ -14,7 +14,8 @@ from skitai.exchange import BodyMode, Fields, Head
 from skitai.protocols.http1.chunked import ChunkedDecoder
 from skitai.worker.body import DISCARD, Sink, StreamBody, WholeBody
 from skitai.worker.connection import Connection, vouched_for
-from skitai.worker.http1.exchange import OPEN, Http1Exchange
+from skitai.worker.exchange import OPEN
+from skitai.worker.http1.exchange import Http1Exchange
 from skitai.worker.http1.tunnel import Http1Tunnel
 from skitai.worker.services import Dispatcher, Services
 from skitai.worker.site import Route

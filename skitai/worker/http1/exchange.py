@@ -4,36 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from math import inf
 from time import monotonic
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from skitai.exchange import Flow, Head, Settled, Tunnel
 from skitai.protocols.http1 import chunked
 from skitai.protocols.http1.response import CHUNKED, CLOSE, KEEP, OLD_CLOSE, OLD_KEEP, UNTIL_CLOSE, without_body
-from skitai.worker import coding, failures, files
+from skitai.worker import coding, failures
 from skitai.worker.body import NO_BODY
+from skitai.worker.exchange import FINISHED, OPEN, STARTED, Answering, Pairs
 from skitai.worker.http1.tunnel import Http1Tunnel
-from skitai.worker.strand import Strand
 
 if TYPE_CHECKING:
     from skitai.worker.http1.connection import Http1Connection
-
-OPEN, STARTED, FINISHED = range(3)
-
-CLIENT_GONE = 499
-"""Logged, never sent, when the client left before there was a status (nginx's number for it)."""
 
 HALF_CLOSED_S = 1.0
 """A request of a client that has ended its side is still begun within this time."""
 
 log = logging.getLogger("skitai.server")
 
-Pairs = Sequence[tuple[Any, Any]]
 
-
-class Http1Exchange(Strand):
+class Http1Exchange(Answering):
     """Implements `skitai.exchange.Exchange`."""
 
     __slots__ = (
@@ -48,7 +41,6 @@ class Http1Exchange(Strand):
         "connection",
         "context",
         "environ",
-        "fields",
         "head",
         "keep",
         "peer",
@@ -56,7 +48,6 @@ class Http1Exchange(Strand):
         "received",
         "sent",
         "serial",
-        "status",
         "taken",
         "user",
         "was",
@@ -94,17 +85,10 @@ class Http1Exchange(Strand):
     def gone(self) -> bool:
         return self.connection.fd < 0 or self.connection.exchange is not self
 
-    @property
-    def txn(self) -> tuple[str, str]:
-        return self.connection.services.transactions.ids(self.serial, self.head.fields)
-
     # The body
 
     def hold_body(self) -> None:
         self.connection.hold_body(self)
-
-    def receive_body(self) -> None:
-        self.connection.services.on_loop(self.connection.receive_held_body, self)
 
     # Answering
 
@@ -114,12 +98,11 @@ class Http1Exchange(Strand):
         size = len(body)
         head = self.head
         if size >= services.compress_from and type(fields) is not Settled:
-            coder = coding.negotiate(head, status, fields)
-            if coder is not None:
-                if size > coding.INLINE_BYTES and coder != coding.IDENTITY and services.in_loop():
-                    return self._respond_off_loop(status, fields, body, reason)
-                fields, body = coding.whole(coder, fields, body, services.config.responses)
-                size = len(body)
+            coded = coding.complete(head, status, fields, body, services.config.responses, services.in_loop)
+            if coded is None:
+                return self.respond_off_loop(status, fields, body, reason)
+            fields, body = coded
+            size = len(body)
         keep = self.keep
         mode = (KEEP if keep else CLOSE) if head.version == "1.1" else (OLD_KEEP if keep else OLD_CLOSE)
         if head.method == "HEAD":
@@ -176,17 +159,6 @@ class Http1Exchange(Strand):
                     fields, _ = coding.stream(coder, fields, options)
             known, _, mode = responses.begun(status, reason, fields, mode, head_only=True)
         return self._finish_with(known + self.connection.clock.date, status, fields)
-
-    def _respond_off_loop(self, status: int, fields: Pairs, body: bytes, reason: str) -> bool:
-        """Claim the response now, and code its large body in another thread."""
-        if not self.start(status, fields, reason):
-            return False
-        self.connection.services.disk.submit(self._write_and_finish, body)
-        return True
-
-    def _write_and_finish(self, body: bytes) -> None:
-        self.write(body)
-        self.finish()
 
     def start(self, status: int, fields: Pairs, reason: str = "") -> bool:
         services = self.connection.services
@@ -252,9 +224,6 @@ class Http1Exchange(Strand):
                     connection.services.on_loop(connection.abort)
                     return False
         return self._finish_with(last, getattr(self, "status", 0), getattr(self, "fields", ()), STARTED)
-
-    def send_file(self, file: IO[bytes], offset: int, count: int) -> None:
-        files.FileSender(self, self.connection.services, file, offset, count).next()
 
     def lend_socket(self, count: int) -> int:
         """A duplicate of the client's socket, for passing the next `count` bytes of the body to it without blocking.
@@ -353,8 +322,3 @@ class Http1Exchange(Strand):
             connection.services.on_loop(connection.abort)
             return False
         return True
-
-    def abandon(self) -> None:
-        """Give the request the status of one whose client did not wait for the end of its response."""
-        if not hasattr(self, "status"):
-            self.status, self.fields = CLIENT_GONE, ()

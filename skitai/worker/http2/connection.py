@@ -19,7 +19,8 @@ from skitai.protocols.http2.events import Ended, Event, Received, Requested, Res
 from skitai.protocols.http2.stream import Stream
 from skitai.protocols.http2.upgrade import Upgrade
 from skitai.worker.connection import Connection, vouched_for
-from skitai.worker.http2.exchange import FINISHED, OPEN, STARTED, Http2Exchange
+from skitai.worker.exchange import FINISHED, OPEN, STARTED
+from skitai.worker.http2.exchange import Http2Exchange
 from skitai.worker.http2.intake import Intake
 from skitai.worker.http2.tunnel import Connect
 from skitai.worker.services import Dispatcher, Services

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from skitai.errors import Answerable
 from skitai.exchange import Flow, Head, Settled, Tunnel
@@ -13,26 +13,19 @@ from skitai.protocols.http1.response import without_body
 from skitai.protocols.http2.core import ErrorCodes
 from skitai.protocols.http2.heads import encoded, kind_of, promised
 from skitai.protocols.http2.stream import Stream
-from skitai.worker import coding, failures, files
+from skitai.worker import coding, failures
 from skitai.worker.body import NO_BODY
-from skitai.worker.strand import Strand
+from skitai.worker.exchange import FINISHED, OPEN, STARTED, Answering, Pairs
 
 if TYPE_CHECKING:
     from skitai.worker.http2.connection import Http2Connection
     from skitai.worker.http2.intake import Intake
     from skitai.worker.http2.tunnel import Http2Tunnel
 
-OPEN, STARTED, FINISHED = range(3)
-
-CLIENT_GONE = 499
-"""Logged, never sent, when the client left before there was a status (nginx's number for it)."""
-
 log = logging.getLogger("skitai.server")
 
-Pairs = Sequence[tuple[Any, Any]]
 
-
-class Http2Exchange(Strand):
+class Http2Exchange(Answering):
     """Implements `skitai.exchange.Exchange`.
 
     :ivar stream: in the core; what is written to it when it is gone goes nowhere.
@@ -55,7 +48,6 @@ class Http2Exchange(Strand):
         "context",
         "ended",
         "environ",
-        "fields",
         "gone",
         "head",
         "intake",
@@ -63,7 +55,6 @@ class Http2Exchange(Strand):
         "phase",
         "received",
         "serial",
-        "status",
         "stream",
         "taken",
         "user",
@@ -103,10 +94,6 @@ class Http2Exchange(Strand):
         return f"<{type(self).__name__} {self.stream.id} {self.head!r} {('open', 'started', 'finished')[self.phase]}>"
 
     @property
-    def txn(self) -> tuple[str, str]:
-        return self.connection.services.transactions.ids(self.serial, self.head.fields)
-
-    @property
     def unheard(self) -> bool:
         """Whether nothing that is sent can reach the client any more; the caller holds the lock."""
         connection = self.connection
@@ -122,21 +109,17 @@ class Http2Exchange(Strand):
     def hold_body(self) -> None:
         """The client sends no more than its window lets through, as long as nothing is acknowledged."""
 
-    def receive_body(self) -> None:
-        self.connection.services.on_loop(self.connection.receive_held_body, self)
-
     # Answering
 
     def respond(self, status: int, fields: Pairs, body: bytes = b"", reason: str = "") -> bool:
         services = self.connection.services
         size = len(body)
         if size >= services.compress_from and type(fields) is not Settled:
-            coder = coding.negotiate(self.head, status, fields)
-            if coder is not None:
-                if size > coding.INLINE_BYTES and coder != coding.IDENTITY and services.in_loop():
-                    return self._respond_off_loop(status, fields, body)
-                fields, body = coding.whole(coder, fields, body, services.config.responses)
-                size = len(body)
+            coded = coding.complete(self.head, status, fields, body, services.config.responses, services.in_loop)
+            if coded is None:
+                return self.respond_off_loop(status, fields, body)
+            fields, body = coded
+            size = len(body)
         if self.head.method == "HEAD" and not body:  # the app left the body out itself: as if GET's were a stream
             return self.start(status, fields) and self.finish()
         pairs = services.http2_responses.complete(status, fields, size)
@@ -156,17 +139,6 @@ class Http2Exchange(Strand):
             connection.core.answer(self.stream, pairs, connection.clock.pairs, body)
             connection.write_soon()
         return True
-
-    def _respond_off_loop(self, status: int, fields: Pairs, body: bytes) -> bool:
-        """Claim the response now, and code its large body in another thread."""
-        if not self.start(status, fields):
-            return False
-        self.connection.services.disk.submit(self._write_and_finish, body)
-        return True
-
-    def _write_and_finish(self, body: bytes) -> None:
-        self.write(body)
-        self.finish()
 
     def start(self, status: int, fields: Pairs, reason: str = "") -> bool:
         services = self.connection.services
@@ -251,9 +223,6 @@ class Http2Exchange(Strand):
             connection.advance()
         return True
 
-    def send_file(self, file: IO[bytes], offset: int, count: int) -> None:
-        files.FileSender(self, self.connection.services, file, offset, count).next()
-
     def lend_socket(self, count: int) -> int:
         """None: all bytes have to be framed."""
         return -1
@@ -324,8 +293,7 @@ class Http2Exchange(Strand):
         self.body.lost()
         for job in jobs:
             job()
-        if not hasattr(self, "status"):
-            self.status, self.fields = CLIENT_GONE, ()
+        self.abandon()
 
     def leave(self, stopping: bool) -> None:
         """The worker wants to leave: who answers, answers yet."""

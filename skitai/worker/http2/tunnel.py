@@ -12,7 +12,8 @@ from skitai.exchange import Flow, Head, Tunnel, TunnelGuest
 from skitai.protocols.http2.core import ErrorCodes
 from skitai.protocols.http2.stream import Stream
 from skitai.worker.connection import LINGER_S
-from skitai.worker.http2.exchange import OPEN, STARTED, Http2Exchange, Pairs
+from skitai.worker.exchange import OPEN, STARTED, Pairs
+from skitai.worker.http2.exchange import Http2Exchange
 
 if TYPE_CHECKING:
     from skitai.worker.http2.connection import Http2Connection
