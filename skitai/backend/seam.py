@@ -56,13 +56,14 @@ class Driver(Protocol):
 
 
 class Home(Protocol):
-    """What the room needs of the process it lives in: a worker, or anything that plays one.
+    """What the room needs of the process it lives in: a worker, or anything that plays one."""
 
-    :ivar loop: in which drivers work.
-    """
+    @property
+    def config(self) -> Config: ...
 
-    config: Config
-    loop: asyncio.AbstractEventLoop
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """In which drivers work."""
 
     def on_loop(self, job: Callable[..., Any], *args: Any) -> None:
         """Call `job` in the loop's thread, soon and in order; from any thread."""

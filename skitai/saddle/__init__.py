@@ -32,9 +32,11 @@ from skitai.saddle.events import (
     template_rendered,
     template_rendering,
 )
+from skitai.saddle.promise import Promise
 from skitai.saddle.uploads import UploadedFile
 
 __all__ = [
+    "Promise",
     "RpcError",
     "Saddle",
     "StatusCode",

@@ -16,6 +16,7 @@ from skitai.saddle.cookie import Cookie
 from skitai.saddle.grpc_call import GrpcFacet
 from skitai.saddle.mbox import Mbox
 from skitai.saddle.once import once
+from skitai.saddle.promise import PromiseFacet
 from skitai.saddle.request import Request
 from skitai.saddle.response import Response
 from skitai.saddle.seal import keys_of
@@ -182,5 +183,5 @@ class Context(Members):
         return f"<was {self.exchange!r}>" if self.exchange is not None else "<was, no request>"
 
 
-class Was(Context, AnswerFacet, TokenFacet, UrlFacet, BroadcastFacet, WebSocketFacet, GrpcFacet):
+class Was(Context, AnswerFacet, TokenFacet, UrlFacet, BroadcastFacet, WebSocketFacet, PromiseFacet, GrpcFacet):
     """What handlers, hooks and templates get as `was`."""

@@ -7,16 +7,23 @@ import io
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import inf
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from skitai.backend.backends import Backends
 from skitai.config.tree import Config, Mount
 from skitai.exchange import Peer
 from skitai.http.head import Fields, Head
 from skitai.log.txn import Transactions
-from skitai.was import host
+from skitai.was import host, process
+from skitai.was.context import current
+
+if TYPE_CHECKING:
+    from skitai.exchange import Exchange
 
 _transactions = Transactions()
 
@@ -64,10 +71,20 @@ class MemoryExchange:
         self.taken = True
         self.context: Any = None
         self._serial = _transactions.next()
+        self._turn = asyncio.Lock()
 
     @property
     def txn(self) -> tuple[str, str]:
         return _transactions.ids(self._serial, self.head.fields)
+
+    def resume(self, job: Callable[..., None], *args: Any) -> None:
+        """As a worker's: one job after the other, in a thread."""
+        loop.spawn(self._resumed(job, args))
+
+    async def _resumed(self, job: Callable[..., None], args: tuple[Any, ...]) -> None:
+        async with self._turn:
+            current.set(cast("Exchange", self))  # in the task's own context, which the thread gets as well
+            await asyncio.to_thread(job, *args)
 
 
 def head_of(method: str, url: str, fields: dict[str, str], length: int) -> Head:
@@ -111,6 +128,9 @@ class Loop:
         self._users = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._backends: Backends
+        self._tasks: set[Future[Any]] = set()
+        self.config = Config()
 
     def enter(self) -> None:
         """One client more."""
@@ -120,11 +140,14 @@ class Loop:
             self._thread = threading.Thread(target=self._loop.run_forever, name="skitai-client", daemon=True)
             self._thread.start()
             host.lend(MemoryTimes())
+            self._backends = process.lend(self)
 
     def leave(self) -> None:
         """One client less; with the last one it ends."""
         self._users -= 1
         if self._users == 0 and self._loop is not None and self._thread is not None:
+            self.run(self._backends.close())
+            process.take_back(self._backends)
             self.run(self._loop.shutdown_asyncgens())
             self.run(self._loop.shutdown_default_executor())
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -147,9 +170,27 @@ class Loop:
             future.cancel()
             raise
 
-    def call_soon(self, job: Callable[..., None], *args: Any) -> None:
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Have a coroutine run in the loop."""
+        task = asyncio.run_coroutine_threadsafe(work, self.loop)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # As `backend.seam.Home`
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
         assert self._loop is not None
-        self._loop.call_soon_threadsafe(job, *args)
+        return self._loop
+
+    def on_loop(self, job: Callable[..., Any], *args: Any) -> None:
+        self.loop.call_soon_threadsafe(job, *args)
+
+    def in_loop(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def waiting(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 loop = Loop()
@@ -168,4 +209,4 @@ class MemoryWorker:
         job(*args)
 
     def on_loop(self, job: Callable[..., None], *args: Any) -> None:
-        loop.call_soon(job, *args)
+        loop.on_loop(job, *args)

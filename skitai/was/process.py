@@ -58,6 +58,12 @@ def lend(home: Home) -> Backends:
     return made
 
 
+def take_back(lent: Backends) -> None:
+    """The worker's back-ends are gone."""
+    if _process.backends is lent:
+        _process.backends = None
+
+
 def backends() -> Backends:
     """Those that were lent; or, when they are first needed, some in a thread of their own."""
     found = _process.backends

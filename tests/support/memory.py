@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from skitai.config.aliases import Alias
 from skitai.config.pref import Preference
 from skitai.config.tree import SECTIONS, AppObject, Config, Folder, Mount, options
 from skitai.loading.app import Loaded
 from skitai.loading.importer import load_object
 from skitai.log.requests import RequestLog
+from skitai.was import process
 from skitai.worker import engines
 from skitai.worker.apps import make_app
 from skitai.worker.negotiation import ClientConnection
@@ -186,9 +188,11 @@ def mounted(point: str, what: Any, **values: Any) -> Mount:
 
 
 @contextlib.contextmanager
-def wire(*mounts: Mount, kind: str = "wsgi", engine: str = "asyncio", **values: Any) -> Iterator[Wire]:
+def wire(
+    *mounts: Mount, kind: str = "wsgi", engine: str = "asyncio", aliases: tuple[Alias, ...] = (), **values: Any
+) -> Iterator[Wire]:
     """Serve these mounts; the kind is that of all callables."""
-    config = replace(make_config(**values), mounts=mounts)
+    config = replace(make_config(**values), mounts=mounts, aliases=aliases)
     made = engines.find(engine, load_object)
     loop = made.new_loop()
     log = Line()
@@ -200,6 +204,7 @@ def wire(*mounts: Mount, kind: str = "wsgi", engine: str = "asyncio", **values: 
     async def run() -> None:
         services = Services(config, loop, log)
         services.pool.start()
+        backends = process.lend(services)
         routes = []
         for mount in mounts:
             is_folder = isinstance(mount.target, Folder)
@@ -216,6 +221,8 @@ def wire(*mounts: Mount, kind: str = "wsgi", engine: str = "asyncio", **values: 
         await asyncio.sleep(0.01)
         for route in routes:
             await route.app.shutdown()
+        await backends.close()
+        process.take_back(backends)
         services.pool.stop()
         services.disk.shutdown(wait=True)
 
