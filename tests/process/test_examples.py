@@ -2,6 +2,7 @@
 
 import http.client
 import io
+import json
 import os
 import re
 import socket
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
 
 import skitai
 from tests.support.snippets import PAGES, ROOT, own_tests, tries, write_files
@@ -42,6 +44,30 @@ def site(data):
 
 def start(script: Path):
     return skitai.launch(str(script), port=free_port())
+
+
+# The chat
+
+
+def test_a_group_chat():
+    def hear(client, **wanted):
+        while not wanted.items() <= (said := json.loads(client.recv(20))).items():
+            pass
+        return said
+
+    with start(EXAMPLES / "chat.py") as site:
+        assert "new WebSocket" in site.get("/").text
+        url = f"ws://127.0.0.1:{site.port}/talk?room=tea&name="
+        with connect(url + "Ann") as ann, connect(url + "Bob") as bob:
+            bob.send('{"text": "hello"}')
+            said = hear(ann, name="Bob", text="hello")
+            assert hear(bob, name="Bob") == said
+            ann.send(json.dumps({"text": f"@{said['client']} psst"}))
+            assert hear(bob, name="Ann")["text"] == "psst"
+            ann.send('{"text": "loud"}')
+            assert hear(ann, name="Ann")["text"] == "loud", "what was for one was for one alone"
+            bob.close()
+            hear(ann, text="Bob has gone")
 
 
 # The pages
