@@ -21,6 +21,9 @@ CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 MINIMUM = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 DEMANDS = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 
+UNREADABLE = "one of them is no PEM that can be read"
+"""OpenSSL says no more, also of a key that stays encrypted."""
+
 PROTOCOLS = ("h2", "http/1.1")
 """Offered by ALPN (RFC 7301)."""
 
@@ -144,16 +147,17 @@ class Certificates:
         try:
             context.load_cert_chain(*pair, password=passphrase)
         except (OSError, ssl.SSLError, ValueError) as error:
-            if asked and not self._options.passphrase:
-                raise StartError(f"TLS: {pair.key} is encrypted, and there is no passphrase") from error
-            wrong = " (is the passphrase right?)" if asked else ""
-            raise StartError(f"TLS: {pair.certificate} with the key {pair.key}: {reason(error)}{wrong}") from error
+            why = reason(error)
+            if asked and why == UNREADABLE:
+                given = self._options.passphrase
+                why = "the passphrase does not open the key" if given else "the key is encrypted, and there is no passphrase"
+            raise StartError(f"TLS: {pair.certificate} with the key {pair.key}: {why}") from error
 
 
 def reason(error: Exception) -> str:
     """Why, in a few words."""
     if isinstance(error, ssl.SSLError):
-        return (error.reason or str(error)).replace("_", " ").lower()
+        return error.reason.replace("_", " ").lower() if error.reason else UNREADABLE
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
     return str(error)

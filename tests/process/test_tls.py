@@ -17,6 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from skitai.net.x509 import make_self_signed
 from tests.process.test_examples import free_port
@@ -369,7 +375,7 @@ def test_plain_http_is_sent_to_https(start: Any) -> None:
     ("break_it", "words"),
     [
         (lambda folder: (folder / "server.crt").unlink(), "there is no readable file"),
-        (lambda folder: (folder / "server.crt").write_text("nothing"), "server.crt with the key"),
+        (lambda folder: (folder / "server.crt").write_text("nothing"), "no PEM that can be read"),
         (lambda folder: (folder / "server.key").write_text("nothing"), "server.crt with the key"),
         (
             lambda folder: write(folder, "server", "other") or (folder / "server.key").write_bytes(OTHER_KEY),
@@ -384,6 +390,21 @@ def test_a_certificate_that_cannot_be_served_is_one_line(folder: Path, break_it:
     assert ended.returncode == 1
     assert words in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_key_may_be_encrypted(start: Any, folder: Path) -> None:
+    key = load_pem_private_key((folder / "server.key").read_bytes(), None)
+    kept = BestAvailableEncryption(b"open sesame")
+    (folder / "server.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, kept))
+    script = folder / "app.py"
+    for given, words in (("", "the key is encrypted, and there is no passphrase"), (', "x"', "does not open the key")):
+        script.write_text(APP.replace('"server.key"', f'"server.key"{given}'))
+        command = [sys.executable, "app.py", "--port", str(free_port()), "--varpath", "var"]
+        ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30, check=False)
+        assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+        assert words in ended.stderr
+    script.write_text(APP.replace('"server.key"', '"server.key", "open sesame"'))
+    assert start().ask()[0] == 200
 
 
 OTHER_KEY = make_self_signed(["other"], 2, datetime.datetime.now(datetime.UTC))[1]
