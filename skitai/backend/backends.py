@@ -25,6 +25,8 @@ log = logging.getLogger("skitai.server")
 DRIVERS = {
     "http": "skitai.backend.drivers.http:HttpDriver",
     "https": "skitai.backend.drivers.http:HttpDriver",
+    "ws": "skitai.backend.drivers.websocket:WebSocketDriver",
+    "wss": "skitai.backend.drivers.websocket:WebSocketDriver",
     "postgresql": "skitai.backend.drivers.postgresql:PostgresqlDriver",
     "sqlite3": "skitai.backend.drivers.sqlite:SqliteDriver",
     "redis": "skitai.backend.drivers.redis:RedisDriver",

@@ -268,6 +268,41 @@ def remote(
     return calls.Stub(call)
 
 
+def websocket(
+    caller: Caller,
+    verb: str,
+    mode: Mode,
+    uri: str,
+    data: Any = b"",
+    auth: tuple[str, ...] | None = None,
+    headers: Any = None,
+    meta: dict[str, Any] | None = None,
+    use_cache: UseCache = True,
+    filter: Callable[[Result], Any] | None = None,
+    callback: Any = None,
+    timeout: float | None = None,
+    id: str = "",
+) -> Task | Group:
+    """Send one message over a WebSocket connection of its own; the result is the first that comes back.
+
+    :param uri: ``ws://...``, ``wss://...``, or ``@alias/path``.
+    :param data: text, bytes, or ``(opcode, data)``.
+    :raises KeyError: no such alias.
+    :raises TypeError: `data` is no message.
+    :raises ValueError: something in it cannot be sent.
+    """
+    from skitai.backend.drivers.http.request import make
+    from skitai.backend.drivers.websocket import WebSocketRequest
+    from skitai.protocols.websocket.client import opcode_of
+
+    opcode, content = opcode_of(data)
+    target, rest = destination(caller, uri, ("ws", "wss"), mode)
+    fields = [*(headers.items() if isinstance(headers, Mapping) else headers or ()), *caller.tracing()]
+    checked = make("get", rest, None, auth, [*fields, ("Accept", "")])
+    request = WebSocketRequest(checked.target, opcode, content, tuple(fields), checked.auth)
+    return caller.ask(target, request, mode, Options(meta, use_cache, filter, callback, timeout, id))
+
+
 def destination(caller: Caller, uri: str, kinds: tuple[Kind, ...] | tuple[str, ...], mode: Mode) -> tuple[Target, str]:
     """Whom to ask, and the path.
 
@@ -284,6 +319,12 @@ def destination(caller: Caller, uri: str, kinds: tuple[Kind, ...] | tuple[str, .
         return cluster, slash + path
     if mode:
         raise ValueError(f".{mode} wants an alias: '@NAME/path', not {uri!r}")
+    scheme, colon, there = uri.partition("://")
+    if colon and scheme.lower() in ("ws", "wss") and "ws" in kinds:
+        found, path = locate(f"{'https' if scheme.lower() == 'wss' else 'http'}://{there}")
+        return replace(found, kind="wss" if found.secure else "ws"), path
+    if "http" not in kinds:
+        raise ValueError(f"{uri!r} is no URL of WebSocket: ws://host/path, wss://host/path or @alias/path is")
     return locate(uri)
 
 
@@ -367,6 +408,9 @@ class Verbs:
     options = Verb(http)
     trace = Verb(http)
     upload = Verb(http)
+
+    ws = Verb(websocket)
+    wss = Verb(websocket)
 
     rpc = Verb(remote)
     jsonrpc = Verb(remote)
