@@ -10,6 +10,7 @@ from websockets.exceptions import InvalidHandshake
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
+from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from skitai.protocols.websocket.names import (
@@ -90,8 +91,8 @@ class ClientTalk:
                 self._protocol.send_pong(data)
 
     def close(self) -> None:
-        """Say good-bye."""
-        if not self._closed:
+        """Say good-bye, unless the server has."""
+        if self._protocol.state is State.OPEN:
             self._protocol.send_close(NORMAL)
 
     def take(self) -> bytes:
