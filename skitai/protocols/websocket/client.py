@@ -77,7 +77,9 @@ class ClientTalk:
         self._protocol.send_request(request)
 
     def send(self, opcode: int, data: bytes) -> None:
-        """Send a message, or a control frame."""
+        """Send a message, or a control frame; nothing to a server that has said good-bye with its first words."""
+        if self._protocol.state is not State.OPEN:
+            return
         match opcode:
             case 1:
                 self._protocol.send_text(data)
