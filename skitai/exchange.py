@@ -217,6 +217,14 @@ class Exchange(Protocol):
     def inform(self, status: int, fields: Sequence[tuple[Any, Any]] = ()) -> None:
         """Send an interim response: 100, 103 (RFC 9110, section 15.2)."""
 
+    def push(self, uri: str, fields: Sequence[tuple[Any, Any]] = ()) -> bool:
+        """Send the client, unasked, what it will want next, or tell it so; nothing where the protocol can do neither.
+
+        :param uri: path on this server, with its query.
+        :param fields: of the request that the client would make.
+        :returns: whether it is sent.
+        """
+
     def tunnel(self, status: int, fields: Sequence[tuple[Any, Any]]) -> Tunnel | None:
         """Answer with the head alone, and leave HTTP (RFC 9110, section 7.8). In the loop's thread.
 

@@ -221,9 +221,7 @@ class Response:
         :raises ValueError: the URI holds what no field may hold.
         """
         checked("Link", uri)
-        push = getattr(self.exchange, "push", None)
-        if push is not None:
-            push(uri, ())
+        self.exchange.push(uri)
 
     # Contents
 

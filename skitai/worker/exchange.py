@@ -59,6 +59,10 @@ class Answering(Strand):
     def send_file(self, file: IO[bytes], offset: int, count: int) -> None:
         files.FileSender(self, self.connection.services, file, offset, count).next()
 
+    def push(self, uri: str, fields: Pairs = ()) -> bool:
+        """Nothing: only HTTP/2 knows how."""
+        return False
+
     def abandon(self) -> None:
         """Give the request the status of one whose client did not wait for the end of its response."""
         if not hasattr(self, "status"):

@@ -23,7 +23,7 @@ from skitai.worker.apps import make_app
 from skitai.worker.negotiation import ClientConnection
 from skitai.worker.pipeline import Pipeline
 from skitai.worker.server import Server
-from skitai.worker.services import Services
+from skitai.worker.services import Dispatcher, Services
 from skitai.worker.site import Route, Site
 
 SECTION_OF = {option.name: option.section for option in options()}
@@ -139,12 +139,15 @@ class Wire:
         self.server = Server(services, engine, [], 1_000_000)
         self.clients: list[Client] = []
 
-    def connect(self) -> Client:
-        """A new connection."""
+    def connect(self, dispatcher: Dispatcher | None = None) -> Client:
+        """A new connection.
+
+        :param dispatcher: brings its requests to whoever answers; the worker's by default.
+        """
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         future = asyncio.run_coroutine_threadsafe(
-            self.engine.adopt(lambda: ClientConnection(self.services), theirs), self.services.loop
+            self.engine.adopt(lambda: ClientConnection(self.services, dispatcher), theirs), self.services.loop
         )
         future.result(5)
         client = Client(ours)

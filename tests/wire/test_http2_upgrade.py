@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from skitai.protocols.http2.upgrade import settings
+from skitai.worker.forwarder import Forwarder
 from tests.support.http2 import Answer, Http2Client
 from tests.support.memory import Client, Wire, mounted, wait_for, wire
 
@@ -182,6 +183,12 @@ def test_it_can_be_turned_off(engine: str, option: str) -> None:
         assert server.ask(request())[::2] == (200, b"ok")
         status, _, _ = server.ask(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") if option == "http2" else (505, {}, b"")
         assert status == 505
+
+
+def test_who_is_sent_to_https_is_told_so_in_http2(server: Wire) -> None:
+    client = server.connect(Forwarder(443))
+    answer = Upgraded(client, "/page?q=1").first()
+    assert (answer.status, answer.fields["location"]) == (301, "https://example/page?q=1")
 
 
 def test_nobody_goes_on_in_http_1_behind_it(server: Wire) -> None:

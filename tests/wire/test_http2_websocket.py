@@ -248,6 +248,15 @@ def test_who_does_not_listen_is_let_go_and_others_are_not(serve: Serve) -> None:
     assert len(pipe.answer.body) <= 65535
 
 
+def test_padding_is_given_back(serve: Serve) -> None:
+    talk = opened_by_http2(serve())
+    client, stream = talk.client.client, talk.client.stream
+    for number in range(600):  # more of it than the window of the stream holds
+        client.h2.send_data(stream, frame(TEXT, str(number).encode()), pad_length=200)
+        client.flush()
+        assert talk.hears() == str(number)
+
+
 # The end
 
 

@@ -238,12 +238,7 @@ class Http2Exchange(Answering):
                 connection.advance()
 
     def push(self, uri: str, fields: Pairs = ()) -> bool:
-        """Send the client, unasked, what it will want next; where it does not take that, tell it (RFC 8297).
-
-        :param uri: path on this server, with its query.
-        :param fields: of the request that the client would make.
-        :returns: whether it is sent.
-        """
+        """A push (RFC 9113, section 8.4); to a client that takes none, a 103 response (RFC 8297)."""
         connection = self.connection
         pairs = promised(self.head, uri, connection.peer.scheme, fields)
         stream = None
