@@ -222,9 +222,12 @@ class Conversation:
         incoming = self._incoming
         while True:
             for event in events:
-                if self._state == CLOSED:
-                    return
-                self._take_in(event)
+                kind = type(event)
+                if kind is str or kind is bytes:
+                    if self._state == OPEN:
+                        self._accept(event)  # type: ignore[arg-type]
+                elif self._state != CLOSED:
+                    self._heed(event)
             if not incoming.pending or self._paused and self._state == OPEN:
                 return
             events = incoming.more()
@@ -234,12 +237,10 @@ class Conversation:
         if not self._paused:
             self._tunnel.resume()
 
-    def _take_in(self, event: Event) -> None:
+    def _heed(self, event: Event) -> None:
+        """Take what is no message."""
         kind = type(event)
-        if kind is str or kind is bytes:
-            if self._state == OPEN:
-                self._accept(event)  # type: ignore[arg-type]
-        elif kind is Closed:
+        if kind is Closed:
             self._answer_close(event)  # type: ignore[arg-type]
         elif kind is Broken:
             self._fail(event.code, event.reason)  # type: ignore[union-attr]

@@ -59,6 +59,7 @@ class Asgi:
     """Serves an ASGI callable at a mount point.
 
     :ivar running: the calls that have not returned yet; some after their response, with work left to do.
+    :ivar loop: in which they run.
     """
 
     body_mode = BodyMode.STREAM
@@ -73,7 +74,7 @@ class Asgi:
         self.state: dict[str, Any] | None = None
         self._point = mount.point
         self._form = f"asgi {self.root_path}"
-        self._loop: asyncio.AbstractEventLoop
+        self.loop: asyncio.AbstractEventLoop
         self._lifespan: Lifespan | None = None
         self._context: Context
 
@@ -82,7 +83,7 @@ class Asgi:
 
         :raises LoadError: the app says that it failed.
         """
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._context = context
         self._lifespan = Lifespan(self.app, ASGI, self._point)
         await self._lifespan.startup()
@@ -92,7 +93,7 @@ class Asgi:
     def handle(self, exchange: Any) -> None:
         exchange.taken = True
         call = Call(self, exchange)
-        call.task = task = start(call.run(), self._loop)
+        call.task = task = start(call.run(), self.loop)
         if not task.done():
             exchange.task = task
             self.running.add(call)
@@ -101,7 +102,7 @@ class Asgi:
         """A handshake of WebSocket."""
         exchange.taken = True
         call = WebSocketCall(self, exchange)
-        call.task = task = start(call.run(), self._loop)
+        call.task = task = start(call.run(), self.loop)
         if not task.done():
             exchange.task = task
             self.running.add(call)

@@ -34,6 +34,7 @@ class WebSocketCall:
         "_asgi",
         "_connected",
         "_conversation",
+        "_create_future",
         "_denial",
         "_exchange",
         "_handshake",
@@ -46,6 +47,7 @@ class WebSocketCall:
 
     def __init__(self, asgi: Asgi, exchange: Any) -> None:
         self._asgi = asgi
+        self._create_future = asgi.loop.create_future  # `get_running_loop` asks the system for our pid each time
         self._exchange = exchange
         self._handshake = asked(exchange)
         self._conversation = Conversation(exchange, self._handshake, self)
@@ -57,7 +59,9 @@ class WebSocketCall:
     @property
     def cut(self) -> bool:
         """There is nobody left to talk to."""
-        return self._phase == OVER or self._exchange.gone or (self._phase == ACCEPTED and not self._conversation.open)
+        if self._phase == ACCEPTED:
+            return not self._conversation.open
+        return self._phase == OVER or self._exchange.gone
 
     def leave(self) -> None:
         """The app makes room for another."""
@@ -130,7 +134,7 @@ class WebSocketCall:
             if self.cut or self._phase == DENYING:
                 code = conversation.code if self._phase != ASKED else ABNORMAL
                 return {"type": "websocket.disconnect", "code": code, "reason": conversation.reason}
-            self._waiter = asyncio.get_running_loop().create_future()
+            self._waiter = self._create_future()
             await self._waiter
 
     async def send(self, message: Message) -> None:

@@ -70,6 +70,7 @@ class SaddleApp:
         self._mount = mount
         self._modules = loaded.modules
         self._context: Context
+        self._loop: asyncio.AbstractEventLoop
         self._stay: Stay
 
     async def startup(self, context: Context) -> None:
@@ -104,6 +105,7 @@ class SaddleApp:
 
     def _prepare(self, context: Context) -> None:
         self._context = context
+        self._loop = asyncio.get_running_loop()
         self.streams = StreamPool(context.config.grpc.grpc_threads)
         self.app.mounted_at(self._mount.point)
         self.submit = context.run_in_thread
@@ -176,7 +178,7 @@ class SaddleApp:
 
     def hold(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Work in the loop, until the app is taken down."""
-        task = start(work, asyncio.get_running_loop())
+        task = start(work, self._loop)
         if not task.done():
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
