@@ -7,6 +7,9 @@ import select
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from heapq import heapify, heappop, heappush
+from itertools import count
+from math import inf
 from typing import Any, Generic, TypeVar
 
 from skitai.backend.errors import BackendError, Code, TimedOut
@@ -25,6 +28,7 @@ class DatabaseDriver(ABC):
         self._home = home
         self._loop = home.loop
         self._options = home.config.backends
+        self._deadlines = Deadlines(home.loop)
         self._running: set[asyncio.Task[Any]] = set()
         self._quiet = asyncio.Event()
         self._closed = False
@@ -79,6 +83,7 @@ class DatabaseDriver(ABC):
         if self._running:
             await self._quiet.wait()
         await self._close()
+        self._deadlines.close()
 
     @abstractmethod
     async def _close(self) -> None:
@@ -129,31 +134,69 @@ def where(member: Member) -> str:
     return f"{host}:{member.port}" if member.port else host
 
 
-def silent(descriptor: int) -> bool:
-    """Whether a socket on which nothing is awaited has nothing to say: else its other side has closed it.
+class Ear:
+    """Hears whether a socket, on which nothing is awaited, has something to say: that its other side has closed it.
 
-    The loop sees that, too, but only at its next turn.
+    The loop hears that, too, but only at its next turn.
     """
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return not poll.poll(0)
+
+    def __init__(self, descriptor: int) -> None:
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLIN)
+
+    def hears(self) -> bool:
+        return bool(self._poll.poll(0))
 
 
-async def in_time(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any], deadline: float) -> Any:
-    """Wait for what a future of our own gets.
+class Deadlines:
+    """Ends what futures of ours wait for, with one timer for all: most never need it, and timers cost more than waiting.
 
-    :raises TimedOut: it had nothing until the deadline.
+    :ivar _next: when the timer goes off.
     """
-    alarm = loop.call_at(deadline, _expire, future)
-    try:
-        return await future
-    finally:
-        alarm.cancel()
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._due: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._numbers = count()
+        self._most = FORGET
+        self._next = inf
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, future: asyncio.Future[None], deadline: float) -> None:
+        """Have a future end by `TimedOut`, unless it is done until the deadline."""
+        due = self._due
+        if len(due) >= self._most:
+            due[:] = [each for each in due if not each[2].done()]
+            heapify(due)
+            self._most = max(FORGET, 2 * len(due))
+        heappush(due, (deadline, next(self._numbers), future))
+        if deadline < self._next:
+            self._set(deadline)
+
+    def _set(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._next = deadline
+        self._timer = self._loop.call_at(deadline, self._expire, deadline)
+
+    def _expire(self, now: float) -> None:
+        self._timer, self._next = None, inf
+        due = self._due
+        while due and (due[0][0] <= now or due[0][2].done()):
+            future = heappop(due)[2]
+            if not future.done():
+                future.set_exception(TimedOut())
+        if due:
+            self._set(due[0][0])
+
+    def close(self) -> None:
+        """Let go of the timer; nothing is awaited any more."""
+        if self._timer is not None:
+            self._timer.cancel()
 
 
-def _expire(future: asyncio.Future[Any]) -> None:
-    if not future.done():
-        future.set_exception(TimedOut())
+FORGET = 256
+"""So many futures may be remembered that are done."""
 
 
 def fingerprint(*parts: Any) -> Any:

@@ -18,9 +18,9 @@ import psycopg2
 from psycopg2 import extensions as pg
 
 from skitai.backend.drivers import statements
-from skitai.backend.drivers.base import DatabaseDriver, Pools, in_time, silent, where
+from skitai.backend.drivers.base import DatabaseDriver, Deadlines, Ear, Pools, where
 from skitai.backend.drivers.http import dial
-from skitai.backend.drivers.statements import Begin, Finish, Parameters, Row, Session, SqlResult, Statement, left_open
+from skitai.backend.drivers.statements import Begin, Parameters, Row, Session, SqlResult, Statement, left_open
 from skitai.backend.errors import BackendError, Code, TimedOut
 from skitai.backend.pool import Pool
 from skitai.backend.seam import Home
@@ -28,6 +28,9 @@ from skitai.config.aliases import Member
 
 MANY_ROWS = 2000
 """From so many rows on, a thread makes them what they are."""
+
+SENT_AT_ONCE = 8192
+"""Bytes that the empty buffer of a socket always takes."""
 
 BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 """Where systems keep the authorities that they trust."""
@@ -44,18 +47,20 @@ WRONG = (psycopg2.Error, TypeError, ValueError, LookupError)
 class Connection:
     """An open connection."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, raw: Any) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, deadlines: Deadlines, raw: Any) -> None:
         self._loop = loop
+        self._deadlines = deadlines
         self._raw = raw
         self._descriptor: int = raw.fileno()
         self._waiter: asyncio.Future[None] | None = None
         self._writing = False
         self._watched = True
+        self._ear = Ear(self._descriptor)
         loop.add_reader(self._descriptor, self._look)
 
     @property
     def usable(self) -> bool:
-        return self._watched and silent(self._descriptor)
+        return self._watched
 
     @property
     def in_transaction(self) -> bool:
@@ -63,6 +68,9 @@ class Connection:
 
     async def run(self, sql: str, parameters: Parameters, deadline: float) -> SqlResult:
         """See `statements.Line.run`."""
+        if self._ear.hears():
+            self._leave()
+            raise BackendError(Code.REFUSED, "the server has closed the connection")
         cursor = self._raw.cursor()
         try:
             cursor.execute(sql, parameters)
@@ -71,13 +79,14 @@ class Connection:
                 raise BackendError(Code.REFUSED, first_line(error)) from error
             return refused(error)
         waiter = self._waiter = self._loop.create_future()
-        self._look()
+        if len(cursor.query) > SENT_AT_ONCE:
+            self._look()  # part of it may still have to be sent
+        self._deadlines.watch(waiter, deadline)
         try:
-            await in_time(self._loop, waiter, deadline)
+            await waiter
         except psycopg2.Error as error:
             if self._raw.closed:
                 raise BackendError(Code.REFUSED, first_line(error), sent=True) from error
-            cursor.close()
             return refused(error)
         finally:
             self._waiter = None
@@ -130,14 +139,12 @@ def cancel(raw: Any) -> None:
 
 def taken(cursor: Any) -> SqlResult:
     """The result of a statement that is done."""
-    if cursor.description is None:
-        result = SqlResult(rowcount=cursor.rowcount)
-    else:
-        names = [column.name for column in cursor.description]
-        rows = [Row(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        result = SqlResult(rows, names, cursor.rowcount)
-    cursor.close()
-    return result
+    description = cursor.description
+    if description is None:
+        return SqlResult(rowcount=cursor.rowcount)
+    names = [column.name for column in description]
+    rows = [Row(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return SqlResult(rows, names, cursor.rowcount)
 
 
 def refused(error: Exception) -> SqlResult:
@@ -164,23 +171,23 @@ class PostgresqlDriver(DatabaseDriver):
         return Pool(self._loop, opening, options.backend_connections, options.backend_keep_alive)
 
     async def _answer(self, member: Member, operation: Any, deadline: float) -> SqlResult:
-        match operation:
-            case Begin():
-                return await self._begin(member, operation, deadline)
-            case Finish() | Statement(session=Session()):
-                return await operation.session.ask(operation, deadline)  # type: ignore[union-attr]
-        connection, result = await self._run(member, operation.sql, operation.parameters, operation.repeatable, deadline)
-        if not connection.in_transaction:
-            self._pools[member].give(connection)
+        if isinstance(operation, Begin):
+            return await self._begin(member, operation, deadline)
+        if operation.session is not None:
+            result: SqlResult = await operation.session.ask(operation, deadline)
             return result
-        self._pools[member].drop(connection)
+        pool = self._pools[member]
+        connection, result = await self._run(pool, operation, operation.sql, operation.parameters, deadline)
+        if not connection.in_transaction:
+            pool.give(connection)
+            return result
+        pool.drop(connection)
         return result if result.error is not None else left_open()
 
     async def _run(
-        self, member: Member, sql: str, parameters: Parameters, repeatable: bool, deadline: float
+        self, pool: Pool[Connection], operation: Begin | Statement, sql: str, parameters: Parameters, deadline: float
     ) -> tuple[Connection, SqlResult]:
         """Run a statement on a connection, which the caller gives back."""
-        pool = self._pools[member]
         fresh = False
         while True:
             connection, used = await pool.take(deadline, fresh)
@@ -190,13 +197,13 @@ class PostgresqlDriver(DatabaseDriver):
                 pool.drop(connection)
                 if not used or not isinstance(error, BackendError) or error.code != Code.REFUSED:
                     raise
-                if error.sent and not repeatable:  # else one that was kept may have died long ago
+                if error.sent and not operation.repeatable:  # else one that was kept may have died long ago
                     raise
             fresh = True
 
     async def _begin(self, member: Member, operation: Begin, deadline: float) -> SqlResult:
-        connection, result = await self._run(member, f"BEGIN {operation.mode}", None, True, deadline)
         pool = self._pools[member]
+        connection, result = await self._run(pool, operation, f"BEGIN {operation.mode}", None, deadline)
         if result.error is not None:
             pool.give(connection)
             return result
@@ -216,7 +223,7 @@ class PostgresqlDriver(DatabaseDriver):
             addresses = await self._addresses(member, limit)
             for number, address in enumerate(addresses, 1):
                 try:
-                    return await connected(self._loop, member, address, limit)
+                    return await connected(self._loop, self._deadlines, member, address, limit)
                 except psycopg2.Error as error:
                     if number == len(addresses):
                         raise not_connected(member, error) from error
@@ -248,7 +255,9 @@ class PostgresqlDriver(DatabaseDriver):
         self._pools.close()
 
 
-async def connected(loop: asyncio.AbstractEventLoop, member: Member, address: str, deadline: float) -> Connection:
+async def connected(
+    loop: asyncio.AbstractEventLoop, deadlines: Deadlines, member: Member, address: str, deadline: float
+) -> Connection:
     """Open a connection.
 
     :raises psycopg2.Error: it did not come to be.
@@ -257,14 +266,14 @@ async def connected(loop: asyncio.AbstractEventLoop, member: Member, address: st
     raw = psycopg2.connect(**parameters_of(member, address), async_=1)
     try:
         while (state := raw.poll()) != pg.POLL_OK:
-            await ready(loop, raw.fileno(), state, deadline)  # the descriptor may be another one each time
+            await ready(loop, deadlines, raw.fileno(), state, deadline)  # the descriptor may be another one each time
     except BaseException:
         raw.close()
         raise
-    return Connection(loop, raw)
+    return Connection(loop, deadlines, raw)
 
 
-async def ready(loop: asyncio.AbstractEventLoop, descriptor: int, state: int, deadline: float) -> None:
+async def ready(loop: asyncio.AbstractEventLoop, deadlines: Deadlines, descriptor: int, state: int, deadline: float) -> None:
     """Wait until a descriptor can be read, or written.
 
     :raises TimedOut: not until the deadline.
@@ -277,8 +286,9 @@ async def ready(loop: asyncio.AbstractEventLoop, descriptor: int, state: int, de
 
     add, remove = (loop.add_writer, loop.remove_writer) if state == pg.POLL_WRITE else (loop.add_reader, loop.remove_reader)
     add(descriptor, come)
+    deadlines.watch(turn, deadline)
     try:
-        await in_time(loop, turn, deadline)
+        await turn
     finally:
         remove(descriptor)
 

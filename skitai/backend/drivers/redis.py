@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from skitai.backend.drivers.base import DatabaseDriver, Pools, in_time, silent, where
+from skitai.backend.drivers.base import DatabaseDriver, Deadlines, Ear, Pools, where
 from skitai.backend.drivers.http.dial import Dialler, Tls
 from skitai.backend.drivers.redis_commands import Batch, Command, Stub, Words, waits
 from skitai.backend.drivers.resp import NotRedis, Replies, ServerError, TooLong, pack
@@ -29,6 +29,20 @@ MOST_WAITING = 10_000
 """Commands on one connection whose replies are still to come."""
 
 
+class Asked:
+    """What waits for its replies.
+
+    :ivar count: how many they will be.
+    """
+
+    __slots__ = ("count", "future", "replies")
+
+    def __init__(self, future: asyncio.Future[None], count: int) -> None:
+        self.future = future
+        self.count = count
+        self.replies: list[Any] = []
+
+
 class Connection(asyncio.Protocol):
     """An open connection.
 
@@ -36,12 +50,12 @@ class Connection(asyncio.Protocol):
     :ivar doubtful: it has answered nothing for as long as somebody waited.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limit: int) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, deadlines: Deadlines, limit: int) -> None:
         self._loop = loop
+        self._deadlines = deadlines
         self._replies = Replies(limit)
         self._transport: Any = None
-        self._waiting: deque[tuple[asyncio.Future[list[Any]], int]] = deque()
-        self._came: list[Any] = []
+        self._waiting: deque[Asked] = deque()
         self._outgoing: list[bytes] = []
         self._lost: BackendError | None = None
         self.heard = loop.time()
@@ -49,12 +63,13 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        self._ear = Ear(transport.get_extra_info("socket").fileno())
 
     @property
     def usable(self) -> bool:
         if self._lost is not None or self.doubtful or self._transport.is_closing():
             return False
-        return bool(self._waiting) or silent(self._transport.get_extra_info("socket").fileno())
+        return bool(self._waiting) or not self._ear.hears()
 
     @property
     def waiting(self) -> int:
@@ -73,18 +88,19 @@ class Connection(asyncio.Protocol):
         if len(self._waiting) >= MOST_WAITING:
             raise BackendError(Code.SLOW, f"{MOST_WAITING} commands wait for their replies")
         asked = self._loop.time()
-        future: asyncio.Future[list[Any]] = self._loop.create_future()
-        self._waiting.append((future, count))
+        entry = Asked(self._loop.create_future(), count)
+        self._waiting.append(entry)
         if not self._outgoing:
             self._loop.call_soon(self._send)  # together with what others ask in this turn
         self._outgoing.append(data)
         try:
-            replies: list[Any] = await in_time(self._loop, future, deadline)
+            self._deadlines.watch(entry.future, deadline)
+            await entry.future
         except (TimedOut, asyncio.CancelledError):
             if self.heard < asked <= self._loop.time() - DOUBT_S:
                 self.doubtful = True
             raise
-        return replies
+        return entry.replies
 
     def _send(self) -> None:
         if self._lost is None:
@@ -105,13 +121,12 @@ class Connection(asyncio.Protocol):
             if not self._waiting:
                 self._fail(BackendError(Code.PROTOCOL, f"a reply that nobody has asked for: {reply!r:.80}", sent=True))
                 return
-            future, count = self._waiting[0]
-            self._came.append(reply)
-            if len(self._came) == count:
+            entry = self._waiting[0]
+            entry.replies.append(reply)
+            if len(entry.replies) == entry.count:
                 self._waiting.popleft()
-                if not future.done():
-                    future.set_result(self._came)
-                self._came = []
+                if not entry.future.done():
+                    entry.future.set_result(None)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._fail(BackendError(Code.REFUSED, f"the connection was closed{f': {error}' if error else ''}", sent=True))
@@ -121,9 +136,9 @@ class Connection(asyncio.Protocol):
             self._lost = error
             self._transport.abort()
         waiting, self._waiting = self._waiting, deque()
-        for future, _ in waiting:
-            if not future.done():
-                future.set_exception(BackendError(error.code, error.message, error.sent))
+        for entry in waiting:
+            if not entry.future.done():
+                entry.future.set_exception(BackendError(error.code, error.message, error.sent))
 
     def close(self) -> None:
         self._fail(BackendError(Code.REFUSED, "the connection was closed", sent=True))
@@ -251,7 +266,7 @@ class RedisDriver(DatabaseDriver):
 
     async def _open(self, member: Member, deadline: float) -> Connection:
         """Connect, and say who we are and which database is meant."""
-        connection = Connection(self._loop, self._options.backend_body_bytes)
+        connection = Connection(self._loop, self._deadlines, self._options.backend_body_bytes)
         tls = Tls(member.verify, ()) if member.secure else None
         await self._dialler.attach(await self._dialler.open(member.host, member.port, tls, None, deadline), connection)
         try:
