@@ -113,7 +113,7 @@ class Http2:
     http2_window_bytes: int = option(
         65536, "of one body, sent ahead of what the app has taken", unit="bytes", minimum=16384, maximum=0x7FFFFFFF
     )
-    http2_connection_window_bytes: int = option(
+    http2_total_window_bytes: int = option(
         MIB, "the same of all bodies of one HTTP/2 connection", unit="bytes", minimum=65535, maximum=0x7FFFFFFF
     )
     http2_frame_bytes: int = option(16384, "largest HTTP/2 frame taken", unit="bytes", minimum=16384, maximum=0xFFFFFF)

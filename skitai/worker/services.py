@@ -167,7 +167,7 @@ def http2_limits(config: Config) -> Limits:
     return Limits(
         streams=options.http2_streams,
         stream_window=options.http2_window_bytes,
-        connection_window=options.http2_connection_window_bytes,
+        connection_window=options.http2_total_window_bytes,
         frame_bytes=options.http2_frame_bytes,
         most_requests=options.http2_requests,
         pushed=options.http2_pushes,

@@ -29,7 +29,7 @@ def test_what_a_client_is_told() -> None:
     given: dict[str, Any] = {
         "http2_streams": 7,
         "http2_window_bytes": 100_000,
-        "http2_connection_window_bytes": 300_000,
+        "http2_total_window_bytes": 300_000,
         "http2_frame_bytes": 20_000,
         "http2_table_bytes": 1000,
         "head_bytes": 10_000,
