@@ -61,6 +61,11 @@ class Backends:
         self._closing = False
         self.cache = ResultCache(options.max_rcache)
 
+    @property
+    def home(self) -> Home:
+        """The process."""
+        return self._home
+
     def cluster(self, name: str) -> Cluster:
         """The servers behind an alias.
 

@@ -268,6 +268,49 @@ def remote(
     return calls.Stub(call)
 
 
+def grpc(
+    caller: Caller,
+    verb: str,
+    mode: Mode,
+    uri: str,
+    auth: tuple[str, ...] | None = None,
+    headers: Any = None,
+    meta: dict[str, Any] | None = None,
+    use_cache: UseCache = True,
+    filter: Callable[[Result], Any] | None = None,
+    callback: Any = None,
+    timeout: float | None = None,
+    id: str = "",
+) -> Any:
+    """A gRPC service, whose methods make requests (`backend.grpc.Stub`).
+
+    :param uri: ``http://host/package.Service``, or ``@alias/package.Service``.
+    :raises KeyError: no such alias.
+    """
+    from skitai.backend.grpc import Stub
+
+    base = uri.rstrip("/")
+    given = list(headers.items() if isinstance(headers, Mapping) else headers or ())
+
+    def call(
+        name: str,
+        body: Any,
+        fields: list[tuple[str, str]],
+        read: Callable[[Result, Any], Any],
+        limit: float | None,
+        stream: bool,
+    ) -> Any:
+        def take(result: Result) -> Any:
+            result.data = read(result, caller.backends.home)
+            return result.data if filter is None else filter(result)
+
+        more = (meta, use_cache, take, callback, timeout if limit is None else limit, id)
+        sent = [*fields, *given]
+        return http(caller, "post", mode, f"{base}/{name}", body, auth, sent, *more, http2=True, stream=stream, decode=False)
+
+    return Stub(base.rpartition("/")[2], call)
+
+
 def websocket(
     caller: Caller,
     verb: str,
@@ -414,6 +457,7 @@ class Verbs:
 
     rpc = Verb(remote)
     jsonrpc = Verb(remote)
+    grpc = Verb(grpc)
 
     db = Verb(any_database)
     backend = Verb(database)
