@@ -198,7 +198,7 @@ def test_who_does_not_listen_in_a_group(worker: Worker) -> None:
         deaf = [small_reader(worker, open_ones) for _ in range(5)]
         others = [worker.connect("/chat?room=a") for _ in range(2)]
         said = "x" * 60_000
-        for number in range(200):
+        for number in range(300):
             others[0].text(f"{number:03}{said}")
             for each in others:
                 while (heard := each.hears()) == "ready":
