@@ -14,6 +14,7 @@ import ssl
 from collections import deque
 from contextlib import suppress
 from functools import partial
+from math import inf
 from typing import Any
 
 from skitai.net.polling import READABLE, WRITABLE, Factory, Poller, SocketTransport
@@ -28,6 +29,10 @@ LEAVE_S = 30.0
 
 RECORD_BYTES = 16384
 """Longest plaintext of a record (RFC 8446, section 5.1); what one read gives at most."""
+
+TOLD_AT_ONCE = 20
+TOLD_S = 10.0
+"""So many failed handshakes are logged one by one in such a time, of others their number: nobody shall fill a disk."""
 
 PLAIN_HTTP = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 34\r\nConnection: close\r\n\r\n"
@@ -49,6 +54,8 @@ class Handshakes:
         self.going: dict[TlsTransport, None] = {}
         self._context = context
         self._most = most
+        self._told = 0
+        self._told_since = -inf
 
     def serve(self, poller: Poller, sock: socket.socket, factory: Factory, peer: Any) -> None:
         """What `polling.Listener` makes transports with."""
@@ -63,6 +70,21 @@ class Handshakes:
         if len(self.going) >= self._most:
             next(iter(self.going)).give_way()
         TlsTransport(poller, secure, factory, peer, self).begin()
+
+    def failed(self, peer: Any, error: Exception, now: float) -> None:
+        """Log why a handshake failed.
+
+        :param now: monotonic time in seconds.
+        """
+        if now - self._told_since >= TOLD_S:
+            if self._told > TOLD_AT_ONCE:
+                log.info("TLS: %d more handshakes failed", self._told - TOLD_AT_ONCE)
+            self._told_since, self._told = now, 0
+        self._told += 1
+        if self._told <= TOLD_AT_ONCE:
+            said = (error.reason or "").replace("_", " ").lower() if isinstance(error, ssl.SSLError) else str(error)
+            client = peer[0] if isinstance(peer, tuple) and peer else "a client"
+            log.info("TLS handshake with %s: %s", client, said or "the client left")
 
 
 class TlsTransport(SocketTransport):
@@ -158,9 +180,7 @@ class TlsTransport(SocketTransport):
 
     def _refuse(self, error: Exception) -> None:
         if self._fd >= 0:
-            said = (error.reason or "").replace("_", " ").lower() if isinstance(error, ssl.SSLError) else str(error)
-            client = self._peer[0] if isinstance(self._peer, tuple) and self._peer else "a client"
-            log.info("TLS handshake with %s: %s", client, said or "the client left")
+            self._handshakes.failed(self._peer, error, self._poller.loop.time())
             self._lose(None)
 
     # Reading
