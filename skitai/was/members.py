@@ -95,7 +95,8 @@ class Members(Verbs):
     def status(self, flt: str | Collection[str] | None = None, fancy: bool = True) -> str | dict[str, Any]:
         """What the server is and does.
 
-        :param flt: names of the sections wanted: server, workers, mounts, options, last_updates; all by default.
+        :param flt: names of the sections wanted: server, workers, mounts, options, last_updates, backends; all by
+            default.
         :param fancy: an HTML page; otherwise a dictionary of JSON types.
         """
         wanted = [flt] if isinstance(flt, str) else list(flt or ())

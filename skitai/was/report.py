@@ -15,6 +15,7 @@ from typing import Any
 from skitai.config.tree import SECTIONS, AppFile, Folder, Mount
 from skitai.ipc.scoreboard import Row
 from skitai.version import __version__
+from skitai.was import process
 from skitai.was.host import WorkerServices
 
 _SECRET = re.compile("pass|secret|key|token", re.IGNORECASE)
@@ -26,12 +27,19 @@ STYLE = (
 
 
 def collect(worker: WorkerServices, wanted: Collection[str] = ()) -> dict[str, Any]:
-    """The sections "server", "workers", "mounts", "options" and "last_updates".
+    """The sections "server", "workers", "mounts", "options", "last_updates" and "backends".
 
     :param wanted: names of sections; all when empty.
     :raises ValueError: an unknown name.
     """
-    sections = {"server": _server, "workers": _workers, "mounts": _mounts, "options": _options, "last_updates": _updates}
+    sections = {
+        "server": _server,
+        "workers": _workers,
+        "mounts": _mounts,
+        "options": _options,
+        "last_updates": _updates,
+        "backends": _backends,
+    }
     if unknown := set(wanted) - sections.keys():
         raise ValueError(f"status has no section {', '.join(sorted(unknown))}; it has {', '.join(sections)}")
     return {name: make(worker) for name, make in sections.items() if not wanted or name in wanted}
@@ -52,6 +60,11 @@ def _server(worker: WorkerServices) -> dict[str, Any]:
         "folder": worker.places.var,
         "logs": worker.places.log,
     }
+
+
+def _backends(worker: WorkerServices) -> dict[str, Any]:
+    """Of this worker: connections by server, members by alias, results that are kept."""
+    return process.backends().stats()
 
 
 def _workers(worker: WorkerServices) -> list[dict[str, Any]]:
