@@ -488,3 +488,55 @@ def test_handlers_of_those_who_left_count_until_they_end(engine: str) -> None:
         assert len(begun) == 10
         going.set()
         wait_for(lambda: not server.on_loop(lambda: next(iter(server.services.connections)).core.ghosts))
+
+
+@pytest.mark.parametrize("kind", ["flask", "saddle", "saddle-async"])
+def test_handshakes_of_those_who_left_are_over_when_the_app_has_decided(engine: str, kind: str) -> None:
+    release = threading.Event()
+    app: Any
+    if kind == "flask":
+        app = Flask(__name__)
+
+        @app.route("/")
+        def talking() -> str:
+            if request.environ.get("websocket.event") == skitai.WS_EVT_INIT:
+                release.wait(10)
+                request.environ["websocket.config"] = (skitai.WS_SIMPLE, 60, ("message",))
+            return ""
+    else:
+        app = Saddle(__name__)
+
+        @app.before_request
+        def wait(was: Any) -> None:
+            release.wait(10)
+
+        if kind == "saddle":
+
+            @app.route("/")
+            @app.websocket_config(skitai.WS_SIMPLE, 60)
+            def answer(was: Any, message: str) -> str:
+                return message
+        else:
+
+            @app.route("/")
+            @app.websocket_config(skitai.WS_SIMPLE, 60)
+            async def answer(was: Any, message: str) -> str:
+                return message
+
+    with wire(mounted("/", app), kind=kind.partition("-")[0].replace("flask", "wsgi"), engine=engine, threads=2) as server:
+        client = http2(server)
+        pipes = [asked(client) for _ in range(10)]
+        client.answer_pings()
+        for pipe in pipes:
+            client.h2.reset_stream(pipe.stream)
+        client.flush()
+        client.answer_pings()
+        (connection,) = server.services.connections
+        core: Any = connection.core  # type: ignore[attr-defined]
+        assert core.ghosts == 10
+        release.set()
+        wait_for(lambda: not core.ghosts)
+        talk = Http2Socket(client)
+        talk.send(close(1000))
+        assert talk.is_closed_with() == 1000
+        wait_for(lambda: len(server.log.lines) == 11)
