@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 from skitai.log.failures import describe
@@ -76,9 +77,16 @@ class Talk(ABC):
             self._busy = False  # announce first, then look again: so nothing that comes meanwhile is left lying
             if self.conversation.rests():
                 return
-            self._on_loop(self.ready)
+            self._soon(self.ready)
         else:
-            self._on_loop(self._go_on)
+            self._soon(self._go_on)
+
+    def _soon(self, job: Callable[[], None]) -> None:
+        services = self.exchange.connection.services
+        if services.in_loop():
+            services.loop.call_soon(job)  # without waking it
+        else:
+            self._on_loop(job)
 
     def _go_on(self) -> None:
         conversation = self.conversation
