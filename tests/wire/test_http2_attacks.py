@@ -166,8 +166,8 @@ def test_a_task_that_ignores_its_reset_counts_until_it_ends(engine: str) -> None
         assert (most, refused) == (20, 40)
         assert http2(server).ask("/quick").status == 200
         release.set()
-        wait_for(lambda: not running)
-        client.answer_pings()
+        connections: Any = server.services.connections
+        wait_for(lambda: not running and not sum(each.core.ghosts for each in tuple(connections)))
         assert client.ask("/quick").status == 200
 
 
