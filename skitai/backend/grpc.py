@@ -23,6 +23,10 @@ MESSAGE_BYTES = 4 << 20
 FIELDS = (("Content-Type", "application/grpc+proto"), ("TE", "trailers"), ("grpc-accept-encoding", compression.ACCEPTED))
 
 
+Reading = Callable[[Any, Any], Any]
+"""Makes the data of a result, given the process it is in."""
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """A method of a service.

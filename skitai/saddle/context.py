@@ -26,7 +26,7 @@ from skitai.saddle.tokens import TokenFacet
 from skitai.saddle.urls import UrlFacet
 from skitai.saddle.websocket import WebSocketFacet
 from skitai.was import environ, services
-from skitai.was.calls import Caller
+from skitai.was.caller import Caller
 from skitai.was.environ import Environ
 from skitai.was.members import Members
 

@@ -31,8 +31,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from skitai.backend.result import Result
 from skitai.backend.task import Group, Task
 from skitai.saddle.house import house
-from skitai.was.calls import Bound, Caller, Mode, Options, Verb, Verbs
+from skitai.was.caller import Caller, Mode, Options
 from skitai.was.context import current
+from skitai.was.verbs import Bound, Verb, Verbs
 
 if TYPE_CHECKING:
     from skitai.backend.backends import Target

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from skitai.exchange import Exchange
 from skitai.log import journal
 from skitai.was import host, report, services
-from skitai.was.calls import Verbs
 from skitai.was.folders import private_folder
+from skitai.was.verbs import Verbs
 
 if TYPE_CHECKING:
     from skitai.was.mail import Email

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from skitai.exchange import Exchange
 from skitai.was import services
-from skitai.was.calls import Caller
+from skitai.was.caller import Caller
 from skitai.was.context import current
 from skitai.was.members import Members
 

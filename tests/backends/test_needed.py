@@ -9,9 +9,9 @@ import pytest
 
 CODE = """
 import sys
-import skitai.worker.main, skitai.saddle, skitai.was.calls, skitai.backend.backends
+import skitai.worker.main, skitai.saddle, skitai.was.verbs, skitai.backend.backends
 from importlib import import_module
-from skitai.was.calls import STUBS
+from skitai.was.databases import STUBS
 for kind in {kinds!r}:
     import_module(STUBS[kind].partition(":")[0])
 print(*sorted({{name.partition(".")[0] for name in sys.modules}} & {{"psycopg2", "redis", "pymongo", "bson", "sqlite3"}}))

@@ -15,7 +15,7 @@ from skitai.backend.backends import Backends
 from skitai.backend.task import Task
 from skitai.config.aliases import Member
 from skitai.config.tree import Config
-from skitai.was.calls import STUBS
+from skitai.was.databases import STUBS
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
 try:

@@ -1,0 +1,72 @@
+"""Databases, as `was` asks them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+from skitai.backend.backends import Target
+from skitai.config.aliases import DATABASES, Kind, Member, kind_of, member
+from skitai.was.caller import Caller, Mode, Options
+
+STUBS = {
+    "postgresql": "skitai.backend.drivers.postgresql:Stub",
+    "sqlite3": "skitai.backend.drivers.sqlite:Stub",
+    "redis": "skitai.backend.drivers.redis:Stub",
+    "mongodb": "skitai.backend.drivers.mongodb:Stub",
+}
+"""By kind: what ``was.backend(...)`` gives, whose methods are the database's own."""
+
+WITH_SQL = ("postgresql", "sqlite3")
+
+
+def database(
+    caller: Caller,
+    kind: str,
+    mode: Mode,
+    server: str,
+    dbname: str | None = None,
+    auth: tuple[str, str] | None = None,
+    *rest: Any,
+    **given: Any,
+) -> Any:
+    """A database, whose methods make requests.
+
+    :param server: ``@alias``; ``host:port``; of SQLite the path of a file.
+    :param auth: user and password.
+    :param rest: `Options`, in their order or by name.
+    :raises KeyError: no such alias.
+    :raises ValueError: it is no server, or the alias is of another kind.
+    """
+    options, more = Options.of(rest, given)
+    if more:
+        raise TypeError(f"was.{kind}() has no argument {', '.join(more)}")
+    target: Target
+    if server.startswith("@"):
+        target = caller.backends.cluster(server)
+        found = target.alias.kind
+        if found not in DATABASES or kind not in ("backend", "db", found):
+            raise ValueError(f"{server} is a back-end of {found}: was.{kind}() is for others")
+    elif mode or kind == "backend":
+        raise ValueError(f"was.{kind}{'.' + mode if mode else ''}() wants an alias: '@NAME', not {server!r}")
+    else:
+        found = kind_of(kind)
+        target = located(found, server, dbname, auth)
+    module, name = STUBS[found].split(":")
+    stub = getattr(import_module(module), name)(lambda operation: caller.ask(target, operation, mode, options))
+    if caller.maps is not None and found in WITH_SQL:
+        stub.maps = caller.maps
+    return stub
+
+
+def located(kind: Kind, server: str, dbname: str | None, auth: tuple[str, str] | None) -> Member:
+    """A database that no alias names."""
+    found = member(kind, server)
+    user, password = auth or (found.user, found.password)
+    return replace(found, database=dbname or found.database, user=user, password=password)
+
+
+def any_database(caller: Caller, name: str, mode: Mode, server: str, *args: Any, dbtype: str = "db", **given: Any) -> Any:
+    """As `database`, of the kind `dbtype`, which an alias knows by itself."""
+    return database(caller, dbtype.removeprefix("*"), mode, server, *args, **given)
