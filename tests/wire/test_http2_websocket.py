@@ -492,7 +492,7 @@ def test_handlers_of_those_who_left_count_until_they_end(engine: str) -> None:
 
 @pytest.mark.parametrize("kind", ["flask", "saddle", "saddle-async"])
 def test_handshakes_of_those_who_left_are_over_when_the_app_has_decided(engine: str, kind: str) -> None:
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
     app: Any
     if kind == "flask":
         app = Flask(__name__)
@@ -500,6 +500,7 @@ def test_handshakes_of_those_who_left_are_over_when_the_app_has_decided(engine: 
         @app.route("/")
         def talking() -> str:
             if request.environ.get("websocket.event") == skitai.WS_EVT_INIT:
+                begun.set()
                 release.wait(10)
                 request.environ["websocket.config"] = (skitai.WS_SIMPLE, 60, ("message",))
             return ""
@@ -508,6 +509,7 @@ def test_handshakes_of_those_who_left_are_over_when_the_app_has_decided(engine: 
 
         @app.before_request
         def wait(was: Any) -> None:
+            begun.set()
             release.wait(10)
 
         if kind == "saddle":
@@ -523,9 +525,10 @@ def test_handshakes_of_those_who_left_are_over_when_the_app_has_decided(engine: 
             async def answer(was: Any, message: str) -> str:
                 return message
 
-    with wire(mounted("/", app), kind=kind.partition("-")[0].replace("flask", "wsgi"), engine=engine, threads=2) as server:
+    with wire(mounted("/", app), kind=kind.partition("-")[0].replace("flask", "wsgi"), engine=engine, threads=1) as server:
         client = http2(server)
         pipes = [asked(client) for _ in range(10)]
+        assert begun.wait(10)
         client.answer_pings()
         for pipe in pipes:
             client.h2.reset_stream(pipe.stream)
