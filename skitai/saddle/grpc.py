@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from skitai.errors import Answerable
 from skitai.http.status import phrase
-from skitai.protocols.grpc.status import RpcError, of_error
+from skitai.protocols.grpc.status import RpcError, StatusCode, of_error
 from skitai.saddle import cors
 from skitai.saddle.auth import authorized
 from skitai.saddle.call import handled
@@ -24,8 +24,8 @@ def answer(was: Was, target: Target, call: Call) -> Steps:
     :returns: the response, or what gives responses.
     :raises Exception: whatever fails.
     """
-    if target.error is not None:
-        raise target.error.with_traceback(None)  # it is kept
+    if target.route is None:
+        raise RpcError(StatusCode.UNIMPLEMENTED, f"there is no {target.service}/{target.name}")
     was._call = call
     exchange = was.running("call")
     call.allow(cors.fields(was.app, target.route, exchange.head, exchange.peer.scheme))

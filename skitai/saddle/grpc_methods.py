@@ -66,7 +66,7 @@ class Method(NamedTuple):
 class Target(NamedTuple):
     """Who answers a call.
 
-    :ivar error: why nobody does.
+    :ivar route: None where nobody does.
     :ivar in_loop: the function is a coroutine function, or an asynchronous generator.
     """
 
@@ -76,7 +76,6 @@ class Target(NamedTuple):
     values: Mapping[str, Any] = {}
     method: Method | None = None
     in_loop: bool = False
-    error: RpcError | None = None
 
 
 # Who answers
@@ -101,7 +100,7 @@ def find(app: Saddle, head: Head, point: str) -> Target:
             route = None
     method = method_of(route, service, name) if route is not None else None
     if route is None or method is None or not isinstance(found, Found):
-        return Target(service, name, error=RpcError(StatusCode.UNIMPLEMENTED, f"there is no {service}/{name}"))
+        return Target(service, name)
     return Target(service, name, route, found.values, method, runs_in_loop(route.function))
 
 

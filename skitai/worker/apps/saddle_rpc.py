@@ -41,9 +41,12 @@ AHEAD_BYTES = 65536
 SMALL_BYTES = 65536
 """A request up to this size is read in the loop."""
 
-LATE = RpcError(StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
-LEFT = RpcError(StatusCode.CANCELLED, "the client has left")
-LEAVING = RpcError(StatusCode.UNAVAILABLE, "the server ends")
+LATE = StatusCode.DEADLINE_EXCEEDED, "the deadline has passed"
+LEFT = StatusCode.CANCELLED, "the client has left"
+LEAVING = StatusCode.UNAVAILABLE, "the server ends"
+
+Why = tuple[StatusCode, str]
+"""Why a call ends before its handler does."""
 
 
 class RpcCall(Call):
@@ -85,19 +88,14 @@ class RpcCall(Call):
             self._submit(self.begin)
 
     def _answer(self, was: Was, error: Answerable | None) -> Steps:
-        rpc, line = self._rpc, self._line
-        call = saddle.Call(rpc.service, rpc.name, self.exchange, line, self._deadline, self._request)
-        method = self._method
+        rpc, line, method = self._rpc, self._line, self._method
+        if method is None or not method.takes_stream:
+            request = partial(single, line, method)
+        else:
+            request = partial(several, line, method, self._inbox)
+        call = saddle.Call(rpc.service, rpc.name, self.exchange, line, self._deadline, request)
         call.is_large = method is not None and not method.takes_stream and self.exchange.received > SMALL_BYTES
         return grpc.answer(was, rpc, call)
-
-    def _request(self) -> Any:
-        """What the handler gets."""
-        method = self._method
-        assert method is not None
-        if not method.takes_stream:
-            return method.parse(self._line.message())
-        return self._inbox if self._inbox is not None else Requests(self._line, method)
 
     def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = super()._task(work)
@@ -112,17 +110,17 @@ class RpcCall(Call):
         """The server cannot wait any longer."""
         self._interrupt(LEAVING)
 
-    def _interrupt(self, error: RpcError) -> None:
+    def _interrupt(self, why: Why) -> None:
         """The call ends before its handler does, which is told. Belongs to the loop."""
         line = self._line
         if line.over:
             return
-        if error is LEFT:
+        if why is LEFT:
             line.over = True
         else:
-            line.finish(error.code, error.message)
+            line.finish(*why)
         if self._inbox is not None:
-            self._inbox.break_off(error)
+            self._inbox.break_off(why)
         work = self._work() if self._work is not None else None
         if work is not None:
             work.cancel()
@@ -337,15 +335,26 @@ class Inbox:
                 self._ended, self._error = True, error
                 self._ready.notify_all()
 
-    def break_off(self, error: RpcError) -> None:
+    def break_off(self, why: Why) -> None:
         """There will be no more: whoever waits gets the error. Belongs to the loop."""
         with self._ready:
             if not self._ended:
-                self._ended, self._error = True, error
+                self._ended, self._error = True, RpcError(*why)
                 self._messages.clear()
                 self._ready.notify_all()
         if self.task is not None:
             self.task.cancel()
+
+
+def single(line: Line, method: Method | None) -> Any:
+    """The request of a client that makes one."""
+    assert method is not None
+    return method.parse(line.message())
+
+
+def several(line: Line, method: Method, inbox: Inbox | None) -> Any:
+    """What gives the requests of a client."""
+    return inbox if inbox is not None else Requests(line, method)
 
 
 def interrupted(call: weakref.ref[RpcCall]) -> None:
