@@ -126,7 +126,8 @@ def test_text_for_people_finds_the_same(bench: Bench, rows: Rows, case: Case) ->
 words = st.lists(
     pieces | st.sampled_from(["id", "name", ",", " ", "DESC", "-", "(", ")", "count(*)", "AS", "."]), max_size=6
 )
-NAMES = re.compile(r'[\w ,.*()"-]*')
+QUOTED = re.compile(r'"(?:[^"]|"")+"')
+NAMES = re.compile(r"[\w ,.*()]*")
 
 
 @tried
@@ -137,8 +138,7 @@ def test_columns_from_outside_are_columns_or_refused(bench: Bench, text: str) ->
         sql = template.render().sql
     except BadStatement:
         return
-    assert NAMES.fullmatch(sql.replace('"', ""))
-    assert "--" not in sql
+    assert NAMES.fullmatch(QUOTED.sub("quoted", sql))
 
 
 @tried
@@ -148,4 +148,4 @@ def test_orders_from_outside_are_orders_or_refused(bench: Bench, text: str) -> N
         sql = bench.sql.select("things").order_by(text).render().sql
     except BadStatement:
         return
-    assert re.fullmatch(r'SELECT \* FROM things\nORDER BY [\w ,."]+', sql)
+    assert re.fullmatch(r"SELECT \* FROM things\nORDER BY [\w ,.]+", QUOTED.sub("quoted", sql))
