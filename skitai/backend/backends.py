@@ -15,7 +15,7 @@ from typing import Any
 from skitai.backend.cluster import Cluster
 from skitai.backend.errors import BackendError, Code
 from skitai.backend.rcache import ResultCache
-from skitai.backend.result import Result, failure
+from skitai.backend.result import Result, Status, failure
 from skitai.backend.seam import Driver, Home, Operation
 from skitai.backend.task import Group, Task
 from skitai.config.aliases import Member
@@ -100,7 +100,8 @@ class Backends:
         """
         key = self._key(target, operation)
         asked = time.time()
-        task = Task(self._home, timeout, self._keeper(key, asked) if key is not None else None, then)
+        task = Task(self._home, timeout, partial(self._keep, key) if key is not None else None, then)
+        task.asked = asked
         task.id, task.filter, task.method = id, filter, operation.method
         if meta:
             task.meta = meta
@@ -136,15 +137,10 @@ class Backends:
             return None
         return (target.alias.name if isinstance(target, Cluster) else target, type(operation), asked)
 
-    def _keeper(self, key: Any, asked: float) -> Callable[[Task, float], None]:
-        def keep(task: Task, seconds: float) -> None:
-            result = task._settled()
-            if not result.is_cached:
-                self.cache.put(key, result, seconds, time.time(), asked)
-            elif seconds <= 0:
-                self.cache.put(key, None, 0, time.time(), asked)
-
-        return keep
+    def _keep(self, key: Any, task: Task, seconds: float) -> None:
+        came = task.came()
+        if not came.is_cached or seconds <= 0:
+            self.cache.put(key, came, seconds, time.time(), task.asked)
 
     def _soon_or_now(self, job: Callable[[], None], now: bool) -> None:
         if now:
@@ -173,7 +169,8 @@ class Backends:
         if joins is not None:
             under_way = self._under_way.get(joins)
             if under_way is not None and not under_way[1].done():
-                under_way[1].add_done_callback(partial(self._joined, task, target, operation))
+                task.asked, running = under_way
+                running.add_done_callback(partial(self._joined, task, target, operation, joins))
                 task.watch()
                 return
         running = self._home.loop.create_task(self._run(task, target, operation))
@@ -181,17 +178,17 @@ class Backends:
         running.add_done_callback(self._running.discard)
         task.running = running
         if joins is not None:
-            shared: asyncio.Future[Result] = running
-            self._under_way[joins] = (time.monotonic(), shared)
+            self._under_way[joins] = (task.asked, running)
             running.add_done_callback(lambda _: self._under_way.pop(joins, None))
         task.watch()
 
-    def _joined(self, task: Task, target: Target, operation: Operation, shared: asyncio.Future[Result]) -> None:
-        """What was asked for an equal request is this one's, too; where that was given up, this one asks by itself."""
+    def _joined(self, task: Task, target: Target, operation: Operation, key: Any, shared: asyncio.Future[Result]) -> None:
+        """What was asked for an equal request is this one's, too; where that was given up, the first of them asks again."""
         if task.done:
             return
-        if shared.cancelled():
-            self._start(task, target, operation, None)
+        if shared.cancelled() or shared.result().status == Status.TIMED_OUT:
+            task.asked = time.time()
+            self._start(task, target, operation, key)
         else:
             task.settle(again(shared.result(), cached=False))
 

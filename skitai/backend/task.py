@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Generator
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -14,6 +16,8 @@ from skitai.backend.errors import TimedOut
 from skitai.backend.result import Result, Results, Status, failure
 from skitai.backend.seam import Home
 from skitai.errors import Answerable
+
+log = logging.getLogger("skitai.app")
 
 WAIT_S = 10.0
 """How long a request may take that says nothing else, counted from its beginning."""
@@ -152,7 +156,7 @@ class Handle:
                 came.set_result(None)
 
         ours = loop is self._home.loop
-        if not self._enlist(tell if ours else partial(loop.call_soon_threadsafe, tell)):
+        if not self._enlist(tell if ours else partial(tell_loop, loop, tell)):
             await came
 
     def _enlist(self, waiter: Callable[[], Any]) -> bool:
@@ -174,6 +178,7 @@ class Task(Handle):
 
     :param keep: keeps a result for so many seconds; None where there is nothing to recognise the request by.
     :param then: called with the result in the loop's thread, after it was settled.
+    :ivar asked: when the back-end was asked, in seconds since the epoch: what has changed since is not in the result.
     :ivar running: the work in the loop.
     """
 
@@ -187,6 +192,8 @@ class Task(Handle):
         super().__init__(home, timeout)
         self._due = self.began + (WAIT_S if timeout is None else timeout)
         self._result: Result | None = None
+        self._came: Result | None = None
+        self.asked = 0.0
         self._keeper = keep
         self._then = then
         self._alarm: asyncio.TimerHandle | None = None
@@ -271,19 +278,24 @@ class Task(Handle):
         assert self._result is not None
         return self._result
 
-    def settle(self, result: Result) -> None:
+    def came(self) -> Result:
+        """The result as it came, before `filter` made its data: what others who ask the same are to get."""
+        return self._settled() if self._came is None else self._came
+
+    def settle(self, came: Result) -> None:
         """The request is over. Only the first result counts. From any thread."""
-        result.id, result.meta, result.method = self.id, self.meta, result.method or self.method
-        if self._keeper is not None and result.keep is None:
-            result.keep = self._keep
-        if self.filter is not None and result.is_normal:
+        result = self._signed(came)
+        if self.filter is not None and came.is_normal:
+            result = self._signed(copy(came))
             try:
                 result.data = self.filter(result)
             except Exception as error:  # noqa: BLE001 - the caller's own function; it gets to know
-                result = failure(error)
+                result = self._signed(failure(error))
         with _settling:
             if self._result is not None:
                 return
+            if result is not came:
+                self._came = came
             self._result = result
         self._wake()
         if self._then is not None or self._alarm is not None:
@@ -292,16 +304,28 @@ class Task(Handle):
             else:
                 self._home.on_loop(self._finish)
 
+    def _signed(self, result: Result) -> Result:
+        """With what says that it is of this request."""
+        result.id, result.meta, result.method = self.id, self.meta, result.method or self.method
+        if self._keeper is not None:
+            result.keep = self._keep
+        return result
+
     # In the loop's thread, but for `_expire` and `_allow`
 
     def _finish(self) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
         if self._then is not None:
-            self._then(self._settled())
+            try:
+                self._then(self._settled())
+            except Exception:  # noqa: BLE001 - the caller's own function; others wait for the loop, too
+                log.exception("the callback of a request to a back-end failed: %s", self.method)
 
     def watch(self) -> None:
         """Give the request up when it is due."""
+        if self._alarm is not None:
+            self._alarm.cancel()
         if self._result is None:
             self._alarm = self._home.loop.call_later(self._due - time.monotonic(), self._look)
 
@@ -390,6 +414,15 @@ class Group(Handle):
     def _allow(self, due: float) -> None:
         for task in self.tasks:
             task._allow(due)
+
+
+def tell_loop(loop: asyncio.AbstractEventLoop, job: Callable[[], None]) -> None:
+    """Call `job` in a loop that need not run any more: then nobody awaits there, either."""
+    try:
+        loop.call_soon_threadsafe(job)
+    except RuntimeError:
+        if not loop.is_closed():
+            raise
 
 
 def thrown(status: str | int) -> Answerable:

@@ -342,6 +342,70 @@ def test_one_that_is_given_up_leaves_those_that_joined_it_their_own() -> None:
         assert second.getwait().status == Status.DONE
 
 
+def test_a_filter_gets_what_came_also_from_what_is_kept() -> None:
+    with toys() as backends:
+        assert backends.ask(WELL, Ask(), filter=lambda result: result.data[0]).getwait(cache=60).data == "well"
+        assert backends.ask(WELL, Ask(), filter=lambda result: result.data[0]).getwait().data == "well"
+        assert backends.ask(WELL, Ask(), filter=lambda result: [result.data]).getwait().data == [("well", "hello", 1)]
+        assert numbers(backends) == [1]
+
+
+def test_a_filter_gets_what_came_also_from_one_that_was_joined() -> None:
+    with toys() as backends:
+        backends.ask(WELL, Ask()).getwait().cache(60).cache(0)
+        tasks = [backends.ask(WELL, Ask(slow_s=0.2), filter=lambda result: result.data[0]) for _ in range(3)]
+        assert [task.getwait().data for task in tasks] == ["well"] * 3
+        assert driver(backends).asked == {"well": 2}
+
+
+def test_what_came_of_an_older_request_is_as_old_as_that() -> None:
+    with toys() as backends:
+        backends.ask(WELL, Ask()).getwait().cache(60).cache(0)
+        first = backends.ask(WELL, Ask(slow_s=0.8))
+        wait_for(lambda: driver(backends).running == 1)
+        changed = time.time()
+        second = backends.ask(WELL, Ask(slow_s=0.4))
+        assert second.getwait(cache=60).data == first.getwait().data
+        assert numbers(backends, use_cache=changed) == [3]
+
+
+def test_of_many_that_joined_one_that_is_given_up_one_asks_again() -> None:
+    with toys() as backends:
+        backends.ask(WELL, Ask()).getwait().cache(60).cache(0)
+        first = backends.ask(WELL, Ask(slow_s=0.4), timeout=0.1)
+        others = [backends.ask(WELL, Ask(slow_s=0.4)) for _ in range(10)]
+        assert first.getwait().status == Status.TIMED_OUT
+        assert {(task.getwait().status, task.getwait().data[2]) for task in others} == {(Status.DONE, 3)}
+
+
+def test_a_callback_that_fails_is_logged_and_holds_nobody_up(caplog: pytest.LogCaptureFixture) -> None:
+    with toys() as backends:
+        backends.ask(WELL, Ask()).getwait(cache=60)
+        for _ in range(2):  # one that is kept, and one that is asked for
+            failing = backends.ask(WELL, Ask(), then=lambda result: 1 // 0)
+            after = backends.ask(WELL, Ask("after"))
+            assert [failing.getwait(2).status, after.getwait(2).status] == [3, 3]
+            backends.ask(WELL, Ask()).getwait().cache(0)
+        wait_for(lambda: len(caplog.records) == 2)
+        assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_loop_that_has_ended_holds_nobody_up() -> None:
+    with toys() as backends:
+        task = backends.ask(WELL, Ask(slow_s=0.3))
+
+        async def impatient() -> None:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(_awaiting(task), 0.05)
+
+        asyncio.run(impatient())
+        assert task.getwait().status == Status.DONE
+
+
+async def _awaiting(task: Any) -> Any:
+    return await task
+
+
 # The end
 
 
