@@ -97,7 +97,7 @@ class Connection(asyncio.Protocol):
             self._deadlines.watch(entry.future, deadline)
             await entry.future
         except (TimedOut, asyncio.CancelledError):
-            if self.heard < asked <= self._loop.time() - DOUBT_S:
+            if self.heard <= asked <= self._loop.time() - DOUBT_S:
                 self.doubtful = True
             raise
         return entry.replies
