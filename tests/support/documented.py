@@ -27,6 +27,7 @@ app.realm = "Names"
 app.users = {"ann": ("open sesame", False, {"role": "buyer"})}
 app.config["pref_a"] = 1
 app.config.pref_b = 2
+app.setup_sqlphile(skitai.DB_SQLITE3)
 
 Use = Callable[[Any], Any]
 
@@ -438,6 +439,11 @@ ROWS: dict[str, tuple[Use, Any]] = {
     "was.log()": (lambda was: was.log("called names", "info"), None),
     "was.traceback()": (logged, None),
     "was.timestamp": (lambda was: abs(was.timestamp / 1000 - time.time()) < 60, True),
+    "was.sql": (
+        lambda was: was.sql.select("tbl_user").get("id, name").filter(id=4).render(),
+        ("SELECT id, name FROM tbl_user\nWHERE id = ?", (4,)),
+    ),
+    "app.setup_sqlphile()": (lambda was: was.app.setup_sqlphile(skitai.DB_SQLITE3), None),
     "was.uniqid": (lambda was: len(was.uniqid), 20),
     "was.gentemp()": (lambda was: isinstance(was.gentemp(), str), True),
     "was.txnid()": (lambda was: was.txnid().count("/"), 1),

@@ -440,6 +440,14 @@ TEMPLATES: dict[str, Row] = {
         ),
         "SELECT * FROM tbl_file WHERE id IN (SELECT id FROM names WHERE name = 'a') AND org = (SELECT max(id) FROM names)",
     ),
+    "SQL of one's own among conditions": Row(
+        lambda sql: (
+            sql.template("SELECT * FROM tbl_file WHERE org = 1 AND {_filters} AND NOT {more}")
+            .filter(F("id = 1 OR id = 2"))
+            .feed(more=Q(id=3, org=4))
+        ),
+        "SELECT * FROM tbl_file WHERE org = 1 AND (id = 1 OR id = 2) AND NOT (id = 3 AND org = 4)",
+    ),
     "a template as a sub query": Row(
         lambda sql: sql.select("names").filter(id__in=sql.template("SELECT id FROM tbl_file WHERE org = {org}")(org=1)),
         "SELECT * FROM names WHERE id IN (SELECT id FROM tbl_file WHERE org = 1)",
