@@ -298,7 +298,11 @@ class Inbox:
                 message = self._messages.popleft()
                 self._size -= len(message)
             elif self._error is not None:
-                raise self._error
+                error, self._error = self._error, None  # or both would keep each other, by the traceback
+                try:
+                    raise error
+                finally:
+                    del error
             else:
                 raise StopIteration
             room = self._room if self._is_low else None
