@@ -23,7 +23,7 @@ run: $(VENV)/.examples
 	$(BIN)/python examples/app.py
 
 # Where there is a browser, its tests go with the usual ones, which pytest would run unasked.
-WITH_CHROMIUM := tests/process tests/unit tests/wire tests/conformance/test_chromium*.py
+WITH_CHROMIUM := tests/process tests/backends tests/unit tests/wire tests/conformance/test_chromium*.py
 
 # Tests of processes mostly wait, so three at a time suit two cores; the files stay whole, because their tests share servers.
 test: $(VENV)/.test $(VENV)/.docs
