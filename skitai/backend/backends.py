@@ -137,10 +137,9 @@ class Backends:
             return None
         return (target.alias.name if isinstance(target, Cluster) else target, type(operation), asked)
 
-    def _keep(self, key: Any, task: Task, seconds: float) -> None:
-        came = task.came()
-        if not came.is_cached or seconds <= 0:
-            self.cache.put(key, came, seconds, time.time(), task.asked)
+    def _keep(self, key: Any, result: Result, seconds: float) -> None:
+        if not result.is_cached or seconds <= 0:
+            self.cache.put(key, result, seconds, time.time(), result.asked)
 
     def _soon_or_now(self, job: Callable[[], None], now: bool) -> None:
         if now:

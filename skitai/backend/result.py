@@ -33,6 +33,8 @@ class Result:
     :ivar member: who answered.
     :ivar error: the exception that it ended with.
     :ivar is_cached: it was kept from an earlier request.
+    :ivar asked: when the back-end was asked, in seconds since the epoch: what has changed since is not in it.
+    :ivar came: the same before a filter made its data, which is what others who ask the same are to get; None without filter.
     """
 
     def __init__(
@@ -55,7 +57,9 @@ class Result:
         self.id = ""
         self.member: Member | None = None
         self.is_cached = False
-        self.keep: Callable[[float], None] | None = None
+        self.asked = 0.0
+        self.came: Result | None = None
+        self.keep: Callable[[Result, float], None] | None = None
 
     @property
     def code(self) -> int:
@@ -109,7 +113,7 @@ class Result:
         :param timeout: seconds; 0 forgets what is kept.
         """
         if self.status == Status.DONE and self.keep is not None:
-            self.keep(timeout)
+            self.keep(self if self.came is None else self.came, timeout)
         return self
 
     def __repr__(self) -> str:
@@ -118,11 +122,21 @@ class Result:
 
 def failure(error: BaseException) -> Result:
     """The result of a request that ended with an error."""
+    if isinstance(error, BackendError):
+        _bare(error)
     if isinstance(error, TimedOut):
         return Result(error.code, "Timeout", status=Status.TIMED_OUT, error=error)
     if isinstance(error, BackendError):
         return Result(error.code, error.message, status=Status.FAILED, error=error)
     return Result(Code.FAILED, f"{type(error).__name__}: {error}", status=Status.FAILED, error=error)
+
+
+def _bare(error: BaseException) -> None:
+    """Let go of the frames that an error has passed: they hold the request, which would hold itself through its result."""
+    passed: BaseException | None = error
+    while passed is not None:
+        passed.__traceback__ = None
+        passed = passed.__cause__ or passed.__context__
 
 
 class Results(Sequence[Result]):

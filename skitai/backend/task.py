@@ -176,9 +176,9 @@ class Handle:
 class Task(Handle):
     """A request to one back-end.
 
-    :param keep: keeps a result for so many seconds; None where there is nothing to recognise the request by.
+    :param keep: keeps a result as it came for so many seconds; None where there is nothing to recognise the request by.
     :param then: called with the result in the loop's thread, after it was settled.
-    :ivar asked: when the back-end was asked, in seconds since the epoch: what has changed since is not in the result.
+    :ivar asked: see `Result.asked`.
     :ivar running: the work in the loop.
     """
 
@@ -186,13 +186,12 @@ class Task(Handle):
         self,
         home: Home,
         timeout: float | None,
-        keep: Callable[[Task, float], None] | None = None,
+        keep: Callable[[Result, float], None] | None = None,
         then: Callable[[Result], None] | None = None,
     ) -> None:
         super().__init__(home, timeout)
         self._due = self.began + (WAIT_S if timeout is None else timeout)
         self._result: Result | None = None
-        self._came: Result | None = None
         self.asked = 0.0
         self._keeper = keep
         self._then = then
@@ -264,8 +263,7 @@ class Task(Handle):
         return self
 
     def _keep(self, seconds: float) -> None:
-        if self._keeper is not None:
-            self._keeper(self, seconds)
+        self._settled().cache(seconds)
 
     def __await__(self) -> Generator[Any, None, Result]:
         yield from self._awaited().__await__()
@@ -278,15 +276,12 @@ class Task(Handle):
         assert self._result is not None
         return self._result
 
-    def came(self) -> Result:
-        """The result as it came, before `filter` made its data: what others who ask the same are to get."""
-        return self._settled() if self._came is None else self._came
-
     def settle(self, came: Result) -> None:
         """The request is over. Only the first result counts. From any thread."""
         result = self._signed(came)
         if self.filter is not None and came.is_normal:
             result = self._signed(copy(came))
+            result.came = came
             try:
                 result.data = self.filter(result)
             except Exception as error:  # noqa: BLE001 - the caller's own function; it gets to know
@@ -294,8 +289,6 @@ class Task(Handle):
         with _settling:
             if self._result is not None:
                 return
-            if result is not came:
-                self._came = came
             self._result = result
         self._wake()
         if self._then is not None or self._alarm is not None:
@@ -307,8 +300,7 @@ class Task(Handle):
     def _signed(self, result: Result) -> Result:
         """With what says that it is of this request."""
         result.id, result.meta, result.method = self.id, self.meta, result.method or self.method
-        if self._keeper is not None:
-            result.keep = self._keep
+        result.asked, result.keep = self.asked, self._keeper
         return result
 
     # In the loop's thread, but for `_expire` and `_allow`
@@ -316,9 +308,10 @@ class Task(Handle):
     def _finish(self) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
-        if self._then is not None:
+        then, self._then = self._then, None
+        if then is not None:
             try:
-                self._then(self._settled())
+                then(self._settled())
             except Exception:  # noqa: BLE001 - the caller's own function; others wait for the loop, too
                 log.exception("the callback of a request to a back-end failed: %s", self.method)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from typing import Any
 
 import pytest
@@ -404,6 +406,23 @@ def test_a_loop_that_has_ended_holds_nobody_up() -> None:
 
 async def _awaiting(task: Any) -> Any:
     return await task
+
+
+@pytest.mark.parametrize("options", [{}, {"filter": lambda result: 1}, {"then": lambda result: None}])
+@pytest.mark.parametrize("member", [WELL, BROKEN, NO])
+def test_a_request_that_is_over_is_freed_at_once(member: Any, options: dict[str, Any]) -> None:
+    with toys() as backends:
+        backends.ask(member, Ask()).getwait()
+        gc.collect()
+        gc.disable()
+        try:
+            task = backends.ask(member, Ask(), **options)
+            task.getwait(cache=60)
+            freed = weakref.ref(task)
+            del task
+            wait_for(lambda: freed() is None)
+        finally:
+            gc.enable()
 
 
 # The end
