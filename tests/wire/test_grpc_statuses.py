@@ -390,6 +390,24 @@ def test_streams_leave_the_threads_of_requests_alone():
         assert [len(list(each)) for each in streams] == [1] * 5
 
 
+def test_a_stream_that_finds_no_thread_for_too_long_is_refused():
+    going_on = threading.Event()
+
+    def chat(was, notes):
+        assert going_on.wait(PATIENCE_S)
+        yield from notes
+
+    with asked(app_of(chat, "/RouteChat"), grpc_threads=1, thread_wait_s=1) as (guide, server):
+        first = guide.RouteChat(iter([pb.Note()]), timeout=PATIENCE_S)
+        driver = server.services.pipeline.site.routes[0].app
+        wait_for(lambda: driver.streams.threads and not driver.streams._idle)
+        error = failure(guide.RouteChat, iter([pb.Note()]))
+        assert (error.code(), error.details()) == (grpc.StatusCode.UNAVAILABLE, "no thread was free in time")
+        going_on.set()
+        assert len(list(first)) == 1
+        wait_for(lambda: not driver.running)
+
+
 def test_more_streams_than_threads_wait_for_each_other():
     app = app_of(lambda was, notes: (pb.Note(text=each.text) for each in notes), "/RouteChat", name="chat")
     with asked(app, grpc_threads=2) as (guide, _):

@@ -111,6 +111,7 @@ class SaddleApp:
         self.submit = context.run_in_thread
         self.on_loop = context.on_loop
         self.threads = context.config.server.threads
+        self.thread_wait_s = context.config.timeouts.thread_wait_s
         self._settle()
         self.app._templates.prepare()
         self.app._sqlmaps.prepare()

@@ -43,6 +43,7 @@ SMALL_BYTES = 65536
 
 LATE = StatusCode.DEADLINE_EXCEEDED, "the deadline has passed"
 LEFT = StatusCode.CANCELLED, "the client has left"
+BUSY = StatusCode.UNAVAILABLE, "no thread was free in time"
 LEAVING = StatusCode.UNAVAILABLE, "the server ends"
 
 Why = tuple[StatusCode, str]
@@ -52,7 +53,18 @@ Why = tuple[StatusCode, str]
 class RpcCall(Call):
     """One call, from its head to its status."""
 
-    __slots__ = ("__weakref__", "_deadline", "_inbox", "_is_parked", "_line", "_method", "_rpc", "_timer", "_work")
+    __slots__ = (
+        "__weakref__",
+        "_deadline",
+        "_inbox",
+        "_is_parked",
+        "_line",
+        "_method",
+        "_rpc",
+        "_timer",
+        "_waiting",
+        "_work",
+    )
 
     def __init__(self, driver: SaddleApp, exchange: Any, target: Target, asked: Asked, most_bytes: int) -> None:
         super().__init__(driver, exchange, (target.route, dict(target.values), None))
@@ -63,6 +75,7 @@ class RpcCall(Call):
         self._method = method
         self._inbox: Inbox | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._waiting: asyncio.TimerHandle | None = None
         self._work: weakref.ref[asyncio.Task[None]] | None = None
         self._is_parked = False
         self._deadline = inf
@@ -85,7 +98,16 @@ class RpcCall(Call):
             if method is not None and method.takes_stream:
                 self._inbox = Inbox(self._line, method, self._driver.on_loop)
                 self._inbox.task = self._driver.hold(self._inbox.fill())
+            if self._submit == self._driver.streams.submit:
+                wait_s = self._driver.thread_wait_s
+                self._waiting = asyncio.get_running_loop().call_later(wait_s, self._interrupt, BUSY)
             self._submit(self.begin)
+
+    def begin(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self._driver.on_loop(waiting.cancel)
+        super().begin()
 
     def _answer(self, was: Was, error: Answerable | None) -> Steps:
         rpc, line, method = self._rpc, self._line, self._method
