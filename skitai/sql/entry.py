@@ -19,12 +19,15 @@ Maps = Mapping[str, Mapping[str, Form]]
 DEFAULT = "default"
 """The file whose templates need not say where they are."""
 
+OF_DATABASES = frozenset(("commit", "do", "execute", "maps", "rollback", "transaction"))
+"""What databases have beside the methods of `SQL`; templates are attributes there, too."""
+
 NO_MAPS: Maps = MappingProxyType({})
 
 
 def check_file(name: str, templates: Mapping[str, Form]) -> None:
     """:raises BadStatement: the templates of a file could not be reached by its name, or theirs."""
-    taken = [each for each in (name, *(templates if name == DEFAULT else ())) if each in dir(SQL)]
+    taken = [each for each in (name, *(templates if name == DEFAULT else ())) if each in OF_DATABASES or each in dir(SQL)]
     if taken:
         raise BadStatement(f"{name}.sql: {taken[0]} cannot be its name, or that of a template in it: it is a method")
     if not name.isidentifier() or name.startswith("_"):

@@ -114,6 +114,7 @@ def test_they_are_read_once_otherwise(app: Saddle, write: Write) -> None:
 BROKEN = {
     "users.sql": (query("one", "SELECT 'open"), "users.sql, from line 1 on: line 1: what ' begins does not end"),
     "select.sql": (query("one", "SELECT 1"), "select cannot be its name"),
+    "transaction.sql": (query("one", "SELECT 1"), "transaction cannot be its name"),
     "default.sql": (query("insert", "SELECT 1"), "insert cannot be its name, or that of a template in it"),
     "my-users.sql": (query("one", "SELECT 1"), "one that an attribute can have"),
 }
