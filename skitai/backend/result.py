@@ -34,7 +34,7 @@ class Result:
     :ivar error: the exception that it ended with.
     :ivar is_cached: it was kept from an earlier request.
     :ivar asked: when the back-end was asked, in seconds since the epoch: what has changed since is not in it.
-    :ivar came: the same before a filter made its data, which is what others who ask the same are to get; None without filter.
+    :ivar came: the same before a filter made its data: what others who ask the same get. None without a filter.
     """
 
     def __init__(

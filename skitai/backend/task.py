@@ -119,11 +119,13 @@ class Handle:
 
         :param status: "502 Bad Gateway", or the number.
         :raises Answerable: no answer came, or an HTTP status from 400, or an error of the database.
+        :raises ValueError: `status` is none of an error.
         """
+        answer = thrown(status)  # first: that it is none is to be seen before a back-end fails
         self._wait(timeout)
         for result in self._results():
             if result.status != Status.DONE or result.status_code >= 400:
-                raise thrown(status) from result.exception()
+                raise answer from result.exception()
 
     def getswait_or_throw(
         self,

@@ -89,7 +89,7 @@ class Options:
         """The options among the last arguments of a call, and the others that have names.
 
         :param rest: values in the order of the fields above.
-        :raises TypeError: too many of them, or one twice.
+        :raises TypeError: too many of them, one twice, or one that is of no use.
         """
         if len(rest) > len(_NAMES):
             raise TypeError(f"too many arguments: behind {', '.join(_NAMES)} nothing comes")
@@ -98,7 +98,18 @@ class Options:
         if twice:
             raise TypeError(f"{', '.join(sorted(twice))}: given twice")
         named |= given
-        return cls(**{name: named.pop(name) for name in _NAMES if name in named}), named
+        options = cls(**{name: named.pop(name) for name in _NAMES if name in named})
+        options.check()
+        return options, named
+
+    def check(self) -> None:
+        """:raises TypeError: a value is of no use."""
+        if self.timeout is not None and not isinstance(self.timeout, (int, float)):
+            raise TypeError(f"timeout is a number of seconds, not {self.timeout!r}")
+        if not isinstance(self.use_cache, (int, float)):
+            raise TypeError(f"use_cache is True, False, or a time such as was.getlu() gives, not {self.use_cache!r}")
+        if self.meta is not None and not isinstance(self.meta, dict):
+            raise TypeError(f"meta is a dictionary, not {self.meta!r}")
 
     def reading(self, read: Callable[[Result], Any]) -> Options:
         """With `read` making the data before the caller's own filter does."""

@@ -42,6 +42,8 @@ def database(
     options, more = Options.of(rest, given)
     if more:
         raise TypeError(f"was.{kind}() has no argument {', '.join(more)}")
+    if not isinstance(server, str):
+        raise TypeError(f"a server, or @alias, is text, not {server!r}")
     target: Target
     if server.startswith("@"):
         target = caller.backends.cluster(server)

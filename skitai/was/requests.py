@@ -53,6 +53,9 @@ def _send(
 ) -> Task | Group:
     from skitai.backend.drivers.http.request import make
 
+    unknown = more.keys() - (make.__kwdefaults__ or {}).keys()
+    if unknown:
+        raise TypeError(f"requests over HTTP have no argument {', '.join(sorted(unknown))}")
     target, path = destination(caller, uri, ("http", "https"), mode)
     sent = [*fields, *caller.tracing()]
     if options.use_cache is False:
@@ -162,10 +165,13 @@ def destination(caller: Caller, uri: str, kinds: tuple[str, ...], mode: Mode) ->
 
     :param kinds: of back-ends that will do: those of HTTP, or of WebSocket.
     :raises KeyError: no such alias.
+    :raises TypeError: it is no text.
     :raises ValueError: it is no URL, or the alias is of another kind.
     """
     from skitai.backend.drivers.http.request import locate
 
+    if not isinstance(uri, str):
+        raise TypeError(f"a URL, or @alias/path, is text, not {uri!r}")
     if uri.startswith("@"):
         name, slash, path = uri.partition("/")
         cluster = caller.backends.cluster(name)
