@@ -16,7 +16,7 @@ import uvloop
 from skitai.backend.errors import BackendError, Code
 from skitai.backend.result import Status
 from skitai.config.aliases import Member
-from tests.support.upstream import Peer, client, forever, open_descriptors, upstream
+from tests.support.scripted import Peer, client, forever, open_descriptors, upstream
 
 pytestmark = pytest.mark.process
 

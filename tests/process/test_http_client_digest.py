@@ -10,7 +10,7 @@ import pytest
 
 from skitai.http.authorization import parameters, split
 from tests.process.test_http_client import Run, run
-from tests.support.upstream import Peer, client, forever, upstream
+from tests.support.scripted import Peer, client, forever, upstream
 
 __all__ = ["run"]
 

@@ -14,7 +14,7 @@ from skitai.backend.errors import BackendError, Code, TimedOut
 from skitai.backend.result import Status, failure
 from skitai.config.aliases import Member
 from tests.process.test_http_client import Run, echo, run
-from tests.support.upstream import Client, Peer, client, forever, upstream
+from tests.support.scripted import Client, Peer, client, forever, upstream
 
 __all__ = ["run"]
 

@@ -15,8 +15,8 @@ from skitai.backend.drivers.http.incoming import StreamReset
 from skitai.backend.errors import BackendError, Code
 from skitai.config.aliases import Member
 from tests.process.test_http_client import Run, echo, run
-from tests.support.upstream import Peer, client, forever, upstream
-from tests.support.upstream2 import AUTHORITY, Call, secured, upstream2
+from tests.support.scripted import Peer, client, forever, upstream
+from tests.support.scripted2 import AUTHORITY, Call, secured, upstream2
 
 __all__ = ["run"]
 

@@ -100,7 +100,20 @@ class Dialler:
 
 
 class _Transport(SocketTransport):
-    """A transport that does not tell of everything that is written, where the protocol says that it does not wait for it."""
+    """A transport for small requests, most of which go out at once and of which nobody waits to hear."""
+
+    __slots__ = ()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._outgoing or self._fd < 0:
+            super().write(data)
+            return
+        try:
+            sent = self._sock.send(data)
+        except OSError:
+            sent = 0  # the same again, where errors are dealt with
+        if sent < len(data):
+            super().write(memoryview(data)[sent:])
 
     def _flushed(self) -> None:
         if getattr(self._protocol, "waits", True):

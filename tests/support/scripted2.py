@@ -16,7 +16,7 @@ from h2.connection import H2Connection
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 
-from tests.support.upstream import Upstream
+from tests.support.scripted import Upstream
 
 
 @dataclass

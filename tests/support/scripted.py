@@ -1,0 +1,188 @@
+"""Back-ends for tests of the HTTP client: servers that follow a script, in the test's own loop, and a client of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from skitai.backend.drivers.http import HttpDriver, HttpResult, locate, make
+from skitai.config.aliases import Member
+from skitai.config.tree import Backends, Config
+
+PATIENCE_S = 20.0
+
+
+@dataclass
+class Place:
+    """The process that a driver lives in."""
+
+    config: Config
+    loop: asyncio.AbstractEventLoop
+
+    def on_loop(self, job: Callable[..., Any], *args: Any) -> None:
+        self.loop.call_soon_threadsafe(job, *args)
+
+    def in_loop(self) -> bool:
+        return True
+
+    def waiting(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+
+@dataclass
+class Client:
+    """Asks what a test says, and tells what came."""
+
+    driver: HttpDriver
+
+    async def __call__(self, verb: str, url: str, *args: Any, timeout: float = PATIENCE_S, **options: Any) -> HttpResult:
+        member, _ = locate(url)
+        return await self.at(member, verb, url, *args, timeout=timeout, **options)
+
+    async def at(
+        self, member: Member, verb: str, url: str, *args: Any, timeout: float = PATIENCE_S, **options: Any
+    ) -> HttpResult:
+        deadline = asyncio.get_running_loop().time() + timeout
+        return await self.driver.ask(member, make(verb, url, *args, **options), deadline)
+
+
+@contextlib.asynccontextmanager
+async def client(**options: Any) -> AsyncIterator[Client]:
+    """A client with options of the section Backends."""
+    driver = HttpDriver(Place(Config(backends=Backends(**options)), asyncio.get_running_loop()))
+    try:
+        yield Client(driver)
+    finally:
+        await driver.close()
+
+
+@dataclass
+class Request:
+    """What a scripted server was asked."""
+
+    line: str
+    fields: dict[str, str]
+    body: bytes = b""
+
+
+@dataclass
+class Peer:
+    """One connection of a scripted server."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    number: int
+
+    async def head(self) -> Request:
+        """The next request without its body.
+
+        :raises EOFError: the client has closed.
+        """
+        data = await self.reader.readuntil(b"\r\n\r\n")
+        line, *lines = data.decode("latin-1").split("\r\n")[:-2]
+        fields: dict[str, str] = {}
+        for each in lines:
+            name, _, value = each.partition(": ")
+            assert name.lower() not in fields, f"{name} twice"
+            fields[name.lower()] = value
+        return Request(line, fields)
+
+    async def request(self) -> Request:
+        """The next request."""
+        asked = await self.head()
+        if "content-length" in asked.fields:
+            asked.body = await self.reader.readexactly(int(asked.fields["content-length"]))
+        elif "transfer-encoding" in asked.fields:
+            while size := int(await self.reader.readline(), 16):
+                asked.body += await self.reader.readexactly(size)
+                await self.reader.readline()
+            await self.reader.readline()
+        return asked
+
+    async def say(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def answer(self, body: bytes = b"", *fields: str, status: str = "200 OK") -> None:
+        lines = "".join(f"{each}\r\n" for each in fields)
+        await self.say(f"HTTP/1.1 {status}\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body)
+
+    def reset(self) -> None:
+        """Close so that the client gets a reset."""
+        self.writer.transport.abort()
+
+
+Talk = Callable[[Peer], Awaitable[None]]
+
+
+@dataclass
+class Upstream:
+    """A server that does with each connection what its script says.
+
+    :ivar connections: so many were accepted.
+    """
+
+    port: int = 0
+    connections: int = 0
+    scheme: str = "http"
+    failures: list[BaseException] = field(default_factory=list)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def url(self, path: str = "/") -> str:
+        return f"{self.scheme}://127.0.0.1:{self.port}{path}"
+
+
+@contextlib.asynccontextmanager
+async def upstream(talk: Talk, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[Upstream]:
+    """A server on a port of its own; what goes wrong in its script fails the test, but for a client that closes."""
+    running = Upstream(scheme="http" if tls is None else "https")
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        running.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        running.tasks.add(task)
+        try:
+            await talk(Peer(reader, writer, running.connections))
+        except (EOFError, OSError, asyncio.CancelledError):
+            pass
+        except BaseException as error:  # noqa: BLE001 - raised again in the test
+            running.failures.append(error)
+        finally:
+            running.tasks.discard(task)
+            writer.close()
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, host, 0, ssl=tls)
+    running.port = server.sockets[0].getsockname()[1]
+    try:
+        yield running
+    finally:
+        server.close()
+        tasks = tuple(running.tasks)
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
+    if running.failures:
+        raise running.failures[0]
+
+
+def forever(talk: Talk) -> Talk:
+    """The same again for each request of a connection."""
+
+    async def again(peer: Peer) -> None:
+        while True:
+            await talk(peer)
+
+    return again
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
