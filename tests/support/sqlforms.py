@@ -440,6 +440,27 @@ TEMPLATES: dict[str, Row] = {
         ),
         "SELECT * FROM tbl_file WHERE id IN (SELECT id FROM names WHERE name = 'a') AND org = (SELECT max(id) FROM names)",
     ),
+    "WITH and UNION": Row(
+        lambda sql: (
+            sql.template(
+                "WITH some AS (SELECT id FROM names WHERE name = {name}) "
+                "SELECT id FROM some UNION ALL SELECT id FROM tbl_file WHERE {_filters} {_order_by} {_limit}"
+            )
+            .feed(name="a")
+            .filter(org=1)
+            .order_by("-1")[:3]
+        ),
+        "WITH some AS (SELECT id FROM names WHERE name = 'a') "
+        "SELECT id FROM some UNION ALL SELECT id FROM tbl_file WHERE org = 1 ORDER BY 1 DESC LIMIT 3",
+    ),
+    "ON CONFLICT": Row(
+        lambda sql: (
+            sql.template("INSERT INTO names ({_columns}) VALUES ({_values}) ON CONFLICT DO NOTHING {_returning}")
+            .data(id=7, name="a")
+            .returning("id")
+        ),
+        "INSERT INTO names (id, name) VALUES (7, 'a') ON CONFLICT DO NOTHING RETURNING id",
+    ),
     "SQL of one's own among conditions": Row(
         lambda sql: (
             sql.template("SELECT * FROM tbl_file WHERE org = 1 AND {_filters} AND NOT {more}")
