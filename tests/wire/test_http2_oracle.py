@@ -285,7 +285,8 @@ def test_what_hpack_encodes_means_the_same_to_us(steps: list[Any]) -> None:
     reader, encoder = BlockReader(Limits(block_bytes=1 << 20)), Encoder()
     for step in steps:
         if isinstance(step, int):
-            encoder.header_table_size = step
+            if step != encoder.header_table_size:  # told the same twice, hpack forgets to tell us
+                encoder.header_table_size = step
         else:
             assert list(reader.read(encoder.encode(step), anything)) == step
 
