@@ -443,15 +443,15 @@ TEMPLATES: dict[str, Row] = {
     "WITH and UNION": Row(
         lambda sql: (
             sql.template(
-                "WITH some AS (SELECT id FROM names WHERE name = {name}) "
-                "SELECT id FROM some UNION ALL SELECT id FROM tbl_file WHERE {_filters} {_order_by} {_limit}"
+                "WITH few AS (SELECT id FROM names WHERE name = {name}) "
+                "SELECT id FROM few UNION ALL SELECT id FROM tbl_file WHERE {_filters} {_order_by} {_limit}"
             )
             .feed(name="a")
             .filter(org=1)
             .order_by("-1")[:3]
         ),
-        "WITH some AS (SELECT id FROM names WHERE name = 'a') "
-        "SELECT id FROM some UNION ALL SELECT id FROM tbl_file WHERE org = 1 ORDER BY 1 DESC LIMIT 3",
+        "WITH few AS (SELECT id FROM names WHERE name = 'a') "
+        "SELECT id FROM few UNION ALL SELECT id FROM tbl_file WHERE org = 1 ORDER BY 1 DESC LIMIT 3",
     ),
     "ON CONFLICT": Row(
         lambda sql: (
