@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -47,9 +48,21 @@ class _Process:
         self.backends: Backends | None = None
         self.background: Background | None = None
         self.making = threading.Lock()
+        self.config = Config()
+        self.parents: object = None
+
+    def forked(self) -> None:
+        """A child process has no thread but the one that forked, so that no loop runs in it that its parent has begun."""
+        self.parents = self.backends, self.background  # not to be closed here: connections are the parent's
+        if self.backends is not None:
+            self.config = self.backends.home.config
+        self.backends = self.background = None
+        self.making = threading.Lock()
 
 
 _process = _Process()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_process.forked)
 
 
 def lend(home: Home) -> Backends:
@@ -71,7 +84,7 @@ def backends() -> Backends:
         with _process.making:
             found = _process.backends
             if found is None:
-                _process.background = Background(Config())
+                _process.background = Background(_process.config)
                 _process.background.start()
                 found = _process.backends = Backends(_process.background)
     return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import textwrap
 import time
 from collections.abc import Iterator
@@ -247,6 +249,24 @@ def test_a_result_is_kept_until_its_model_changes(server: Any) -> None:
     assert server.get("/cached").json() == {"number": before["number"], "cached": True}
     assert server.get("/add").text == "added"
     assert server.get("/cached").json() == {"number": before["number"] + 1, "cached": False}
+
+
+FORKED = """
+import os, sys
+from skitai.was import was
+
+assert was.get(sys.argv[1]).getwait().text == "parent"
+child = os.fork()
+if child == 0:
+    os._exit(was.get(sys.argv[2]).getwait().text != "child")
+assert os.waitpid(child, 0)[1] == 0
+assert was.get(sys.argv[1]).getwait().text == "parent"
+"""
+
+
+def test_a_forked_process_asks_for_itself(other: Upstream) -> None:
+    urls = f"{other.url}/text/parent", f"{other.url}/text/child"
+    subprocess.run([sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKED, *urls], check=True, timeout=60)
 
 
 def test_the_state_tells_of_connections(server: Any) -> None:
