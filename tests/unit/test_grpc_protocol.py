@@ -247,7 +247,7 @@ def test_no_more_is_unpacked_than_may_be():
     [
         (b"", "gzip"),
         (b"no", "gzip"),
-        (gzip.compress(b"x" * 99)[:-9], "gzip"),
+        (gzip.compress(b"x" * 99, mtime=0)[:-9], "gzip"),
         (zlib.compress(b"x"), "gzip"),
         (b"x", "identity"),
     ],
