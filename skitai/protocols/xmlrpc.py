@@ -82,6 +82,14 @@ def parse_response(data: bytes) -> Any:
     return params[0]
 
 
+def parse_params(data: bytes) -> tuple[Any, ...]:
+    """The values of a call, of a response, or of bare `params`, as clients' libraries write what is neither.
+
+    :raises Malformed: it is none.
+    """
+    return _parse(data, "message")[0]
+
+
 def _parse(data: bytes, kind: str) -> tuple[tuple[Any, ...], str | None]:
     from xml.parsers.expat import ExpatError, ParserCreate
     from xmlrpc import client  # when a client first calls: it brings an HTTP client along

@@ -163,7 +163,7 @@ class WebSocket:
             if encoding == WS_MSG_JSON:
                 return jsontext.loads(message)
             if encoding == WS_MSG_XMLRPC:
-                params = xmlrpc.parse_call(message if isinstance(message, bytes) else message.encode("utf-8")).params
+                params = xmlrpc.parse_params(message if isinstance(message, bytes) else message.encode("utf-8"))
                 return params[0] if len(params) == 1 else params
         except ValueError as error:
             raise Undecodable(f"the message is not {encoding}: {error}") from error

@@ -178,6 +178,8 @@ def test_messages_that_are_values(site: Site, visit: Any) -> None:
     client = visit("/xmlrpc")
     client.send(xmlrpc.client.dumps(({"a": [1, 2.5]},), "anything"))
     assert xmlrpc.client.loads(client.recv(20))[0][0] == [{"a": [1, 2.5]}, "too"]
+    client.send(xmlrpc.client.dumps(("of no call",)))
+    assert xmlrpc.client.loads(client.recv(20))[0][0] == ["of no call", "too"]
 
 
 def test_a_group_over_workers_of_which_one_dies(site: Site, visit: Any) -> None:
