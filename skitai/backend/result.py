@@ -46,8 +46,8 @@ class Result:
         status: Status = Status.DONE,
         error: BaseException | None = None,
     ) -> None:
-        self.status: int = status
-        self.status_code: int = status_code
+        self.status = int(status)  # plain numbers, as handlers print them
+        self.status_code = int(status_code)
         self.reason = reason
         self.data = data
         self.content = content

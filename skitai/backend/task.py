@@ -22,6 +22,8 @@ log = logging.getLogger("skitai.app")
 WAIT_S = 10.0
 """How long a request may take that says nothing else, counted from its beginning."""
 
+STOPS = "would stop the very loop that the answer comes through"
+
 Validate = Callable[[Any], bool]
 
 _settling = threading.Lock()
@@ -72,8 +74,7 @@ class Handle:
             return
         if self._home.in_loop():
             raise RuntimeError(
-                "waiting here would stop the very loop that the answer comes through: use `await`, a callback or "
-                "was.promise, or run the server with threads"
+                f"waiting here {STOPS}: use `await`, a callback or was.promise, or run the server with threads"
             )
         due = self.began + timeout
         self._allow(due)
@@ -151,13 +152,17 @@ class Handle:
         if self.done:
             return
         loop = asyncio.get_running_loop()
+        ours = loop is self._home.loop
+        if not ours and self._home.in_loop():
+            raise RuntimeError(
+                f"a loop of its own, run here, {STOPS}: use a coroutine function, or run the server with threads"
+            )
         came = loop.create_future()
 
         def tell() -> None:
             if not came.done():
                 came.set_result(None)
 
-        ours = loop is self._home.loop
         if not self._enlist(tell if ours else partial(tell_loop, loop, tell)):
             await came
 
@@ -405,6 +410,9 @@ class Group(Handle):
     def _expire(self) -> None:
         for task in self.tasks:
             task._expire()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.tasks}>"
 
     def _allow(self, due: float) -> None:
         for task in self.tasks:

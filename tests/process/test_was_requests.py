@@ -103,6 +103,12 @@ def cached(was):
     return {"number": result.data[0].number, "cached": result.is_cached}
 
 
+@saddle.route("/fresh")
+def fresh(was, refreshed):
+    result = was.get("@upstream/fresh", use_cache=refreshed != "yes").getwait(2, cache=60)
+    return {"told": result.content.decode(), "cached": result.is_cached}
+
+
 @saddle.route("/add")
 def add(was):
     was.backend("@db").execute("insert into people values (?, ?)", ("dan", 50)).wait()
@@ -249,6 +255,17 @@ def test_a_result_is_kept_until_its_model_changes(server: Any) -> None:
     assert server.get("/cached").json() == {"number": before["number"], "cached": True}
     assert server.get("/add").text == "added"
     assert server.get("/cached").json() == {"number": before["number"] + 1, "cached": False}
+
+
+def test_a_fresh_result_takes_the_place_of_the_one_that_is_kept(server: Any) -> None:
+    def ask(refreshed: str) -> Any:
+        return server.get(f"/fresh?refreshed={refreshed}").json()
+
+    first, second = ask("no"), ask("no")
+    assert (second["cached"], second["told"]) == (True, first["told"])
+    fresh, after = ask("yes"), ask("no")
+    assert (fresh["cached"], fresh["told"] == first["told"]) == (False, False)
+    assert (after["cached"], after["told"]) == (True, fresh["told"])
 
 
 FORKED = """

@@ -115,6 +115,33 @@ def test_in_the_loop_waiting_is_refused_and_awaiting_is_not() -> None:
         assert first.data[0] == "well"
 
 
+def test_a_loop_within_the_loop_is_refused_to_await() -> None:
+    with toys() as backends:
+        inner = asyncio.new_event_loop()
+
+        def without_threads() -> None:
+            task = backends.ask(WELL, Ask())
+            outer = asyncio.get_running_loop()
+            asyncio._set_running_loop(None)  # as where handlers run in the loop's thread
+            try:
+                with pytest.raises(RuntimeError, match="would stop the very loop"):
+                    inner.run_until_complete(_awaiting(task))
+            finally:
+                asyncio._set_running_loop(outer)
+                inner.close()
+
+        async def handler() -> None:
+            without_threads()
+
+        asyncio.run_coroutine_threadsafe(handler(), backends._home.loop).result(5)
+
+
+def test_statuses_are_plain_numbers() -> None:
+    with toys() as backends:
+        results = [backends.ask(member, Ask()).getwait() for member in (WELL, BROKEN)]
+        assert repr([(each.status, each.status_code) for each in results]) == "[(3, 200), (2, 701)]"
+
+
 def test_another_loop_may_await_as_well() -> None:
     with toys() as backends:
 

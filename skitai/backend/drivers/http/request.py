@@ -34,8 +34,8 @@ ACCEPT = {"": "*/*", "form": "*/*", "json": "application/json", "xml": "applicat
 OURS = frozenset(("transfer-encoding", "upgrade", "keep-alive", "proxy-connection", "proxy-authorization"))
 """Fields between us and the next server, which a caller does not write."""
 
-TRACING = frozenset(("x-gtxn-id", "x-ltxn-id", "traceparent", "tracestate"))
-"""Fields that are others with each request, and make it no other one."""
+NOT_IN_KEY = frozenset(("x-gtxn-id", "x-ltxn-id", "traceparent", "tracestate", "cache-control"))
+"""Fields that make a request no other one: they say for whom it is made, or how fresh the answer has to be."""
 
 AGENT = ("User-Agent", f"Skitai/{__version__}")
 CODINGS = ("Accept-Encoding", ACCEPTED)
@@ -104,7 +104,7 @@ class HttpRequest(NamedTuple):
     def key(self) -> Any:
         if self.stream or isinstance(self.body, Stream):
             return None
-        fields = tuple(each for each in self.fields if each[0].lower() not in TRACING)
+        fields = tuple(each for each in self.fields if each[0].lower() not in NOT_IN_KEY)
         more = (self.host, self.most_bytes, self.cookies, self.allow_redirects, self.proxy, self.http2, self.decode)
         return (self.method, self.target, fields, self.body, self.auth, more)
 
