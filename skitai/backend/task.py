@@ -23,6 +23,7 @@ WAIT_S = 10.0
 """How long a request may take that says nothing else, counted from its beginning."""
 
 STOPS = "would stop the very loop that the answer comes through"
+OR = "or run the server with threads"
 
 Validate = Callable[[Any], bool]
 
