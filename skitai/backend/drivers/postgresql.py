@@ -29,6 +29,12 @@ from skitai.config.aliases import Member
 MANY_ROWS = 2000
 """From so many rows on, a thread makes them what they are."""
 
+FEW_ROWS = 50
+"""So many rows of its last result an idle connection may hold."""
+
+HOT_S = 0.01
+"""Within so little time the loop looks at a connection again, and sees whether the server has closed it."""
+
 SENT_AT_ONCE = 8192
 """Bytes that the empty buffer of a socket always takes."""
 
@@ -56,6 +62,8 @@ class Connection:
         self._writing = False
         self._watched = True
         self._ear = Ear(self._descriptor)
+        self._cursor: Any = raw.cursor()
+        self._last = loop.time()
         loop.add_reader(self._descriptor, self._look)
 
     @property
@@ -64,14 +72,14 @@ class Connection:
 
     @property
     def in_transaction(self) -> bool:
-        return bool(self._raw.closed) or self._raw.get_transaction_status() != pg.TRANSACTION_STATUS_IDLE
+        return bool(self._raw.get_transaction_status() != pg.TRANSACTION_STATUS_IDLE)
 
     async def run(self, sql: str, parameters: Parameters, deadline: float) -> SqlResult:
         """See `statements.Line.run`."""
-        if self._ear.hears():
+        if self._loop.time() - self._last > HOT_S and self._ear.hears():
             self._leave()
             raise BackendError(Code.REFUSED, "the server has closed the connection")
-        cursor = self._raw.cursor()
+        cursor = self._cursor
         try:
             cursor.execute(sql, parameters)
         except WRONG as error:
@@ -90,8 +98,12 @@ class Connection:
             return refused(error)
         finally:
             self._waiter = None
-        if cursor.rowcount > MANY_ROWS:
-            return await self._loop.run_in_executor(None, taken, cursor)
+        self._last = self._loop.time()
+        rows = cursor.rowcount
+        if rows > FEW_ROWS:
+            self._cursor = self._raw.cursor()  # this one holds them until its next statement
+            if rows > MANY_ROWS:
+                return await self._loop.run_in_executor(None, taken, cursor)
         return taken(cursor)
 
     def _look(self) -> None:

@@ -53,9 +53,11 @@ class SqlResult(Result):
         error: BaseException | None = None,
         reason: str = "OK",
     ) -> None:
-        well = error is None
-        super().__init__(200 if well else 500, reason, rows, rows, Status.DONE if well else Status.FAILED, error)
-        self.columns = list(columns)
+        if error is None:
+            super().__init__(200, reason, rows, rows)
+        else:
+            super().__init__(500, reason, rows, rows, Status.FAILED, error)
+        self.columns = columns
         self.rowcount = rowcount
         self.lastrowid = lastrowid
 
@@ -241,14 +243,6 @@ class Lease:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-
-
-class Handle(Protocol):
-    """What asking returns, as far as a transaction needs it."""
-
-    def getwait(self) -> Any: ...
-
-    def __await__(self) -> Any: ...
 
 
 Ask = Callable[[Any], Any]
