@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import mail
+from benchmarks import backends, mail
 from benchmarks.cases import CASES, Case, static_folder
 from benchmarks.contenders import Contender
 from benchmarks.measure import measure
@@ -17,11 +17,12 @@ from benchmarks.processes import Absent, told_to_stop
 from benchmarks.report import Outcome, preface, table
 
 RESULTS = Path(__file__).resolve().parent / "results"
-MAIL = "mail"
+BY_THEMSELVES = {"mail": mail.measure, "backends": backends.measure}
+"""Cases that measure no server under load."""
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
-    names = [*(case.name for case in CASES), MAIL]
+    names = [*(case.name for case in CASES), *BY_THEMSELVES]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(names)}; all by default")
     parser.add_argument("--passes", type=int, default=3, help="over all servers of a case (default 3)")
@@ -73,9 +74,10 @@ def main(argv: Sequence[str]) -> int:
                     if outcomes:
                         written.append(table(case, outcomes))
                         print(written[-1], flush=True)
-            if (not chosen.cases or MAIL in chosen.cases) and chosen.only in {"", "ours"}:
-                written.append(mail.measure())
-                print(written[-1], flush=True)
+            for name, measured in BY_THEMSELVES.items():
+                if (not chosen.cases or name in chosen.cases) and chosen.only in {"", "ours"}:
+                    written.append(measured())
+                    print(written[-1], flush=True)
     except KeyboardInterrupt:
         print("interrupted; every server has been ended", file=sys.stderr)
         return 130

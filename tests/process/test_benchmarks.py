@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import calls, client, contenders, load, talk
+from benchmarks import backends, calls, client, contenders, load, talk
 from benchmarks.load import Load
 from benchmarks.processes import Absent, Running, cpu_s, free_port, tree, worker_memory
 
@@ -111,3 +111,8 @@ def test_calls_are_answered_and_counted(tmp_path: Path) -> None:
         figures = load.apply(Load("/bench.Greeter/Hello", connections=3, calls=True), running.port, 0.3, tmp_path)
     assert figures.requests > 0
     assert figures.errors == 0
+
+
+def test_a_client_that_gets_another_answer_is_not_measured(tmp_path: Path) -> None:
+    with server(tmp_path) as running, pytest.raises(Absent, match="was answered b'ok'"):
+        backends.asked("skitai asyncio", running.port, backends.ONE_BY_ONE, 10)
