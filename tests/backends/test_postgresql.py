@@ -13,9 +13,11 @@ from typing import Any
 import psycopg2
 import pytest
 
+from skitai.backend.cluster import Cluster
+from skitai.backend.drivers.postgresql import Stub
 from skitai.backend.errors import BackendError, Code, Failed, TimedOut
 from skitai.backend.result import Status
-from skitai.config.aliases import Member
+from skitai.config.aliases import Alias, Member
 from tests.backends.conftest import Authority
 from tests.support.asker import Asker
 from tests.support.databases import PASSWORD, Postgres, Relay, free_port, running, until
@@ -415,3 +417,15 @@ def test_closing_ends_what_runs(asker: Asker, postgres: Postgres) -> None:
         lambda: not postgres.ask("SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(63)' AND state = 'active'"),
         "it is cancelled",
     )
+
+
+def test_a_transaction_of_an_alias_stays_with_its_member(asker: Asker, table: str, postgres: Postgres) -> None:
+    both = tuple(member(postgres.port, weight=weight) for weight in (1, 2))
+    cluster = Cluster(Alias("db", "postgresql", both), 10)
+    stub = Stub(lambda operation: asker.backends.ask(cluster, operation))
+    for number in range(3):
+        with stub.transaction() as t:
+            pids = {t.execute("SELECT pg_backend_pid() AS pid").getwait().data[0].pid for _ in range(3)}
+            t.execute("INSERT INTO cities (name) VALUES (%s)", (str(number),))
+        assert len(pids) == 1
+    assert len(names(postgres)) == 3
