@@ -7,6 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from copy import copy
 from functools import partial
 from importlib import import_module
@@ -17,7 +18,7 @@ from skitai.backend.errors import BackendError, Code
 from skitai.backend.rcache import ResultCache
 from skitai.backend.result import Result, Status, failure
 from skitai.backend.seam import Driver, Home, Operation
-from skitai.backend.task import Group, Task
+from skitai.backend.task import WAIT_S, Group, Task
 from skitai.config.aliases import Member
 
 log = logging.getLogger("skitai.server")
@@ -233,7 +234,18 @@ class Backends:
             driver.tick(now)
 
     def stats(self) -> dict[str, Any]:
-        """For `was.status()`."""
+        """For `was.status()`; from any thread.
+
+        :raises TimeoutError: the loop does not answer.
+        """
+        if self._home.in_loop():
+            return self._stats()
+        told: Future[dict[str, Any]] = Future()
+        self._home.on_loop(lambda: told.set_result(self._stats()))
+        with self._home.waiting():
+            return told.result(WAIT_S)
+
+    def _stats(self) -> dict[str, Any]:
         return {
             "drivers": {path.split(":")[1]: driver.stats() for path, driver in self._drivers.items()},
             "clusters": {f"@{name}": cluster.stats() for name, cluster in self._clusters.items()},

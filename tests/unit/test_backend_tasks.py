@@ -407,11 +407,36 @@ def test_of_many_that_joined_one_that_is_given_up_one_asks_again() -> None:
         assert {(task.getwait().status, task.getwait().data[2]) for task in others} == {(Status.DONE, 3)}
 
 
+def test_the_state_is_told_by_the_loop_whose_it_is() -> None:
+    with toys() as backends:
+        backends.ask(WELL, Ask()).getwait()
+        seen: list[int] = []
+
+        def stats() -> dict[str, Any]:
+            seen.append(threading.get_ident())
+            return {}
+
+        driver(backends).stats = stats  # type: ignore[method-assign]
+        ours = asyncio.run_coroutine_threadsafe(_thread(), backends._home.loop).result(5)
+        backends.stats()
+        backends._home.on_loop(backends.stats)
+        wait_for(lambda: len(seen) == 2)
+        assert seen == [ours, ours]
+
+
+async def _thread() -> int:
+    return threading.get_ident()
+
+
+def fail(result: Any) -> None:
+    raise ZeroDivisionError(result)
+
+
 def test_a_callback_that_fails_is_logged_and_holds_nobody_up(caplog: pytest.LogCaptureFixture) -> None:
     with toys() as backends:
         backends.ask(WELL, Ask()).getwait(cache=60)
         for _ in range(2):  # one that is kept, and one that is asked for
-            failing = backends.ask(WELL, Ask(), then=lambda result: 1 // 0)
+            failing = backends.ask(WELL, Ask(), then=fail)
             after = backends.ask(WELL, Ask("after"))
             assert [failing.getwait(2).status, after.getwait(2).status] == [3, 3]
             backends.ask(WELL, Ask()).getwait().cache(0)
