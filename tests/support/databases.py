@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
@@ -50,6 +51,14 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+_libc = ctypes.CDLL(None)
+
+
+def end_with_parent() -> None:
+    """In the child: no server outlives the tests, however these end."""
+    _libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 class Server:
     """A server in a process of its own.
 
@@ -66,7 +75,9 @@ class Server:
 
     def start(self) -> None:
         with open(self.folder / "output", "ab") as output:
-            self._process = subprocess.Popen(self.command(), cwd=self.folder, stdout=output, stderr=output, **self.popen())
+            self._process = subprocess.Popen(
+                self.command(), cwd=self.folder, stdout=output, stderr=output, preexec_fn=end_with_parent, **self.popen()
+            )
         until(lambda: self.ready() or self.ended(), f"{type(self).__name__} answers")
 
     def popen(self) -> dict[str, Any]:
