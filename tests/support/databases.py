@@ -76,7 +76,12 @@ class Server:
     def start(self) -> None:
         with open(self.folder / "output", "ab") as output:
             self._process = subprocess.Popen(
-                self.command(), cwd=self.folder, stdout=output, stderr=output, preexec_fn=end_with_parent, **self.popen()
+                self.command(),
+                cwd=self.folder,
+                stdout=output,
+                stderr=output,
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call, of a library that is loaded already
+                **self.popen(),
             )
         until(lambda: self.ready() or self.ended(), f"{type(self).__name__} answers")
 
