@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import backends, mail
+from benchmarks import backends, databases, mail
 from benchmarks.cases import CASES, Case, static_folder
 from benchmarks.contenders import Contender
 from benchmarks.measure import measure
@@ -17,7 +17,7 @@ from benchmarks.processes import Absent, told_to_stop
 from benchmarks.report import Outcome, preface, table
 
 RESULTS = Path(__file__).resolve().parent / "results"
-BY_THEMSELVES = {"mail": mail.measure, "backends": backends.measure}
+BY_THEMSELVES = {"mail": mail.measure, "backends": backends.measure, "databases": databases.measure}
 """Cases that measure no server under load."""
 
 
