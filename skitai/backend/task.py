@@ -66,8 +66,8 @@ class Handle:
 
     # Waiting in a thread
 
-    def _wait(self, timeout: float) -> None:
-        """Wait for the result, `timeout` seconds from the request's beginning at most.
+    def _wait(self, timeout: float | None) -> None:
+        """Wait for the result, `timeout` seconds from the request's beginning at most; None: as long as it may take.
 
         :raises RuntimeError: in the loop's thread, which the answer would come through.
         """
@@ -77,6 +77,8 @@ class Handle:
             raise RuntimeError(
                 f"waiting here {STOPS}: use `await`, a callback or was.promise, or run the server with threads"
             )
+        if timeout is None:
+            timeout = WAIT_S if self.timeout is None else self.timeout
         due = self.began + timeout
         self._allow(due)
         lock = threading.Lock()
@@ -88,10 +90,10 @@ class Handle:
         if not came:
             self._expire()
 
-    def wait(self, timeout: float = WAIT_S, reraise: bool = True) -> None:
+    def wait(self, timeout: float | None = None, reraise: bool = True) -> None:
         """Wait until the request is over.
 
-        :param timeout: seconds from the beginning of the request.
+        :param timeout: seconds from the beginning of the request; 10 unless the request has a time of its own.
         :param reraise: raise why no answer came. An answer that says no, such as 404, is one.
         :raises BackendError: see `reraise`.
         """
@@ -103,7 +105,7 @@ class Handle:
 
     def getswait(
         self,
-        timeout: float = WAIT_S,
+        timeout: float | None = None,
         reraise: bool = False,
         cache: float | None = None,
         cache_if: Collection[int] = (200,),
@@ -116,7 +118,7 @@ class Handle:
         self._cache_if(cache, cache_if)
         return results
 
-    def wait_or_throw(self, status: str | int, timeout: float = WAIT_S) -> None:
+    def wait_or_throw(self, status: str | int, timeout: float | None = None) -> None:
         """Wait, and answer the client with `status` if the request failed.
 
         :param status: "502 Bad Gateway", or the number.
@@ -132,7 +134,7 @@ class Handle:
     def getswait_or_throw(
         self,
         status: str | int,
-        timeout: float = WAIT_S,
+        timeout: float | None = None,
         cache: float | None = None,
         cache_if: Collection[int] = (200,),
     ) -> Results:
@@ -226,14 +228,14 @@ class Task(Handle):
 
     def getwait(
         self,
-        timeout: float = WAIT_S,
+        timeout: float | None = None,
         reraise: bool = False,
         cache: float | None = None,
         cache_if: Collection[int] = (200,),
     ) -> Result:
         """Wait for the result.
 
-        :param timeout: seconds from the beginning of the request; then the result says so by its status.
+        :param timeout: as of `wait`; then the result says so by its status.
         :param reraise: raise what went wrong: no answer, or one that says no (an HTTP status from 300, an SQL error).
         :param cache: keep the result for so many seconds, if its `status_code` is one of `cache_if`.
         :raises RuntimeError: in the loop's thread.
@@ -248,7 +250,7 @@ class Task(Handle):
     def getwait_or_throw(
         self,
         status: str | int,
-        timeout: float = WAIT_S,
+        timeout: float | None = None,
         cache: float | None = None,
         cache_if: Collection[int] = (200,),
     ) -> Result:
@@ -396,7 +398,7 @@ class Group(Handle):
         for task in self.tasks:
             task._keep(seconds)
 
-    def _wait(self, timeout: float) -> None:
+    def _wait(self, timeout: float | None) -> None:
         for task in self.tasks:
             task._wait(timeout)
 

@@ -37,6 +37,7 @@ def database(
     :param auth: user and password.
     :param rest: `Options`, in their order or by name.
     :raises KeyError: no such alias.
+    :raises TypeError: an argument is of no use.
     :raises ValueError: it is no server, or the alias is of another kind.
     """
     options, more = Options.of(rest, given)
@@ -50,6 +51,8 @@ def database(
         found = target.alias.kind
         if found not in DATABASES or kind not in ("backend", "db", found):
             raise ValueError(f"{server} is a back-end of {found}: was.{kind}() is for others")
+        if dbname is not None or auth is not None:
+            raise TypeError(f"{server} knows its database and user: only options follow, by their names")
     elif mode or kind == "backend":
         raise ValueError(f"was.{kind}{'.' + mode if mode else ''}() wants an alias: '@NAME', not {server!r}")
     else:

@@ -91,6 +91,15 @@ def test_a_request_may_have_a_time_of_its_own() -> None:
         assert time.monotonic() - began < 20
 
 
+def test_who_says_nothing_waits_as_long_as_the_request_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skitai.backend.task.WAIT_S", 0.1)
+    with toys(two=[toy("well-1"), toy("well-2")]) as backends:
+        long, short = backends.ask(WELL, Ask(1, slow_s=0.5), timeout=30), backends.ask(WELL, Ask(2, slow_s=0.5))
+        group = backends.ask_all(backends.cluster("@two"), Ask(3, slow_s=0.5), timeout=30)
+        assert (short.getwait().status, long.getwait().status) == (Status.TIMED_OUT, Status.DONE)
+        assert group.getswait().status == [3, 3]
+
+
 def test_who_waits_for_longer_gets_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("skitai.backend.task.WAIT_S", 0.2)
     with toys() as backends:

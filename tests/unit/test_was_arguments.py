@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from skitai.config.aliases import Alias, Member
+from skitai.config.tree import Config
 from skitai.was import process, was
 
 URL = "http://127.0.0.1:1/"
@@ -40,6 +43,14 @@ def own_backends() -> Iterator[None]:
 def test_what_means_nothing_is_named(wrong: Callable[[], Any], told: str) -> None:
     with pytest.raises(TypeError, match=told):
         wrong()
+
+
+def test_what_an_alias_knows_is_not_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    alias = Alias("db", "redis", (Member("redis", "127.0.0.1", 1),))
+    monkeypatch.setattr(process._process, "config", replace(Config(), aliases=(alias,)))
+    for wrong in (lambda: was.backend("@db", "other"), lambda: was.redis("@db", auth=("user", "password"))):
+        with pytest.raises(TypeError, match="@db knows its database and user"):
+            wrong()
 
 
 def test_a_status_that_is_none_is_refused_whatever_comes() -> None:
