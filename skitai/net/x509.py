@@ -16,6 +16,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 def names_in(data: bytes) -> frozenset[str]:
     """The host names that a certificate is for, lower-case; those with a wildcard begin with "*.".
 
+    Where it lists none, as those that are made by `openssl req` alone, it is for its subject.
+
     :param data: PEM; the first certificate counts.
     :raises ValueError: there is none.
     """
@@ -23,7 +25,8 @@ def names_in(data: bytes) -> frozenset[str]:
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
-        return frozenset()
+        subjects = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return frozenset(str(each.value).lower() for each in subjects)
     return frozenset(name.lower() for name in found.value.get_values_for_type(x509.DNSName))
 
 
