@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from skitai.backend.errors import BackendError, Code
 from skitai.backend.result import Result
 from skitai.protocols.grpc import compression, timeouts
 from skitai.protocols.grpc.framing import COMPRESSED, Deframer, frame
@@ -161,12 +162,18 @@ class _Reader:
 
 
 def read(result: Any, method: Method) -> Any:
-    """The message, or messages, of a complete answer; what else came is noted on the result."""
+    """The message, or messages, of a complete answer; what else came is noted on the result.
+
+    :raises BackendError: they cannot be read.
+    """
     if failed(result):
         return None
     reader = _Reader(result, method)
-    messages = list(reader.feed(result.content))
-    reader.end()
+    try:
+        messages = list(reader.feed(result.content))
+        reader.end()
+    except ValueError as error:
+        raise BackendError(Code.PROTOCOL, f"the answer of {method.name}: {error}", sent=True) from error
     if method.gives_stream:
         return messages
     if len(messages) != 1:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+from skitai.backend.errors import BackendError, Code
 from skitai.backend.result import Result
 from skitai.http import jsontext
 from skitai.protocols import jsonrpc, xmlrpc
@@ -73,21 +74,28 @@ def dump_json(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes
 
 
 def load_xml(result: Result) -> Any:
-    """The value that a response holds, from its content."""
+    """The value that a response holds, from its content.
+
+    :raises BackendError: it is none of XML-RPC.
+    """
     if result.status_code != 200:
         return result.data
     try:
         return xmlrpc.parse_response(result.content)
     except xmlrpc.Faulted as error:
         return _failed(result, RemoteFault(error.fault.code, error.fault.text))
+    except ValueError as error:
+        raise BackendError(Code.PROTOCOL, str(error), sent=True) from error
 
 
 def load_json(result: Result) -> Any:
     """As `load_xml`."""
     if result.status_code != 200:
         return result.data
-    answer = jsontext.loads(result.content)
-    value = jsonrpc.parse_answer(answer)
+    try:
+        value = jsonrpc.parse_answer(jsontext.loads(result.content))
+    except ValueError as error:
+        raise BackendError(Code.PROTOCOL, f"the answer of a JSON-RPC server cannot be read: {error}", sent=True) from error
     if isinstance(value, jsonrpc.Fault):
         return _failed(result, RemoteFault(value.code, value.message, value.data))
     return value

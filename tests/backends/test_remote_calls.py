@@ -12,7 +12,7 @@ from xmlrpc.server import SimpleXMLRPCServer
 
 import pytest
 
-from skitai.backend.errors import Code, Failed
+from skitai.backend.errors import BackendError, Code, Failed
 from skitai.backend.remote import RemoteFault
 from skitai.was import process, was
 
@@ -94,8 +94,11 @@ def test_a_fault_is_an_error_of_the_call(xml: str) -> None:
 
 
 def test_what_is_no_answer_is_said(json_rpc: str) -> None:
-    result = was.jsonrpc(json_rpc).nonsense().getwait()
-    assert (result.status, result.status_code) == (2, Code.FAILED)
+    for stub in (was.jsonrpc(json_rpc), was.rpc(json_rpc)):
+        result = stub.nonsense().getwait()
+        assert (result.status, result.status_code) == (2, Code.PROTOCOL)
+        with pytest.raises(BackendError):
+            result.reraise()
     assert was.rpc("http://127.0.0.1:1/").any().getwait().status_code == Code.REFUSED
 
 

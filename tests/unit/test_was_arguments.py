@@ -48,9 +48,10 @@ def test_what_means_nothing_is_named(wrong: Callable[[], Any], told: str) -> Non
 def test_what_an_alias_knows_is_not_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
     alias = Alias("db", "redis", (Member("redis", "127.0.0.1", 1),))
     monkeypatch.setattr(process._process, "config", replace(Config(), aliases=(alias,)))
-    for wrong in (lambda: was.backend("@db", "other"), lambda: was.redis("@db", auth=("user", "password"))):
-        with pytest.raises(TypeError, match="@db knows its database and user"):
-            wrong()
+    with pytest.raises(TypeError, match="@db knows its database and user"):
+        was.backend("@db", "other")
+    with pytest.raises(TypeError, match="@db knows its database and user"):
+        was.redis("@db", auth=("user", "password"))
 
 
 def test_a_status_that_is_none_is_refused_whatever_comes() -> None:
