@@ -52,7 +52,11 @@ class JsonRpc(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        call = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        data = self.rfile.read(int(self.headers["Content-Length"]))
+        if data.startswith(b"<"):  # a call of XML-RPC
+            self._answer(b"{}")
+            return
+        call = json.loads(data)
         assert (self.headers["Content-Type"], call["jsonrpc"]) == ("application/json-rpc", "2.0")
         answer: dict[str, Any] = {"jsonrpc": "2.0", "id": call["id"]}
         match call["method"]:
@@ -62,7 +66,9 @@ class JsonRpc(BaseHTTPRequestHandler):
                 answer["error"] = {"code": -32001, "message": "not today", "data": [1]}
             case "nonsense":
                 answer = {}
-        body = json.dumps(answer).encode()
+        self._answer(json.dumps(answer).encode())
+
+    def _answer(self, body: bytes) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
