@@ -118,6 +118,16 @@ def test_bodies_both_ways_wait_for_windows(run: Run) -> None:
     run(test())
 
 
+@pytest.mark.parametrize("secure", [True, False])
+def test_a_large_body_for_a_server_whose_windows_never_close(run: Run, secure: bool) -> None:
+    async def test() -> None:
+        async with upstream2(told, secured("h2") if secure else None, window=1 << 24) as server, client() as ask:
+            results = await asyncio.gather(*[ask("post", server.url(), bytes(3_000_000), http2=True) for _ in range(3)])
+            assert [each.content for each in results] == [b"POST / 3000000 on 1"] * 3
+
+    run(test())
+
+
 def test_a_conversation_on_one_stream_with_trailers(run: Run) -> None:
     """What gRPC is made of."""
 

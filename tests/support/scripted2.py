@@ -14,7 +14,7 @@ import trustme
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.exceptions import ProtocolError
-from h2.settings import SettingCodes
+from h2.settings import SettingCodes, Settings
 
 from tests.support.scripted import Upstream
 
@@ -82,11 +82,12 @@ Answers = Callable[[Call], Awaitable[None]]
 class Peer2(asyncio.Protocol):
     """One connection of such a server."""
 
-    def __init__(self, server: Upstream, answers: Answers, streams: int) -> None:
+    def __init__(self, server: Upstream, answers: Answers, streams: int, window: int) -> None:
         self.server = server
         self.answers = answers
         self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding="latin-1"))
         self.streams = streams
+        self.window = window
         self.calls: dict[int, Call] = {}
         self.widened = asyncio.Event()
         self.transport: Any = None
@@ -95,8 +96,11 @@ class Peer2(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
-        self.h2.local_settings.update({SettingCodes.MAX_CONCURRENT_STREAMS: self.streams})
+        mine = {SettingCodes.MAX_CONCURRENT_STREAMS: self.streams, SettingCodes.INITIAL_WINDOW_SIZE: self.window}
+        self.h2.local_settings = Settings(client=False, initial_values=mine)
         self.h2.initiate_connection()
+        if self.window > 65535:
+            self.h2.increment_flow_control_window(self.window - 65535)
         self.flush()
 
     def flush(self) -> None:
@@ -146,16 +150,19 @@ class Peer2(asyncio.Protocol):
 
 
 @contextlib.asynccontextmanager
-async def upstream2(answers: Answers, tls: ssl.SSLContext | None = None, streams: int = 100) -> AsyncIterator[Upstream]:
+async def upstream2(
+    answers: Answers, tls: ssl.SSLContext | None = None, streams: int = 100, window: int = 65535
+) -> AsyncIterator[Upstream]:
     """A server of HTTP/2 on a port of its own; without TLS by prior knowledge.
 
     :param streams: that it takes at once.
+    :param window: bytes of bodies that it takes before it has read any.
     """
     running = Upstream(scheme="http" if tls is None else "https")
     peers: list[Peer2] = []
 
     def make() -> Peer2:
-        peers.append(Peer2(running, answers, streams))
+        peers.append(Peer2(running, answers, streams, window))
         return peers[-1]
 
     server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0, ssl=tls)

@@ -165,9 +165,13 @@ class Http2Connection(asyncio.Protocol):
         if self.over:
             return
         core, transport = self._core, self._transport
-        core.pump(HIGH_BYTES - transport.get_write_buffer_size())
-        if core.outgoing:
+        size = transport.get_write_buffer_size()
+        while size < HIGH_BYTES:  # beyond that, the transport tells when it has room
+            core.pump(HIGH_BYTES - size)
+            if not core.outgoing:
+                break
             transport.write(core.take())
+            size = transport.get_write_buffer_size()
         for call in tuple(self._calls.values()):
             call.flushed()
         if core.broken:
@@ -178,7 +182,7 @@ class Http2Connection(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        transport.set_write_buffer_limits(HIGH_BYTES)
+        transport.set_write_buffer_limits(HIGH_BYTES >> 1)
         self._core.begin()
         self._flush()
 
