@@ -40,7 +40,7 @@ class DatabaseDriver(ABC):
         """See `seam.Driver.ask`."""
         if self._leaves():
             raise BackendError(Code.SHUTDOWN, "the worker leaves")
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)  # without it the loop is looked up, by a system call
         assert task is not None
         self._running.add(task)
         try:
@@ -212,9 +212,16 @@ def fingerprint(*parts: Any) -> Any:
     return found
 
 
+PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
+"""Types of most arguments, which need no looking into."""
+
+
 def _typed(value: Any) -> Any:
+    kind = type(value)
+    if kind in PLAIN:
+        return kind, value
     if isinstance(value, Mapping):
-        return type(value), tuple((_typed(key), _typed(each)) for key, each in value.items())
+        return kind, tuple((_typed(key), _typed(each)) for key, each in value.items())
     if isinstance(value, list | tuple):
-        return type(value), tuple(map(_typed, value))
-    return type(value), value
+        return kind, tuple(map(_typed, value))
+    return kind, value
