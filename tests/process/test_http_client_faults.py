@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from skitai.backend.drivers.http.incoming import Incoming
 from skitai.backend.errors import BackendError, Code, TimedOut
 from skitai.backend.result import Status, failure
 from skitai.config.aliases import Member
@@ -473,6 +475,28 @@ def test_closing_the_driver_ends_what_runs(run: Run, stream: bool) -> None:
             with pytest.raises(BackendError) as raised:
                 await ask("get", server.url())
             assert raised.value.code == Code.SHUTDOWN
+
+    run(test())
+
+
+@pytest.mark.parametrize("http2", [False, True])
+def test_what_has_failed_is_freed_at_once(run: Run, http2: bool) -> None:
+    """Without the garbage collector."""
+
+    async def test() -> None:
+        async def talk(peer: Peer) -> None:
+            await peer.reader.read(100)
+
+        async with upstream(talk) as server, client() as ask:
+            gc.collect()
+            gc.disable()
+            try:
+                for _ in range(3):
+                    await fails(ask, "get", server.url(), http2=http2)
+                await asyncio.sleep(0.01)
+                assert [each for each in gc.get_objects() if isinstance(each, Incoming)] == []
+            finally:
+                gc.enable()
 
     run(test())
 

@@ -182,10 +182,12 @@ class Origin:
             except Broken as error:
                 incoming.leave()
                 if not used or (error.sent and not request.repeatable):
+                    del incoming  # it holds the error, whose traceback holds this frame
                     raise
                 fresh = True
             except BaseException:
                 incoming.leave()
+                del incoming
                 raise
             else:
                 if not request.stream:
@@ -227,9 +229,11 @@ class Origin:
                 lost = isinstance(body, Stream) and not body.repeatable
                 again = not lost if not error.sent else used and request.repeatable
                 if not again or attempts == ATTEMPTS:
+                    del incoming
                     raise
             except BaseException:
                 incoming.leave()
+                del incoming
                 raise
             else:
                 if not request.stream:
