@@ -166,6 +166,9 @@ class Backends:
     def _start(self, task: Task, target: Target, operation: Operation, joins: Any) -> None:
         if task.done:
             return
+        if self._closing:
+            task.settle(shutdown())
+            return
         if joins is not None:
             under_way = self._under_way.get(joins)
             if under_way is not None and not under_way[1].done():
@@ -175,7 +178,7 @@ class Backends:
                 return
         running = self._home.loop.create_task(self._run(task, target, operation))
         self._running.add(running)
-        running.add_done_callback(self._running.discard)
+        running.add_done_callback(partial(self._ended, task))
         task.running = running
         if joins is not None:
             self._under_way[joins] = (task.asked, running)
@@ -200,18 +203,18 @@ class Backends:
             result = await self._asked_of(target, operation, deadline)
         except BackendError as error:
             result = failure(error)
-        except asyncio.CancelledError:
-            task.settle(failure(BackendError(Code.SHUTDOWN, "the worker leaves", sent=True)))  # unless it was given up
-            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for the result
             log.exception("a request to a back-end failed: %s", operation.method)
             result = failure(error)
         task.settle(result)
         return result
 
+    def _ended(self, task: Task, running: asyncio.Future[Result]) -> None:
+        self._running.discard(running)
+        if not task.done:  # cancelled, and nobody had given it up; maybe before it had begun
+            task.settle(shutdown())
+
     async def _asked_of(self, target: Target, operation: Operation, deadline: float) -> Result:
-        if self._closing:
-            raise BackendError(Code.SHUTDOWN, "the worker leaves")
         if isinstance(target, Cluster):
             driver = self.driver(target.alias.kind)
             return await target.ask(driver, operation, deadline, self._home.loop.time)
@@ -261,6 +264,11 @@ class Backends:
             running.cancel()
         if self._running:
             await asyncio.wait(self._running)
+
+
+def shutdown() -> Result:
+    """Of a request that the worker has no time for any more."""
+    return failure(BackendError(Code.SHUTDOWN, "the worker leaves", sent=True))
 
 
 def again(result: Result, cached: bool = True) -> Result:

@@ -12,7 +12,7 @@ DROPPED = 5
 """When there are too many, one of so many goes: those that would end first."""
 
 REMEMBERED = 10
-"""Keys are remembered for so many times the results that are kept."""
+"""It is remembered of so many times the results that are kept that there were some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class ResultCache:
     def __init__(self, most: int) -> None:
         self._most = most
         self._kept: dict[Hashable, Kept] = {}
-        self._known: OrderedDict[Hashable, None] = OrderedDict()
+        self._known: OrderedDict[int, None] = OrderedDict()
         self._lock = threading.Lock()
         self.hits = 0
         self.misses = 0
@@ -69,8 +69,9 @@ class ResultCache:
             if key not in self._kept and len(self._kept) >= self._most:
                 self._make_room(now)
             self._kept[key] = Kept(value, stored, now + seconds)
-            self._known[key] = None
-            self._known.move_to_end(key)
+            known = hash(key)  # keys may hold what was sent, and are not to be kept for that long
+            self._known[known] = None
+            self._known.move_to_end(known)
             while len(self._known) > self._most * REMEMBERED:
                 self._known.popitem(last=False)
 
@@ -83,7 +84,7 @@ class ResultCache:
 
     def knows(self, key: Hashable) -> bool:
         """Whether results of this request were ever kept, even if there is none now."""
-        return key in self._known
+        return hash(key) in self._known
 
     def stats(self) -> dict[str, int]:
         return {"kept": len(self._kept), "hits": self.hits, "misses": self.misses}

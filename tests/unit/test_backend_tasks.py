@@ -503,6 +503,23 @@ def test_what_is_under_way_at_the_end_fails() -> None:
         assert task.getwait().status_code == Code.SHUTDOWN
 
 
+def test_what_has_joined_or_not_begun_at_the_end_fails_too() -> None:
+    with toys() as backends:
+        backends.ask(WELL, Ask()).getwait().cache(60).cache(0)
+        tasks = [backends.ask(WELL, Ask(slow_s=60)) for _ in range(3)]
+        wait_for(lambda: driver(backends).running == 1)
+
+        async def end() -> None:
+            tasks.append(backends.ask(WELL, Ask("just now")))
+            await asyncio.sleep(0)  # it was started in this turn, and runs in none
+            await backends.close()
+
+        began = time.monotonic()
+        asyncio.run_coroutine_threadsafe(end(), backends._home.loop).result(5)
+        assert [task.getwait(30).status_code for task in tasks] == [Code.SHUTDOWN] * 4
+        assert time.monotonic() - began < 20
+
+
 def test_drivers_are_tended_and_asked_how_they_are() -> None:
     with toys() as backends:
         toys_driver = driver(backends)
