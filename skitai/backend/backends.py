@@ -15,10 +15,11 @@ from typing import Any
 
 from skitai.backend.cluster import Cluster
 from skitai.backend.errors import BackendError, Code
+from skitai.backend.handle import WAIT_S
 from skitai.backend.rcache import ResultCache
 from skitai.backend.result import Result, Status, failure
 from skitai.backend.seam import Driver, Home, Operation
-from skitai.backend.task import WAIT_S, Group, Task
+from skitai.backend.task import Group, Task
 from skitai.config.aliases import Member
 
 log = logging.getLogger("skitai.server")

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from skitai.backend.errors import BackendError, Code, Failed, TimedOut
+from skitai.backend.handle import thrown
 from skitai.backend.result import Status
-from skitai.backend.task import thrown
 from skitai.errors import Answerable
 from tests.support.backends import Ask, driver, options, toy, toys
 from tests.support.memory import wait_for
@@ -92,7 +92,7 @@ def test_a_request_may_have_a_time_of_its_own() -> None:
 
 
 def test_who_says_nothing_waits_as_long_as_the_request_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("skitai.backend.task.WAIT_S", 0.1)
+    monkeypatch.setattr("skitai.backend.handle.WAIT_S", 0.1)
     with toys(two=[toy("well-1"), toy("well-2")]) as backends:
         long, short = backends.ask(WELL, Ask(1, slow_s=0.5), timeout=30), backends.ask(WELL, Ask(2, slow_s=0.5))
         group = backends.ask_all(backends.cluster("@two"), Ask(3, slow_s=0.5), timeout=30)
@@ -101,7 +101,7 @@ def test_who_says_nothing_waits_as_long_as_the_request_may_take(monkeypatch: pyt
 
 
 def test_who_waits_for_longer_gets_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("skitai.backend.task.WAIT_S", 0.2)
+    monkeypatch.setattr("skitai.backend.handle.WAIT_S", 0.2)
     with toys() as backends:
         patient, impatient = backends.ask(WELL, Ask(1, slow_s=0.8)), backends.ask(WELL, Ask(2, slow_s=0.8))
         assert patient.getwait(30).status == Status.DONE
