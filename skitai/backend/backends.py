@@ -107,12 +107,15 @@ class Backends:
         task.id, task.filter, task.method = id, filter, operation.method
         if meta:
             task.meta = meta
+        joins: tuple[Any, float] | None = None
         if key is not None and use_cache is not False:
-            kept = self.cache.get(key, asked, 0.0 if use_cache is True else float(use_cache))
+            since = 0.0 if use_cache is True else float(use_cache)
+            kept = self.cache.get(key, asked, since)
             if kept is not None:
                 self._soon_or_now(partial(task.settle, again(kept)), then is None)
                 return task
-        joins = key if use_cache is True and key is not None and operation.repeatable and self.cache.knows(key) else None
+            if operation.repeatable and self.cache.knows(key):
+                joins = key, since
         self._soon(partial(self._start, task, target, operation, joins))
         return task
 
@@ -164,15 +167,19 @@ class Backends:
         while asked:
             asked.popleft()()
 
-    def _start(self, task: Task, target: Target, operation: Operation, joins: Any) -> None:
+    def _start(self, task: Task, target: Target, operation: Operation, joins: tuple[Any, float] | None) -> None:
+        """Have the work done.
+
+        :param joins: what equal requests have in common, and since when one has to be under way so that its answer will do.
+        """
         if task.done:
             return
         if self._closing:
             task.settle(shutdown())
             return
         if joins is not None:
-            under_way = self._under_way.get(joins)
-            if under_way is not None and not under_way[1].done():
+            under_way = self._under_way.get(joins[0])
+            if under_way is not None and under_way[0] >= joins[1] and not under_way[1].done():
                 task.asked, running = under_way
                 running.add_done_callback(partial(self._joined, task, target, operation, joins))
                 task.watch()
@@ -182,17 +189,28 @@ class Backends:
         running.add_done_callback(partial(self._ended, task))
         task.running = running
         if joins is not None:
-            self._under_way[joins] = (task.asked, running)
-            running.add_done_callback(lambda _: self._under_way.pop(joins, None))
+            self._under_way[joins[0]] = (task.asked, running)
+            running.add_done_callback(partial(self._arrived, joins[0]))
         task.watch()
 
-    def _joined(self, task: Task, target: Target, operation: Operation, key: Any, shared: asyncio.Future[Result]) -> None:
+    def _arrived(self, key: Any, running: asyncio.Future[Result]) -> None:
+        if key in self._under_way and self._under_way[key][1] is running:
+            del self._under_way[key]
+
+    def _joined(
+        self,
+        task: Task,
+        target: Target,
+        operation: Operation,
+        joins: tuple[Any, float],
+        shared: asyncio.Future[Result],
+    ) -> None:
         """What was asked for an equal request is this one's, too; where that was given up, the first of them asks again."""
         if task.done:
             return
         if shared.cancelled() or shared.result().status == Status.TIMED_OUT:
             task.asked = time.time()
-            self._start(task, target, operation, key)
+            self._start(task, target, operation, joins)
         else:
             task.settle(again(shared.result(), cached=False))
 

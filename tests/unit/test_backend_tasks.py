@@ -365,6 +365,18 @@ def test_equal_requests_of_which_results_are_kept_are_joined() -> None:
         assert driver(backends).asked == {"well": 2}
 
 
+def test_who_wants_what_is_newer_joins_what_began_since_then() -> None:
+    with toys() as backends:
+        backends.ask(WELL, Ask()).getwait().cache(60).cache(0)
+        old = backends.ask(WELL, Ask(slow_s=0.8))
+        wait_for(lambda: driver(backends).running == 1)
+        changed = time.time()
+        tasks = [backends.ask(WELL, Ask(slow_s=0.8), use_cache=changed) for _ in range(5)]
+        assert {task.getwait().data[2] for task in tasks} == {3}
+        assert old.getwait().data[2] == 2
+        wait_for(lambda: not backends._under_way)
+
+
 def test_others_are_not() -> None:
     with toys() as backends:
         tasks = [backends.ask(WELL, Ask(slow_s=0.1)) for _ in range(3)]
