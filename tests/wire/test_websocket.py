@@ -419,6 +419,27 @@ def test_a_client_that_does_not_answer_a_close_is_cut(serve: Serve) -> None:
     assert talk.client.closed()
 
 
+def test_these_times_are_options(serve: Serve) -> None:
+    async def listen(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        if scope["path"] == "/done":
+            await send({"type": "websocket.close"})
+        else:
+            await receive()
+
+    server = serve(listen, websocket_ping_s=3, websocket_pong_s=2, websocket_close_s=1)
+    done = opened(server, "/done")
+    assert done.receive()[0] == CLOSE
+    server.tick(2)
+    assert done.client.closed()
+    talk = opened(server)
+    server.tick(4)
+    assert talk.receive()[0] == PING
+    server.tick(7)
+    assert talk.is_closed_with() == 1011
+
+
 @pytest.mark.parametrize(("how", "code"), [("retire", 1012), ("stop", 1001)])
 def test_a_worker_that_leaves_says_so(serve: Serve, how: str, code: int) -> None:
     server = serve()
