@@ -56,11 +56,11 @@ def _send(
     unknown = more.keys() - (make.__kwdefaults__ or {}).keys()
     if unknown:
         raise TypeError(f"requests over HTTP have no argument {', '.join(sorted(unknown))}")
-    target, path = destination(caller, uri, ("http", "https"), mode)
+    target, _ = destination(caller, uri, ("http", "https"), mode)
     sent = [*fields, *caller.tracing()]
     if options.use_cache is False:
         sent.append(("Cache-Control", "no-cache"))
-    return caller.ask(target, make(verb, path, data, auth, sent, **more), mode, options)
+    return caller.ask(target, make(verb, uri, data, auth, sent, **more), mode, options)
 
 
 def remote(

@@ -19,8 +19,8 @@ from pymongo import errors
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 
+from skitai.backend.dial import Dialler, Tls
 from skitai.backend.drivers.base import DatabaseDriver, where
-from skitai.backend.drivers.http.dial import Dialler, Tls
 from skitai.backend.drivers.mongodb_verbs import Stub, Verb
 from skitai.backend.drivers.statements import Row
 from skitai.backend.errors import BackendError, Code, TimedOut

@@ -17,9 +17,9 @@ from typing import Any
 import psycopg2
 from psycopg2 import extensions as pg
 
+from skitai.backend import dial
 from skitai.backend.drivers import statements
 from skitai.backend.drivers.base import DatabaseDriver, Deadlines, Ear, Pools, where
-from skitai.backend.drivers.http import dial
 from skitai.backend.drivers.statements import Begin, Parameters, Row, Session, SqlResult, Statement, left_open
 from skitai.backend.errors import BackendError, Code, TimedOut
 from skitai.backend.pool import Pool

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from skitai.backend.dial import Dialler, Tls
 from skitai.backend.drivers.base import DatabaseDriver, Deadlines, Ear, Pools, where
-from skitai.backend.drivers.http.dial import Dialler, Tls
 from skitai.backend.drivers.redis_commands import Batch, Command, Stub, Words, waits
 from skitai.backend.drivers.resp import NotRedis, Replies, ServerError, TooLong, pack
 from skitai.backend.errors import BackendError, Code, TimedOut

@@ -7,7 +7,7 @@ from base64 import b64encode
 from dataclasses import dataclass
 from typing import Any
 
-from skitai.backend.drivers.http.dial import Dialler, Tls
+from skitai.backend.dial import Dialler, Tls
 from skitai.backend.errors import BackendError, Code, TimedOut
 from skitai.backend.result import Result
 from skitai.backend.seam import Home

@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any
 from urllib.parse import urljoin
 
+from skitai.backend.dial import Dialler, Proxy
 from skitai.backend.drivers.http import content
 from skitai.backend.drivers.http.bodies import Stream
 from skitai.backend.drivers.http.credentials import Auth, Credentials
-from skitai.backend.drivers.http.dial import Dialler, Proxy
 from skitai.backend.drivers.http.incoming import Incoming, Watch
 from skitai.backend.drivers.http.origin import Heads, Origin, Server
 from skitai.backend.drivers.http.request import Field, HttpRequest, locate

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from skitai.backend.dial import Dialler, Proxy, Tls
 from skitai.backend.drivers.http import http2
 from skitai.backend.drivers.http.bodies import Stream
-from skitai.backend.drivers.http.dial import Dialler, Proxy, Tls
 from skitai.backend.drivers.http.http1 import Http1Connection
 from skitai.backend.drivers.http.http2 import Http2Connection, request_pairs
 from skitai.backend.drivers.http.incoming import Broken, Incoming, Watch
