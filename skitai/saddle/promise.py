@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from skitai.backend.backends import Target
     from skitai.backend.seam import Operation
     from skitai.exchange import Exchange
+    from skitai.sql.entry import Maps
 
 log = logging.getLogger("skitai.app")
 
@@ -66,7 +67,7 @@ class Promise:
         self._was = was
         self._handler = handler
         self._epilog = epilog
-        self._caller = _Caller(was.running("promise"), self)
+        self._caller = _Caller(was.running("promise"), was._caller().maps, self)
         self._values = values
         self._pieces: deque[str | bytes] = deque([prolog] if prolog else [])
         self._more: Callable[[], Any] | None = None
@@ -269,8 +270,8 @@ class Promise:
 class _Caller(Caller):
     """Makes requests whose answers come to a promise."""
 
-    def __init__(self, exchange: Exchange, promise: Promise) -> None:
-        super().__init__(exchange)
+    def __init__(self, exchange: Exchange, maps: Maps | None, promise: Promise) -> None:
+        super().__init__(exchange, maps)
         self.running = exchange
         self.resume = exchange.resume
         self._promise = promise

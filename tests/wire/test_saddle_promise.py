@@ -106,6 +106,24 @@ def test_values_are_kept_for_templates(saddle: Serve, app: Saddle, server: Upstr
     assert saddle(app).get("/")[2] == b"BOTH: [hi] GET"
 
 
+def test_databases_answer_to_templates_of_the_app(saddle: Serve, app: Saddle, tmp_path: Path) -> None:
+    (tmp_path / "sqlmaps").mkdir()
+    (tmp_path / "sqlmaps" / "default.sql").write_text('<sql name="twice">\nSELECT {number} * 2 AS found\n</sql>\n')
+    app.home = str(tmp_path)
+    app.setup_sqlphile("sqlite3")
+
+    def handler(promise: Promise, response: Result) -> None:
+        promise.settle(str(response.data[0].found if response.data else response.reason))
+
+    @app.route("/")
+    def page(was: Was) -> Any:
+        promise = was.promise(handler)
+        promise.sqlite3("rows", str(tmp_path / "some.db")).twice(number=21).execute()
+        return promise
+
+    assert saddle(app).get("/")[2] == b"42"
+
+
 def test_values_become_json(saddle: Serve, app: Saddle, server: Upstream) -> None:
     def handler(promise: Promise, response: Result) -> None:
         stats = promise["stats"]
