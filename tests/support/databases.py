@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import signal
@@ -51,12 +50,9 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-_libc = ctypes.CDLL(None)
-
-
-def end_with_parent() -> None:
-    """In the child: no server outlives the tests, however these end."""
-    _libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
+"""No server outlives the tests, however these end. A command, for a function to be called in the child would need a fork,
+and that other libraries in the tests' process do not take well: grpcio ends the child."""
 
 
 class Server:
@@ -76,11 +72,10 @@ class Server:
     def start(self) -> None:
         with open(self.folder / "output", "ab") as output:
             self._process = subprocess.Popen(
-                self.command(),
+                [*ENDS_WITH_US, *self.command()],
                 cwd=self.folder,
                 stdout=output,
                 stderr=output,
-                preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call, of a library that is loaded already
                 **self.popen(),
             )
         until(lambda: self.ready() or self.ended(), f"{type(self).__name__} answers")
