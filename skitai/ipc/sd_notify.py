@@ -7,6 +7,9 @@ import socket
 import time
 from collections.abc import MutableMapping
 
+PATIENCE_S = 1.0
+"""A change of state is told once, and a busy service manager is given that time; a sign of life comes again anyway."""
+
 
 class Notifier:
     """Speaks to the service manager that started us.
@@ -29,13 +32,13 @@ class Notifier:
 
     def ready(self, status: str) -> bool:
         """Started, or reloaded."""
-        return self.send("READY=1", f"STATUS={status}", f"MAINPID={os.getpid()}")
+        return self.send("READY=1", f"STATUS={status}", f"MAINPID={os.getpid()}", patience_s=PATIENCE_S)
 
     def reloading(self) -> bool:
-        return self.send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        return self.send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}", patience_s=PATIENCE_S)
 
     def stopping(self) -> bool:
-        return self.send("STOPPING=1")
+        return self.send("STOPPING=1", patience_s=PATIENCE_S)
 
     def watchdog(self) -> bool:
         return self.send("WATCHDOG=1")
@@ -45,13 +48,16 @@ class Notifier:
         usec = int(1e6 * max(seconds, self.watchdog_s))
         return self.watchdog_s > 0 and self.send("WATCHDOG=1", f"WATCHDOG_USEC={usec}")
 
-    def send(self, *lines: str) -> bool:
-        """Send a notification; False when nobody listens."""
+    def send(self, *lines: str, patience_s: float = 0) -> bool:
+        """Send a notification; False when nobody listens.
+
+        :param patience_s: so long it may wait until the service manager has room for it.
+        """
         if not self.address:
             return False
         address = "\0" + self.address[1:] if self.address.startswith("@") else self.address
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.setblocking(False)
+            sock.settimeout(patience_s)
             try:
                 sock.sendto("\n".join(lines).encode(), address)
             except OSError:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import pty
 import pwd
+import queue
 import re
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ import psutil
 import pytest
 
 from skitai.ipc import pidfile
+from skitai.ipc.sd_notify import Notifier
 from tests.support.dialogue import Served, are_gone, eventually
 from tests.support.user import FOR_EVERYBODY, python_for_everybody
 
@@ -246,13 +250,21 @@ def test_a_descriptor_from_outside_is_served_and_kept_in_a_reload(served: Any) -
 def test_a_service_manager_opens_the_socket_and_is_told(served: Any, tmp_path: Path) -> None:
     notes = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     notes.bind(str(tmp_path / "notify"))
-    notes.settimeout(10)
+    heard: queue.Queue[str] = queue.Queue()
+
+    def listen() -> None:
+        while note := notes.recv(4096).decode():
+            heard.put(note)
 
     def next_note(beginning: str) -> str:
-        while not (note := notes.recv(4096).decode()).startswith(beginning):
+        end_s = time.monotonic() + 20
+        while not (note := heard.get(timeout=20)).startswith(beginning):
             assert note.startswith("WATCHDOG=1"), note
+            assert time.monotonic() < end_s, f"no {beginning}"
         return note
 
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
     with listening() as sock, notes:
         activate = (sys.executable, "-c", ACTIVATE, str(sock.fileno()))
         environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
@@ -269,6 +281,21 @@ def test_a_service_manager_opens_the_socket_and_is_told(served: Any, tmp_path: P
         assert server.get().split()[2] == "2"
         server.ask("stop")
         next_note("STOPPING=1")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as farewell:
+            farewell.sendto(b"", str(tmp_path / "notify"))
+        listener.join(10)
+
+
+def test_a_busy_service_manager_still_hears_what_changes(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notes:
+        notes.bind(str(tmp_path / "notify"))
+        notifier = Notifier(str(tmp_path / "notify"))
+        while notifier.watchdog():
+            pass
+        reader = threading.Timer(0.1, notes.recv, (4096,))
+        reader.start()
+        assert notifier.stopping()
+        reader.join()
 
 
 ACTIVATE = """
