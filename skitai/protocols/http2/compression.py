@@ -10,11 +10,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hpack import Decoder, HPACKError, OversizedHeaderListError
+from hpack import HPACKDecodingError, HPACKError
 from hpack.table import HeaderTable
 
 from skitai.protocols.http2.budget import Limits
 from skitai.protocols.http2.events import ErrorCodes, Pair, Violation
+from skitai.protocols.http2.huffman import unpacked
 
 TABLE_BYTES = 4096
 """Of each side's table before anybody says otherwise (RFC 9113, section 6.5.2)."""
@@ -26,14 +27,18 @@ STATIC: tuple[Pair, ...] = HeaderTable.STATIC_TABLE
 KNOWN = 256
 KNOWN_BYTES = 2048
 """Blocks that are remembered, and the longest of them."""
+KNOWN_FIELDS_BYTES = 131072
+"""Of what one side said that is remembered: short blocks may mean much."""
 
 NEVER = frozenset((b"authorization", b"proxy-authorization", b"set-cookie", b"proxy-authenticate"))
 """Nobody on the way may put these into a table (RFC 7541, section 7.1.3)."""
 SHORT_COOKIE = 20
 """One that is shorter could be guessed from the sizes of blocks."""
 
-RESIZING = 0x20
-"""Blocks that resize the table begin so (RFC 7541, section 6.3)."""
+INDEXED, INDEXING, RESIZING, NEVER_INDEXED = 0x80, 0x40, 0x20, 0x10
+"""How the representations begin (RFC 7541, section 6)."""
+LONGEST_INTEGER = 5
+"""Bytes behind the prefix: of 35 bits, more than any index or length needs (RFC 7541, section 5.1)."""
 
 VARYING = frozenset(
     (
@@ -53,18 +58,6 @@ VARYING = frozenset(
 """These would push others out of the table and be of no use there."""
 
 
-class _Table(HeaderTable):
-    """hpack's, which tells when it has changed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.changes = 0
-
-    def add(self, name: bytes, value: bytes) -> None:
-        self.changes += 1
-        super().add(name, value)
-
-
 class BlockReader:
     """Decodes the blocks of one direction, in their order.
 
@@ -72,12 +65,14 @@ class BlockReader:
     """
 
     def __init__(self, limits: Limits) -> None:
-        self._table = _Table()
-        self._decoder = Decoder(limits.block_bytes)
-        self._decoder.header_table = self._table
-        self._table_bytes = limits.table_bytes
-        self._decoder.max_allowed_table_size = max(TABLE_BYTES, limits.table_bytes)
+        self._limits = limits
+        self._allowed = max(TABLE_BYTES, limits.table_bytes)
+        self._table_bytes = TABLE_BYTES
+        self._entries: list[Pair] = []  # the oldest first
+        self._used = 0
         self._known: dict[tuple[Any, bytes], Sequence[Pair]] = {}
+        self._known_bytes = 0
+        self._changed = False
 
     def read(self, block: bytes, check: Callable[[Sequence[Pair]], None]) -> Sequence[Pair]:
         """The fields of a block.
@@ -88,26 +83,104 @@ class BlockReader:
         known = self._known.get((check, block))
         if known is not None:
             return known
-        changes = self._table.changes
-        if block and block[0] & 0xE0 == RESIZING:
-            changes = -1
+        self._changed = False
         try:
-            pairs = tuple([(name, value) for name, value in self._decoder.decode(block, raw=True)])
-        except OversizedHeaderListError as error:
-            raise Violation(ErrorCodes.ENHANCE_YOUR_CALM, str(error)) from error
+            pairs, size = self._decode(block)
         except HPACKError as error:
             raise Violation(ErrorCodes.COMPRESSION_ERROR, f"a field block that cannot be decoded: {error}") from error
-        unchanged = changes == self._table.changes
-        if not unchanged or len(self._known) >= KNOWN:
-            self._known.clear()
+        except IndexError as error:
+            raise Violation(ErrorCodes.COMPRESSION_ERROR, "a field block that ends in the middle of a field") from error
+        if self._changed:
+            self._forget()
         check(pairs)
-        if unchanged and len(block) <= KNOWN_BYTES:
+        if not self._changed and len(block) <= KNOWN_BYTES:
+            size += len(block)
+            if len(self._known) >= KNOWN or self._known_bytes + size > KNOWN_FIELDS_BYTES:
+                self._forget()
             self._known[check, block] = pairs
+            self._known_bytes += size
         return pairs
 
     def acknowledged(self) -> None:
-        """The other side knows the size of our table."""
-        self._decoder.max_allowed_table_size = self._table_bytes
+        """The other side knows the size of our table, and has to say so if that is less (RFC 9113, section 4.3.1)."""
+        self._allowed = self._limits.table_bytes
+        self._forget()
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self._known_bytes = 0
+
+    def _decode(self, block: bytes) -> tuple[tuple[Pair, ...], int]:
+        """The fields as RFC 7541, section 6, has them, and their size.
+
+        :raises HPACKError: it is malformed.
+        :raises IndexError: it has no end.
+        :raises Violation: it is too large.
+        """
+        at, end = 0, len(block)
+        total = 0
+        pairs: list[Pair] = []
+        while at < end:
+            first = block[at]
+            if first & INDEXED:
+                index, at = _integer_in(block, at, 0x7F)
+                pair = self._entry(index)
+            elif first & 0xE0 == RESIZING:
+                size, at = _integer_in(block, at, 0x1F)
+                self._resize(size, at_start=not pairs)
+                continue
+            else:
+                index, at = _integer_in(block, at, 0x3F if first & INDEXING else 0x0F)
+                if index:
+                    name = self._entry(index)[0]
+                else:
+                    name, at = _string_in(block, at)
+                value, at = _string_in(block, at)
+                pair = (name, value)
+                if first & INDEXING:
+                    self._add(pair)
+            pairs.append(pair)
+            total += len(pair[0]) + len(pair[1]) + ENTRY_OVERHEAD
+            if total > self._limits.block_bytes:
+                raise Violation(ErrorCodes.ENHANCE_YOUR_CALM, f"fields of more than {self._limits.block_bytes} bytes")
+        if self._table_bytes > self._allowed:
+            raise HPACKDecodingError(f"a table of {self._table_bytes} bytes; at most {self._allowed} are allowed")
+        return tuple(pairs), total
+
+    def _entry(self, index: int) -> Pair:
+        if 0 < index <= len(STATIC):
+            return STATIC[index - 1]
+        place = index - len(STATIC)
+        if not 0 < place <= len(self._entries):
+            raise HPACKDecodingError(f"no entry {index}")
+        return self._entries[-place]
+
+    def _resize(self, size: int, at_start: bool) -> None:
+        if not at_start:
+            raise HPACKDecodingError("a resized table behind a field")
+        if size > self._allowed:
+            raise HPACKDecodingError(f"a table of {size} bytes; at most {self._allowed} are allowed")
+        self._table_bytes = size
+        self._changed = True
+        self._evict(0)
+
+    def _add(self, pair: Pair) -> None:
+        self._changed = True
+        size = len(pair[0]) + len(pair[1]) + ENTRY_OVERHEAD
+        self._evict(size)
+        if size <= self._table_bytes:
+            self._entries.append(pair)
+            self._used += size
+
+    def _evict(self, size: int) -> None:
+        """Make room in the table (RFC 7541, sections 4.3 and 4.4)."""
+        count = 0
+        for name, value in self._entries:
+            if self._used + size <= self._table_bytes:
+                break
+            self._used -= len(name) + len(value) + ENTRY_OVERHEAD
+            count += 1
+        del self._entries[:count]
 
 
 class BlockWriter:
@@ -179,13 +252,13 @@ class BlockWriter:
         name, value = pair
         place = self._places.get(pair)
         if place is not None:
-            return _integer(0x80, 7, len(STATIC) + self._added - place)
+            return _integer(INDEXED, 7, len(STATIC) + self._added - place)
         index = STATIC_NAMES.get(name, 0)
         if not index and name in self._names:
             index = len(STATIC) + self._added - self._names[name]
         size = len(name) + len(value) + ENTRY_OVERHEAD
         if name in NEVER or (name == b"cookie" and len(value) < SHORT_COOKIE):
-            return _literal(0x10, 4, index, name, value)
+            return _literal(NEVER_INDEXED, 4, index, name, value)
         if name in VARYING or size > self._table_bytes >> 1:
             return _literal(0, 4, index, name, value)
         self._evict(size)
@@ -195,7 +268,7 @@ class BlockWriter:
         self._used += size
         self._known.clear()
         self._shared.clear()
-        return _literal(0x40, 6, index, name, value)
+        return _literal(INDEXING, 6, index, name, value)
 
     def _evict(self, size: int) -> None:
         """Make room in the table."""
@@ -222,6 +295,39 @@ def _integer(prefix: int, bits: int, number: int) -> bytes:
     return bytes(data)
 
 
+def _integer_in(block: bytes, at: int, most: int) -> tuple[int, int]:
+    """The integer that begins at `at`, in the bits of `most`, and where it ends.
+
+    :raises HPACKDecodingError: it is longer than any that makes sense.
+    :raises IndexError: it has no end.
+    """
+    number = block[at] & most
+    at += 1
+    if number < most:
+        return number, at
+    for shift in range(0, 7 * LONGEST_INTEGER, 7):
+        byte = block[at]
+        at += 1
+        number += (byte & 127) << shift
+        if byte < 128:
+            return number, at
+    raise HPACKDecodingError("an integer that is too long")
+
+
+def _string_in(block: bytes, at: int) -> tuple[bytes, int]:
+    """The string that begins at `at`, and where it ends (RFC 7541, section 5.2).
+
+    :raises HPACKDecodingError: it is in no proper code.
+    :raises IndexError: it has no end.
+    """
+    packed = block[at] & 0x80
+    size, at = _integer_in(block, at, 0x7F)
+    end = at + size
+    if end > len(block):
+        raise IndexError(end)
+    return unpacked(block[at:end]) if packed else block[at:end], end
+
+
 def _literal(prefix: int, bits: int, index: int, name: bytes, value: bytes) -> bytes:
     """A field that is not in a table (RFC 7541, section 6.2); Huffman's code would cost more than it saves."""
     if index:
@@ -229,5 +335,5 @@ def _literal(prefix: int, bits: int, index: int, name: bytes, value: bytes) -> b
     return bytes((prefix,)) + _integer(0, 7, len(name)) + name + _integer(0, 7, len(value)) + value
 
 
-STATIC_PLACES = {pair: _integer(0x80, 7, index) for index, pair in enumerate(STATIC, 1)}
+STATIC_PLACES = {pair: _integer(INDEXED, 7, index) for index, pair in enumerate(STATIC, 1)}
 STATIC_NAMES = {name: index for index, (name, _) in reversed(list(enumerate(STATIC, 1)))}
