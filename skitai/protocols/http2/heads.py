@@ -1,6 +1,6 @@
 """Heads in HTTP/2 (RFC 9113, section 8.3): pseudo-fields become a `Head`, a status and fields become what HPACK encodes.
 
-h2 has checked the grammar of fields: lower-case names, no connection fields, pseudo-fields known, single and first. Here is
+`fields` has checked their grammar: lower-case names, no connection fields, pseudo-fields known, single and first. Here is
 what it leaves open: the method is a token, the path a path, the lengths in bounds.
 """
 
