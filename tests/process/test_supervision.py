@@ -129,7 +129,7 @@ def test_a_stuck_worker_is_dumped_replaced_and_ended(served: Any) -> None:
 
 
 def test_a_worker_that_burns_cpu_is_replaced(served: Any) -> None:
-    server = served(workers=1, critical_cpu_percent=20, critical_continuous=2, critical_interval_s=0.4).start()
+    server = served(workers=1, critical_cpu_percent=10, critical_continuous=2, critical_interval_s=0.4).start()
 
     thread, answers = in_background(server, "/burn/4")
 

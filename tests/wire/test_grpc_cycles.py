@@ -91,13 +91,15 @@ def deaf(was, notes):
     yield pb.Note()
 
 
+SINGLE = [one, one_in_loop, failing, failing_in_loop, late_in_loop]
+
+
 @pytest.mark.parametrize(
-    "function", [one, one_in_loop, failing, failing_in_loop, late, late_in_loop], ids=lambda f: f.__name__
+    ("function", "threads"),
+    [*((function, threads) for function in SINGLE for threads in (4, 0)), (late, 4)],  # in a loop, `late` would wait
+    ids=lambda it: getattr(it, "__name__", it),
 )
-@pytest.mark.parametrize("threads", [4, 0])
 def test_single_messages(function, threads):
-    if function is late and not threads:
-        pytest.skip("it would wait in the loop")
     ends(
         function,
         "/GetFeature",
