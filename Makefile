@@ -25,7 +25,8 @@ run: $(VENV)/.examples
 # Where there is a browser, its tests go with the usual ones, which pytest would run unasked.
 WITH_CHROMIUM := tests/process tests/backends tests/unit tests/wire tests/conformance/test_chromium*.py
 
-# Tests of processes mostly wait, so three at a time suit two cores; the files stay whole, because their tests share servers.
+# Properties are tried with the same examples each time, so that a red run is about what was changed; other examples come without
+# that profile. Tests of processes mostly wait, so three at a time suit two cores; the files stay whole, because their tests share servers.
 test: $(VENV)/.test $(VENV)/.docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,13 +35,13 @@ test: $(VENV)/.test $(VENV)/.docs
 	$(BIN)/lint-imports --no-cache
 	tests/programs.sh --where-possible curl:curl chromium:chromium
 	$(if $(PYTHON313),$(MAKE) quick VENV=$(VENV313) PYTHON=$(PYTHON313),@echo "No Python 3.13 found: the tests run under $(PYTHON) alone.")
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $$(command -v chromium >/dev/null && echo $(WITH_CHROMIUM) \
+	$(BIN)/python -m pytest --hypothesis-profile ci --numprocesses 3 --dist loadfile $$(command -v chromium >/dev/null && echo $(WITH_CHROMIUM) \
 	    || echo "No Chromium: its tests are left to make conformance." >&2)
 
 ready: $(VENV)/.test $(VENV)/.docs
 
 quick: ready
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/unit tests/wire
+	$(BIN)/python -m pytest --hypothesis-profile ci --numprocesses 2 --dist worksteal tests/unit tests/wire
 
 # A real server, visited by Chromium, curl, nghttp2, nginx, systemd and Python's own clients.
 conformance: $(VENV)/.test

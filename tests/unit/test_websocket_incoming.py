@@ -111,14 +111,26 @@ def theirs(pieces: list[bytes], deflates: bool) -> Events:
                 found.append(message.decode() if opcode == TEXT else message)
     if protocol.parser_exc is not None:
         assert protocol.close_sent is not None
-        found.append(protocol.close_sent.code)
+        within = "incomplete fragmented message" in str(protocol.parser_exc)
+        found.append(WITHIN if within else protocol.close_sent.code)
     return found
+
+
+WITHIN = "a close within a message"
+"""Allowed like every control frame (RFC 6455, section 5.4), but not by websockets."""
+
+
+def compare(mine: Events, others: Events) -> None:
+    if others and others[-1] == WITHIN:
+        assert isinstance(mine[-1], (Closed, int))
+        mine, others = mine[:-1], others[:-1]
+    assert mine == others
 
 
 @given(talks, pace, st.integers(1, 70))
 def test_what_both_make_of_frames(frames: list[bytes], sizes: list[int], most_events: int) -> None:
     pieces = cut(b"".join(frames), sizes)
-    assert ours(pieces, most_events, deflates=False) == theirs(pieces, deflates=False)
+    compare(ours(pieces, most_events, deflates=False), theirs(pieces, deflates=False))
 
 
 @given(st.lists(single | control | fragmented(), min_size=1, max_size=6), pace, st.integers(1, 70))
