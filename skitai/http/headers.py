@@ -3,16 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from skitai.http.head import Fields
 
 FORM = "headers"
 
+V = TypeVar("V")
 
-class Headers(Mapping[str, str]):
-    """Names and values, in the order received; several values of one name are joined. Nobody changes it."""
+
+class Named(Mapping[str, V]):
+    """Values by name, found whatever the case of it. Nobody changes it."""
 
     __slots__ = ("_values",)
+
+    _values: dict[str, V]
+    """By name in lower case."""
+
+    def __getitem__(self, name: str) -> V:
+        return self._values[name.lower()]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return map(str.title, self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._values!r})"
+
+
+class Headers(Named[str]):
+    """Names and values, in the order received; several values of one name are joined."""
+
+    __slots__ = ()
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
         """:param pairs: names in lower case, each once."""
@@ -28,21 +55,6 @@ class Headers(Mapping[str, str]):
                 (name.decode("latin-1"), (fields.get(name) or b"").decode("latin-1")) for name in names
             )
         return found
-
-    def __getitem__(self, name: str) -> str:
-        return self._values[name.lower()]
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.lower() in self._values
-
-    def __iter__(self) -> Iterator[str]:
-        return map(str.title, self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        return f"Headers({self._values!r})"
 
     def replaced(self, name: str, value: str) -> Headers:
         """The same with another value of one name."""

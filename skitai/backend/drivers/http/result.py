@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator
 from http.cookies import CookieError, SimpleCookie
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
@@ -14,6 +14,7 @@ from skitai.backend.result import Result
 from skitai.http import jsontext
 from skitai.http.dates import parse_http_date
 from skitai.http.head import Fields
+from skitai.http.headers import Named
 from skitai.http.parameters import split
 from skitai.http.status import phrase
 from skitai.protocols.http1.answer import AnswerHead
@@ -31,10 +32,10 @@ _NOT_KEPT = re.compile(r"(?:^|[,\s])no-(?:store|cache)(?:$|[,\s])").search
 _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json", re.ASCII).fullmatch
 
 
-class AnswerHeaders(Mapping[str, Any]):
-    """Fields, found whatever the case of a name; of one that comes several times, a list. Nobody changes it."""
+class AnswerHeaders(Named[Any]):
+    """Fields; of a name that comes several times, a list."""
 
-    __slots__ = ("_names", "_values")
+    __slots__ = ()
 
     def __init__(self, fields: Fields) -> None:
         self._values: dict[str, str | list[str]] = {}
@@ -59,18 +60,6 @@ class AnswerHeaders(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         found = self._values[name.lower()]
         return list(found) if isinstance(found, list) else found
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.lower() in self._values
-
-    def __iter__(self) -> Iterator[str]:
-        return map(str.title, self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        return f"AnswerHeaders({self._values!r})"
 
 
 class HttpResult(Result):
