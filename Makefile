@@ -33,7 +33,7 @@ test: $(VENV)/.test $(VENV)/.docs
 	$(BIN)/mypy
 	$(BIN)/mypy tests/support/typed.py
 	$(BIN)/lint-imports --no-cache
-	tests/programs.sh --where-possible curl:curl chromium:chromium
+	tests/programs.sh --where-possible curl:curl openssl:openssl chromium:chromium
 	$(if $(PYTHON313),$(MAKE) quick VENV=$(VENV313) PYTHON=$(PYTHON313),@echo "No Python 3.13 found: the tests run under $(PYTHON) alone.")
 	$(BIN)/python -m pytest --hypothesis-profile ci --numprocesses 3 --dist loadfile $$(command -v chromium >/dev/null && echo $(WITH_CHROMIUM) \
 	    || echo "No Chromium: its tests are left to make conformance." >&2)
@@ -46,7 +46,7 @@ quick: ready
 # A real server, visited by Chromium, curl, nghttp2, nginx, systemd and Python's own clients.
 conformance: $(VENV)/.test
 	tests/programs.sh chromium:chromium nginx:nginx-light curl:curl nghttp:nghttp2-client openssl:openssl systemd-analyze:systemd useradd:passwd su:util-linux postfix:postfix
-	$(BIN)/python -m pytest tests/conformance tests/process/test_http2.py
+	$(BIN)/python -m pytest tests/conformance tests/process/test_http2.py tests/process/test_tls_attacks.py
 
 # bjoern has no wheel: where it does not build (it needs a compiler and libev), the tables name it as missing.
 bench: $(VENV)/.bench

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
@@ -55,7 +56,7 @@ ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 and that other libraries in the tests' process do not take well: grpcio ends the child."""
 
 
-class Server:
+class Server(ABC):
     """A server in a process of its own.
 
     :ivar port: of 127.0.0.1; the same after it was started again.
@@ -66,8 +67,9 @@ class Server:
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
+    @abstractmethod
     def command(self) -> list[str]:
-        raise NotImplementedError
+        """What starts it."""
 
     def start(self) -> None:
         with open(self.folder / "output", "ab") as output:
