@@ -19,7 +19,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from benchmarks.processes import LOAD_CORE, SERVER_CORE, pinned
-from skitai.config.tree import Smtpda
+from skitai.config.sections.helping import Smtpda
 from skitai.helpers.smtpda.agent import Agent
 from skitai.ipc.envelope import Envelope
 from skitai.ipc.scoreboard import Scoreboard

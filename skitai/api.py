@@ -13,10 +13,10 @@ from typing import Any
 
 from skitai.config.disk import look
 from skitai.config.draft import AliasCall, CronCall, Draft, Given, MountCall
+from skitai.config.mounted import AppFile, AppObject
 from skitai.config.pref import Preference
 from skitai.config.preset import limits
 from skitai.config.targets import APP_KIND, Seen, resolve
-from skitai.config.tree import AppFile, AppObject
 from skitai.loading.importer import load_package
 
 EXPORT = os.path.join("export", "skitai")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from skitai.config.tree import AppFile, AppObject, Config, Folder, Mount
+from skitai.config.mounted import AppFile, AppObject, Folder, Mount
+from skitai.config.tree import Config
 from skitai.master.estate import Estate
 from skitai.master.program import Program
 from skitai.version import __version__

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from skitai.cli.status import span
-from skitai.config.tree import Job
+from skitai.config.sections.helping import Job
 from skitai.helpers.cron.jobs import upcoming
 from skitai.ipc.envelope import CorruptMail, Name
 from skitai.ipc.spool import Spool

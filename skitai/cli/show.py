@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from skitai.config.tree import SECTIONS, AppFile, AppObject, Config, Folder, Mount, options
+from skitai.config.mounted import AppFile, AppObject, Folder, Mount
+from skitai.config.tree import SECTIONS, Config, options
 from skitai.config.values import shown
 
 SWITCHES = ("debug", "use_reloader")

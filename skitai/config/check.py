@@ -12,9 +12,10 @@ from skitai.config.aliases import Alias, alias
 from skitai.config.draft import Draft, Given
 from skitai.config.jobs import CheckSchedule, check_jobs
 from skitai.config.mounts import check_mounts, normal_point
+from skitai.config.sections.serving import Timeouts
 from skitai.config.sources import OPTIONS, ConfigFile, Entry, from_calls, from_environment, from_file, from_flags
 from skitai.config.targets import Look, Seen
-from skitai.config.tree import SECTIONS, Config, Timeouts
+from skitai.config.tree import SECTIONS, Config
 from skitai.config.values import convert
 from skitai.errors import ConfigError, StartError
 from skitai.http.forwarded import Trusted

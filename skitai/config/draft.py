@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from skitai.config.mounted import AppFile, AppObject
 from skitai.config.pref import Preference
-from skitai.config.tree import AppFile, AppObject
 
 
 @dataclass(frozen=True, slots=True)

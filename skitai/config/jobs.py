@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from skitai.config.draft import CronCall
+from skitai.config.sections.helping import Cron, Job
 from skitai.config.sources import OPTIONS, near
-from skitai.config.tree import Cron, Job, option_name
+from skitai.config.tree import option_name
 from skitai.config.values import convert
 
 OWN = ("overlap", "timeout_s", "jitter_s", "missed", "time_zone")

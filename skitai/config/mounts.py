@@ -6,9 +6,9 @@ import re
 from dataclasses import replace
 
 from skitai.config.draft import MountCall
+from skitai.config.mounted import AppFile, AppObject, Folder, Mount
 from skitai.config.pref import AttrDict, Preference
 from skitai.config.targets import Look, Seen, resolve
-from skitai.config.tree import AppFile, AppObject, Folder, Mount
 from skitai.config.values import size
 
 BODY_SIZES = ("max_post_body_size", "max_multipart_body_size", "max_upload_file_size")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skitai.config.pref import AttrDict
-from skitai.config.tree import Bodies
+from skitai.config.sections.serving import Bodies
 
 MAX_CACHE_SIZE = 5 << 20
 

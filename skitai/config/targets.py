@@ -6,7 +6,7 @@ import enum
 import os
 from collections.abc import Callable
 
-from skitai.config.tree import AppFile, AppObject, Folder
+from skitai.config.mounted import AppFile, AppObject, Folder
 
 APP_KIND = "skitai_kind"
 """Attribute by which an app of Skitai's own says which driver serves it. Others are recognised by how they are called."""

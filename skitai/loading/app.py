@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from skitai.config.mounted import AppFile, AppObject, Folder, Mount
 from skitai.config.pref import AttrDict, Preference
-from skitai.config.tree import AppFile, AppObject, Folder, Mount
 from skitai.errors import LoadError
 from skitai.loading.importer import load_file, load_package, reason, same_file, unique_name, without_importing
 from skitai.loading.modules import forget_bytecode, own_modules, put_back, set_aside, shadowed, source_of

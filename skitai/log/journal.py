@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from skitai.config.tree import Log
+from skitai.config.sections.running import Log
 from skitai.errors import StartError
 from skitai.log.appendfile import STDERR, AppendFile, complain, write_stderr
 from skitai.log.lines import LEVELS, SPELLINGS, LineFormatter

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from typing import Any
 
-from skitai.config.tree import Log
+from skitai.config.sections.running import Log
 from skitai.ipc import rundir
 from skitai.ipc.control import ControlServer
 from skitai.ipc.inboxes import Inboxes

@@ -36,7 +36,7 @@ _GOLDEN = 0.6180339887
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The options that supervision depends on; see `config.tree` for their meaning."""
+    """The options that supervision depends on; see `config.sections.running` for their meaning."""
 
     grace_s: float = 30
     fast_grace_s: float = 2

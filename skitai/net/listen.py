@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import suppress
 from typing import Any
 
-from skitai.config.tree import Server, Tls
+from skitai.config.sections.serving import Server, Tls
 from skitai.errors import StartError
 from skitai.net.address import Address, Tcp, Unix, parse
 

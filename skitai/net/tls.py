@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from skitai.config.tree import Tls
+from skitai.config.sections.serving import Tls
 from skitai.errors import StartError
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"

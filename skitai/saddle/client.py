@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urljoin
 from xmlrpc import client as xmlrpc
 
+from skitai.config.mounted import AppObject, Mount
 from skitai.config.mounts import normal_point
-from skitai.config.tree import AppObject, Mount
 from skitai.errors import Answerable, TooLarge
 from skitai.exchange import Peer
 from skitai.http.parameters import essence

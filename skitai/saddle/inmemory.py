@@ -15,7 +15,8 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from skitai.backend.backends import Backends
-from skitai.config.tree import Config, Mount
+from skitai.config.mounted import Mount
+from skitai.config.tree import Config
 from skitai.exchange import Peer
 from skitai.http.head import Fields, Head
 from skitai.log.txn import Transactions

@@ -10,7 +10,8 @@ from skitai.config.values import size
 from skitai.errors import LoadError
 
 if TYPE_CHECKING:
-    from skitai.config.tree import Bodies, Mount
+    from skitai.config.mounted import Mount
+    from skitai.config.sections.serving import Bodies
     from skitai.saddle.app import Saddle
 
 

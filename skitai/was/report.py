@@ -12,7 +12,8 @@ from collections.abc import Collection
 from dataclasses import fields
 from typing import Any
 
-from skitai.config.tree import SECTIONS, AppFile, Folder, Mount
+from skitai.config.mounted import AppFile, Folder, Mount
+from skitai.config.tree import SECTIONS
 from skitai.ipc.scoreboard import Row
 from skitai.version import __version__
 from skitai.was import process

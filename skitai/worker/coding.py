@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from skitai.config.tree import Responses
+from skitai.config.sections.serving import Responses
 from skitai.exchange import Settled
 from skitai.http import coding, media
 from skitai.http.head import Head

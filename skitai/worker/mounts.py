@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from skitai.config.tree import Config, Mount
+from skitai.config.mounted import Mount
+from skitai.config.tree import Config
 from skitai.errors import LoadError, Unavailable
 from skitai.exchange import BodyMode
 from skitai.loading.app import Loaded, home_of, load, reload

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from skitai.config.tree import Config, Mount
+from skitai.config.mounted import Mount
+from skitai.config.tree import Config
 from skitai.errors import Answerable, NotFound
 from skitai.exchange import BodyMode, Head
 from skitai.protocols.grpc.request import is_call

@@ -31,7 +31,7 @@ from skitai.protocols.websocket.handshake import Handshake, read
 from skitai.protocols.websocket.incoming import Broken, Closed, Event, Incoming, Ping
 
 if TYPE_CHECKING:
-    from skitai.config.tree import WebSocket
+    from skitai.config.sections.serving import WebSocket
 
 OPEN, CLOSING, CLOSED = range(3)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from skitai.config.tree import Log
+from skitai.config.sections.running import Log
 from skitai.ipc import bus as buses
 from skitai.ipc.bus import Bus
 from skitai.ipc.inboxes import Inboxes

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from skitai.config.tree import Config, Timeouts
+from skitai.config.sections.serving import Timeouts
+from skitai.config.tree import Config
 from skitai.errors import StartError
 from skitai.ipc import link as links
 from skitai.ipc.bus import Bus

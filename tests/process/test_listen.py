@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from skitai.config.tree import Server
+from skitai.config.sections.serving import Server
 from skitai.errors import StartError
 from skitai.net.listen import Listener, open_listeners
 from tests.support.user import ordinary_user
@@ -236,7 +236,7 @@ def test_sockets_of_the_service_manager_take_the_place_of_the_configuration() ->
         if given.fileno() != 3:
             os.dup2(given.fileno(), 3)
         os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "web"}
-        from skitai.config.tree import Server
+        from skitai.config.sections.serving import Server
         from skitai.net.listen import open_listeners
         first = open_listeners(Server(address="192.0.2.1"))
         assert first[0].socket.getsockname() == given.getsockname()

@@ -21,7 +21,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from skitai.config.tree import Smtpda
+from skitai.config.sections.helping import Smtpda
 from skitai.errors import StartError
 from skitai.helpers.smtpda.agent import Agent
 from skitai.helpers.smtpda.watch import Watch

@@ -14,7 +14,7 @@ from skitai.backend.errors import BackendError, Code, TimedOut
 from skitai.backend.result import Result
 from skitai.backend.seam import Home
 from skitai.config.aliases import Alias, Member
-from skitai.config.tree import Backends as Options
+from skitai.config.sections.reaching import Backends as Options
 from skitai.config.tree import Config
 from skitai.was.process import Background
 

@@ -1,7 +1,7 @@
 """The scheduler under a real master, with a clock whose minutes are seconds.
 
-The file ``jobs.json`` in the working directory holds the jobs: fields of `config.tree.Job`, where ``{"function": NAME}``
-stands for a function of the start script. The file ``clock`` holds the monotonic time at which the clock stood at `BEGIN`
+The file ``jobs.json`` in the working directory holds the jobs: fields of `config.sections.helping.Job`, where
+``{"function": NAME}`` stands for a function of the start script. The file ``clock`` holds the monotonic time at which the clock stood at `BEGIN`
 (that is when the first scheduler started), and the seconds by which it has been set since.
 """
 
@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from skitai.config.tree import Cron, Job
+from skitai.config.sections.helping import Cron, Job
 from skitai.helpers.cron.runner import Clock, Runner
 from skitai.ipc.link import Child
 

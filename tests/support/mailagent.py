@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from skitai.config.tree import Smtpda
+from skitai.config.sections.helping import Smtpda
 from skitai.helpers.smtpda.agent import Agent
 from skitai.ipc.envelope import Envelope, MailServer
 from skitai.ipc.scoreboard import Scoreboard

@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from skitai.config.aliases import Alias
+from skitai.config.mounted import AppObject, Folder, Mount
 from skitai.config.pref import Preference
-from skitai.config.tree import SECTIONS, AppObject, Config, Folder, Mount, options
+from skitai.config.tree import SECTIONS, Config, options
 from skitai.loading.app import Loaded
 from skitai.loading.importer import load_object
 from skitai.log.requests import RequestLog

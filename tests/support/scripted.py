@@ -12,7 +12,8 @@ from typing import Any
 
 from skitai.backend.drivers.http import HttpDriver, HttpResult, locate, make
 from skitai.config.aliases import Member
-from skitai.config.tree import Backends, Config
+from skitai.config.sections.reaching import Backends
+from skitai.config.tree import Config
 
 PATIENCE_S = 20.0
 

@@ -17,7 +17,8 @@ from skitai import api
 from skitai.config.check import World, build
 from skitai.config.disk import look
 from skitai.config.draft import Draft
-from skitai.config.tree import AppFile, AppObject, Config, Folder
+from skitai.config.mounted import AppFile, AppObject, Folder
+from skitai.config.tree import Config
 from skitai.errors import ConfigError
 from skitai.net.address import parse
 

@@ -1,7 +1,8 @@
 """What a start says on the console."""
 
 from skitai.bootstrap.banner import mount_lines
-from skitai.config.tree import AppFile, AppObject, Config, Folder, Mount
+from skitai.config.mounted import AppFile, AppObject, Folder, Mount
+from skitai.config.tree import Config
 
 MOUNTS = (
     Mount("/", AppFile("/srv/shop/pages/app.py")),

@@ -7,7 +7,9 @@ import os
 import pytest
 
 from skitai.bootstrap.programs import programs, run_helper
-from skitai.config.tree import Config, Cron, Job, Server, Smtpda
+from skitai.config.sections.helping import Cron, Job, Smtpda
+from skitai.config.sections.serving import Server
+from skitai.config.tree import Config
 from skitai.errors import StartError
 
 

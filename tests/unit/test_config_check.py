@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from skitai.config.check import World, build, build_without_mounts
 from skitai.config.draft import CronCall, Draft, Given, MountCall
+from skitai.config.mounted import AppFile, AppObject, Folder
 from skitai.config.pref import AttrDict, Preference
 from skitai.config.sources import OPTIONS, ConfigFile, environment_name
 from skitai.config.targets import Seen
-from skitai.config.tree import AppFile, AppObject, Config, Folder
+from skitai.config.tree import Config
 from skitai.errors import ConfigError
 from skitai.net.address import parse
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skitai.config.tree import Job
+from skitai.config.sections.helping import Job
 from skitai.errors import ConfigError
 from skitai.helpers.cron import check_schedule, upcoming
 from skitai.helpers.cron.agenda import Agenda, Due

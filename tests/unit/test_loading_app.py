@@ -10,8 +10,9 @@ import pytest
 from fastapi import FastAPI
 from flask import Flask
 
+from skitai.config.mounted import AppFile, AppObject, Folder, Mount
 from skitai.config.pref import Preference
-from skitai.config.tree import AppFile, AppObject, Folder, Log, Mount
+from skitai.config.sections.running import Log
 from skitai.errors import LoadError
 from skitai.loading import Loaded, load, reload
 from skitai.loading import app as loading_app

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from skitai.config.tree import Log
+from skitai.config.sections.running import Log
 from skitai.errors import StartError
 from skitai.log import journal
 from skitai.log.appendfile import AppendFile

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skitai.config.tree import Http1
+from skitai.config.sections.serving import Http1
 from skitai.errors import Answerable, BadRequest, HeadTooLarge
 from skitai.exchange import Head
 from skitai.protocols.http1.request import KNOWN_BYTES, KNOWN_HEADS, METHODS, HeadParser, host_name

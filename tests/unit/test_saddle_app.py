@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from skitai.config.tree import Log
+from skitai.config.sections.running import Log
 from skitai.errors import LoadError, NotFound
 from skitai.loading.recognise import kind_of
 from skitai.log import journal

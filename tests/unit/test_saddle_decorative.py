@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from skitai.config.tree import AppFile, Log, Mount
+from skitai.config.mounted import AppFile, Mount
+from skitai.config.sections.running import Log
 from skitai.errors import LoadError
 from skitai.loading import Loaded, load, reload
 from skitai.loading.app import _imported

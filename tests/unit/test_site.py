@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from skitai.config.mounted import AppObject, Folder, Mount
 from skitai.config.pref import AttrDict, Preference
-from skitai.config.tree import AppObject, Config, Folder, Mount
+from skitai.config.tree import Config
 from skitai.exchange import BodyMode
 from skitai.loading.app import Loaded
 from skitai.protocols.http1.request import HeadParser

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from skitai.config.tree import Responses
+from skitai.config.sections.serving import Responses
 from skitai.http.dates import format_http_date
 from skitai.worker.apps.entries import ENTRY_BYTES, Variant
 from skitai.worker.apps.folder import Limits, StaticFolder

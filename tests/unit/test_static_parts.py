@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skitai.config.tree import AppFile, Mount
+from skitai.config.mounted import AppFile, Mount
 from skitai.http.byteranges import Parts, length, multipart
 from skitai.worker.apps.entries import Stamp, Variant
 from skitai.worker.apps.static import Static

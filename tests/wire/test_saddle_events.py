@@ -13,7 +13,7 @@ import pytest
 
 from skitai import saddle as events
 from skitai import was as general
-from skitai.config.tree import Log
+from skitai.config.sections.running import Log
 from skitai.log import journal
 from skitai.saddle import Saddle
 from skitai.saddle.events import Emitted

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from skitai import was as general
-from skitai.config.tree import Log
+from skitai.config.sections.running import Log
 from skitai.errors import LoadError
 from skitai.ipc.bus import Bus
 from skitai.ipc.inboxes import Inboxes

@@ -14,7 +14,7 @@ import pytest
 
 import skitai.was as was_module
 from skitai import was
-from skitai.config.tree import Log
+from skitai.config.sections.running import Log
 from skitai.ipc.bus import Bus
 from skitai.ipc.inboxes import Inboxes
 from skitai.ipc.lastupdate import Table

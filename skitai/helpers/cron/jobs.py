@@ -9,7 +9,7 @@ from datetime import datetime, tzinfo
 from itertools import count
 from zoneinfo import ZoneInfo
 
-from skitai.config.tree import Job
+from skitai.config.sections.helping import Job
 from skitai.errors import ConfigError
 from skitai.helpers.cron.schedule import Schedule
 from skitai.log import localtime

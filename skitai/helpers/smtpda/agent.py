@@ -20,7 +20,7 @@ from math import inf
 from queue import SimpleQueue
 from time import monotonic, time
 
-from skitai.config.tree import Smtpda
+from skitai.config.sections.helping import Smtpda
 from skitai.errors import StartError
 from skitai.helpers.smtpda.delivery import Delivery
 from skitai.helpers.smtpda.dkim import Signer

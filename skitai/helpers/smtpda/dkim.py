@@ -9,7 +9,7 @@ from email.utils import parseaddr
 from importlib import import_module
 from typing import Any
 
-from skitai.config.tree import Smtpda
+from skitai.config.sections.helping import Smtpda
 from skitai.errors import StartError
 
 log = logging.getLogger("skitai.smtpda")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from time import time
 from typing import TypeVar
 
-from skitai.config.tree import Smtpda
+from skitai.config.sections.helping import Smtpda
 from skitai.helpers.smtpda.bounce import bounce
 from skitai.helpers.smtpda.delivery import Abandoned, Delivery, Outcome
 from skitai.helpers.smtpda.retry import Fate, delay_s, fate

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 import httptools
 
-from skitai.config.tree import Http1
+from skitai.config.sections.serving import Http1
 from skitai.errors import Answerable, BadRequest, HeadTooLarge
 from skitai.http.head import Fields, Head
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from hpack import NeverIndexedHeaderTuple
 
-from skitai.config.tree import Http1
+from skitai.config.sections.serving import Http1
 from skitai.errors import Answerable, BadRequest, HeadTooLarge
 from skitai.http.head import Fields, Head
 from skitai.protocols.http1.request import HOST, host_name, parse_request_line

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from skitai.config.tree import Mount
+from skitai.config.mounted import Mount
 from skitai.loading.importer import load_object
 
 KINDS = {

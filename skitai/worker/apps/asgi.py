@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from time import monotonic
 from typing import Any
 
-from skitai.config.tree import Mount
+from skitai.config.mounted import Mount
 from skitai.errors import Gone, Unavailable
 from skitai.exchange import BodyMode, Context, Exchange, Flow, Head, Peer
 from skitai.loading.app import Loaded

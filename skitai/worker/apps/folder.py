@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from stat import S_ISDIR, S_ISREG
 from typing import IO, NamedTuple, Protocol
 
-from skitai.config.tree import Responses
+from skitai.config.sections.serving import Responses
 from skitai.http import media
 from skitai.http.uri import file_path
 from skitai.worker import coding

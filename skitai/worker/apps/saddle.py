@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from time import monotonic
 from typing import Any
 
-from skitai.config.tree import AppFile, AppObject, Mount
+from skitai.config.mounted import AppFile, AppObject, Mount
 from skitai.errors import Answerable, LoadError
 from skitai.exchange import BodyMode, Context, Head
 from skitai.loading.app import Loaded

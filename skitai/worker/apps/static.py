@@ -10,7 +10,8 @@ from __future__ import annotations
 from time import time
 from typing import IO, cast
 
-from skitai.config.tree import Config, Folder, Mount
+from skitai.config.mounted import Folder, Mount
+from skitai.config.tree import Config
 from skitai.errors import Answerable, NotFound
 from skitai.exchange import BodyMode, Context, Exchange
 from skitai.http import coding, ranges

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, Protocol
 
-from skitai.config.tree import Mount
+from skitai.config.mounted import Mount
 from skitai.exchange import BodyMode, Context, Exchange, Flow
 from skitai.saddle.cors import Policy, origins
 from skitai.was import environ

@@ -17,7 +17,7 @@ from skitai.backend.drivers.http.multiplex import Multiplex
 from skitai.backend.drivers.http.request import Field, HttpRequest
 from skitai.backend.errors import BackendError, Code
 from skitai.backend.pool import Pool
-from skitai.config.tree import Backends
+from skitai.config.sections.reaching import Backends
 from skitai.protocols.http1.answer import AnswerHead, AnswerHeads, request_head
 
 WITH_LENGTH = frozenset(("post", "put", "patch"))
