@@ -1,8 +1,8 @@
 """The scheduler under a real master, with a clock whose minutes are seconds.
 
 The file ``jobs.json`` in the working directory holds the jobs: fields of `config.sections.helping.Job`, where
-``{"function": NAME}`` stands for a function of the start script. The file ``clock`` holds the monotonic time at which the clock stood at `BEGIN`
-(that is when the first scheduler started), and the seconds by which it has been set since.
+``{"function": NAME}`` stands for a function of the start script. The file ``clock`` holds the monotonic time at which
+the clock stood at `BEGIN` (that is when the first scheduler started), and the seconds by which it has been set since.
 """
 
 from __future__ import annotations
