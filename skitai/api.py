@@ -13,10 +13,10 @@ from typing import Any
 
 from skitai.config.disk import look
 from skitai.config.draft import AliasCall, CronCall, Draft, Given, MountCall
-from skitai.config.mounted import AppFile, AppObject
+from skitai.config.mounted import AppFile, AppObject, Upstream
 from skitai.config.pref import Preference
 from skitai.config.preset import limits
-from skitai.config.targets import APP_KIND, Seen, resolve
+from skitai.config.targets import APP_KIND, Said, Seen, resolve
 from skitai.loading.importer import load_package
 
 EXPORT = os.path.join("export", "skitai")
@@ -37,8 +37,9 @@ def mount(
     """Mount a folder or an app at a path prefix.
 
     :param target: a folder; an app's file, with or without ``.py``; an app itself (a WSGI or ASGI callable); a module that
-        offers an app in ``export/skitai/__export__.py``; or ``(module, "file.py")`` for another file of that folder.
-        Relative paths start at the folder of the start script.
+        offers an app in ``export/skitai/__export__.py``; ``(module, "file.py")`` for another file of that folder; or
+        ``"@members"``, for the servers of an alias, to which requests are passed on. Relative paths start at the folder of
+        the start script.
     :param app_name: the variable that holds the app in its file.
     :param pref: attributes and config items that override the app's own; see `pref`.
     :param host: names of a virtual host, separated by spaces; ".example.com" stands for the domain and all below it.
@@ -344,8 +345,10 @@ def _caller(draft: Draft) -> str:
     return f"{name}:{frame.f_lineno}"
 
 
-def _target(draft: Draft, target: object, app_name: str) -> str | AppFile | AppObject:
+def _target(draft: Draft, target: object, app_name: str) -> Said:
     match target:
+        case str() if target.startswith("@"):
+            return Upstream(target[1:])
         case str() | os.PathLike():
             text = os.fspath(target)
             if not isinstance(text, str) or not text:
@@ -357,7 +360,9 @@ def _target(draft: Draft, target: object, app_name: str) -> str | AppFile | AppO
             return _export(module, file)
         case _ if callable(target) or hasattr(target, APP_KIND):
             return AppObject(draft.script, _variable(target, app_name), target)
-    raise TypeError(f"mount() target is {target!r}: it should be a folder, a file, an app, a module, or (module, 'file.py')")
+    raise TypeError(
+        f"mount() target is {target!r}: it should be a folder, a file, an app, a module, (module, 'file.py'), or '@alias'"
+    )
 
 
 def _export(module: ModuleType, file: str) -> AppFile:
@@ -378,7 +383,7 @@ def _variable(app: object, app_name: str) -> str:
     return next((name for name, value in held.items() if value is app), "")
 
 
-def _bootstrap(target: str | AppFile | AppObject, preference: Preference) -> None:
+def _bootstrap(target: Said, preference: Preference) -> None:
     """Import the package that an app's file lies in, and call its ``bootstrap(pref)`` if it has one.
 
     A package that is the app itself is the workers' to import.

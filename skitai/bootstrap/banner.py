@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from skitai.config.mounted import AppFile, AppObject, Folder, Mount
+from skitai.config.mounted import AppFile, AppObject, Folder, Mount, Upstream
 from skitai.config.tree import Config
 from skitai.master.estate import Estate
 from skitai.master.program import Program
@@ -62,4 +62,6 @@ def _target(mount: Mount, folder: str) -> str:
             text = path
         case AppObject(script, variable):
             text = f"{script}:{variable}" if variable else script
+        case Upstream(alias):
+            text = f"@{alias}"
     return text.removeprefix(folder.rstrip("/") + "/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from skitai.config.mounted import AppFile, AppObject, Folder, Mount
+from skitai.config.mounted import AppFile, AppObject, Folder, Mount, Upstream
 from skitai.config.tree import SECTIONS, Config, options
 from skitai.config.values import shown
 
@@ -63,4 +63,6 @@ def _described(mount: Mount) -> str:
             text = f"{path}:{mount.app_name}"
         case AppObject(script, variable):
             text = f"{script}:{variable}" if variable else f"an object of {script}"
+        case Upstream(alias):
+            text = f"@{alias}"
     return text if mount.host == "default" else f"{text} for {mount.host}"

@@ -75,9 +75,10 @@ def build(
     production = environ.get("SKITAI_ENV") == "PRODUCTION"
     if not draft.mounts:
         faults.append(f"{draft.script}: nothing is mounted; call skitai.mount() before skitai.run()")
-    mounts = check_mounts(draft.mounts, world.look, production, faults, warnings)
-    max_ages = _max_ages(draft.max_ages, faults)
     aliases = check_aliases(draft, faults)
+    named = {each.name: each for each in aliases}
+    mounts = check_mounts(draft.mounts, named, world.look, production, faults, warnings)
+    max_ages = _max_ages(draft.max_ages, faults)
     made = sections(given.values)
     made["cron"] = replace(made["cron"], jobs=check_jobs(draft.jobs, made["cron"], world.schedule, faults))
     if faults:

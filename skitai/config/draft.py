@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from skitai.config.mounted import AppFile, AppObject
 from skitai.config.pref import Preference
+from skitai.config.targets import Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,12 @@ class Given:
 class MountCall:
     """One call of `mount`, its target not yet looked at.
 
-    :param target: an absolute path (of a folder, or of a Python file with or without ``.py``), or an app.
+    :param target: an absolute path (of a folder, or of a Python file with or without ``.py``), an app, or an alias.
     :param pref: the caller's own object, so that what it sets after the call counts too.
     """
 
     point: str
-    target: str | AppFile | AppObject
+    target: Said
     app_name: str
     host: str
     pref: Preference

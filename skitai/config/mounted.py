@@ -13,7 +13,7 @@ class Mount:
     """One mount, as checked.
 
     :param point: path prefix, ends with "/".
-    :param target: what is mounted: one of `Folder`, `AppFile`, `AppObject`.
+    :param target: what is mounted: one of `Folder`, `AppFile`, `AppObject`, `Upstream`.
     :param app_name: variable of the app in its module.
     :param host: names of the virtual host, separated by spaces; a leading dot matches every subdomain and the bare
         domain; "default" serves every host that has no site of its own.
@@ -22,7 +22,7 @@ class Mount:
     """
 
     point: str
-    target: Folder | AppFile | AppObject
+    target: Target
     app_name: str = "app"
     host: str = "default"
     pref: Preference = field(default_factory=Preference)
@@ -57,3 +57,16 @@ class AppObject:
     script: str
     variable: str
     app: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The servers behind an alias, to which requests are passed on.
+
+    :param alias: its name, without the ``@``.
+    """
+
+    alias: str
+
+
+Target = Folder | AppFile | AppObject | Upstream

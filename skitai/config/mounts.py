@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
+from skitai.config.aliases import Alias
 from skitai.config.draft import MountCall
-from skitai.config.mounted import AppFile, AppObject, Folder, Mount
+from skitai.config.mounted import Folder, Mount, Target, Upstream
 from skitai.config.pref import AttrDict, Preference
 from skitai.config.targets import Look, Seen, resolve
 from skitai.config.values import size
 
 BODY_SIZES = ("max_post_body_size", "max_multipart_body_size", "max_upload_file_size")
 
+MOUNTABLE = frozenset({"http", "https"})
+"""Kinds of aliases to which requests can be passed on."""
+
 _HOST = re.compile(r"\.?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[?[0-9a-f:.]+\]?", re.ASCII)
 
 
 def check_mounts(
-    calls: list[MountCall], look: Look, production: bool, faults: list[str], warnings: list[str]
+    calls: list[MountCall],
+    aliases: Mapping[str, Alias],
+    look: Look,
+    production: bool,
+    faults: list[str],
+    warnings: list[str],
 ) -> tuple[Mount, ...]:
     """Make the mounts of the tree, in the order of the calls.
 
+    :param aliases: by name.
     :param production: debug and use_reloader are off, whatever a preference or an app says.
     :param faults: gets a line for each thing that is wrong.
     :param warnings: gets a line for each mount that a later one replaces.
     """
     mounts: list[Mount] = []
     for call in calls:
-        target = _target(call, look, faults)
+        target = _target(call, aliases, look, faults)
         point = _point(call, faults)
         host = _host(call, faults)
         pref = _preference(call, production, faults)
@@ -72,12 +83,27 @@ def normal_point(point: str) -> str:
     return point if point.endswith("/") else point + "/"
 
 
-def _target(call: MountCall, look: Look, faults: list[str]) -> Folder | AppFile | AppObject | None:
+def _target(call: MountCall, aliases: Mapping[str, Alias], look: Look, faults: list[str]) -> Target | None:
     try:
-        return resolve(call.target, look)
+        target = resolve(call.target, look)
+        if isinstance(target, Upstream):
+            _check_alias(target, aliases)
     except ValueError as error:
         faults.append(f"{call.source}: mount {call.point!r}: {error}")
         return None
+    return target
+
+
+def _check_alias(target: Upstream, aliases: Mapping[str, Alias]) -> None:
+    """:raises ValueError: there is no such alias, or requests cannot be passed on to it."""
+    alias = aliases.get(target.alias)
+    if alias is None:
+        known = ", ".join(f"@{name}" for name in aliases)
+        raise ValueError(
+            f"there is no alias @{target.alias}; " + (f"there are {known}" if known else "there is none at all")
+        )
+    if alias.kind not in MOUNTABLE:
+        raise ValueError(f"@{target.alias} is a back-end of {alias.kind}; PROTO_HTTP and PROTO_HTTPS can be mounted")
 
 
 def _point(call: MountCall, faults: list[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""What is mounted: from what a call said to a `Folder`, an `AppFile` or an `AppObject`."""
+"""What is mounted: from what a call said to a `Folder`, an `AppFile`, an `AppObject` or an `Upstream`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import enum
 import os
 from collections.abc import Callable
 
-from skitai.config.mounted import AppFile, AppObject, Folder
+from skitai.config.mounted import AppFile, AppObject, Folder, Target, Upstream
 
 APP_KIND = "skitai_kind"
 """Attribute by which an app of Skitai's own says which driver serves it. Others are recognised by how they are called."""
@@ -25,14 +25,18 @@ Look = Callable[[str], Seen]
 """Looks at a path; given by the caller, as this room does no I/O."""
 
 
-def resolve(target: str | AppFile | AppObject, look: Look) -> Folder | AppFile | AppObject:
+Said = str | AppFile | AppObject | Upstream
+"""A target as a call says it: a path, or what it is already."""
+
+
+def resolve(target: Said, look: Look) -> Target:
     """Find out what a target is.
 
-    :param target: an absolute path of a folder or of a Python file with or without ``.py``, or already an app. A closing
-        slash says that a folder is meant.
+    :param target: an absolute path of a folder or of a Python file with or without ``.py``, or already an app or an alias. A
+        closing slash says that a folder is meant.
     :raises ValueError: when it is missing, unreadable, no Python file, or could be two things.
     """
-    if isinstance(target, AppObject):
+    if isinstance(target, AppObject | Upstream):
         return target
     if isinstance(target, AppFile):
         _must_be_file(target.path, look)

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import fields
 from typing import Any
 
-from skitai.config.mounted import AppFile, Folder, Mount
+from skitai.config.mounted import AppFile, Folder, Mount, Upstream
 from skitai.config.tree import SECTIONS
 from skitai.ipc.scoreboard import Row
 from skitai.version import __version__
@@ -96,6 +96,8 @@ def _target(mount: Mount) -> str:
         return mount.target.path
     if isinstance(mount.target, AppFile):
         return f"{mount.target.path}:{mount.app_name}"
+    if isinstance(mount.target, Upstream):
+        return f"@{mount.target.alias}"
     return f"{mount.target.script}:{mount.target.variable or '(object)'}"
 
 

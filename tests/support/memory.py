@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from skitai.config.aliases import Alias
-from skitai.config.mounted import AppObject, Folder, Mount
+from skitai.config.mounted import AppObject, Folder, Mount, Upstream
 from skitai.config.pref import Preference
 from skitai.config.tree import SECTIONS, Config, options
 from skitai.loading.app import Loaded
@@ -185,7 +185,9 @@ def wait_for(condition: Callable[[], Any], patience_s: float = 5) -> None:
 
 
 def mounted(point: str, what: Any, **values: Any) -> Mount:
-    """A mount of a callable or a folder."""
+    """A mount of a callable, a folder or an alias."""
+    if isinstance(what, Upstream):
+        return Mount(point, what, **values)
     if isinstance(what, str):
         return Mount(point, Folder(what), **values)
     return Mount(point, AppObject("", "", what), **values)
@@ -211,9 +213,9 @@ def wire(
         backends = process.lend(services)
         routes = []
         for mount in mounts:
-            is_folder = isinstance(mount.target, Folder)
-            app = None if is_folder else mount.target.app  # type: ignore[union-attr]
-            driver = make_app(Loaded(app, "static" if is_folder else kind, "", mount), mount)
+            app = mount.target.app if isinstance(mount.target, AppObject) else None
+            kinds = {Folder: "static", Upstream: "upstream"}
+            driver = make_app(Loaded(app, kinds.get(type(mount.target), kind), "", mount), mount)
             await driver.startup(services)
             routes.append(Route(mount, driver, config))
         services.pipeline = Pipeline(Site(routes))

@@ -17,7 +17,7 @@ from skitai import api
 from skitai.config.check import World, build
 from skitai.config.disk import look
 from skitai.config.draft import Draft
-from skitai.config.mounted import AppFile, AppObject, Folder
+from skitai.config.mounted import AppFile, AppObject, Folder, Upstream
 from skitai.config.tree import Config
 from skitai.errors import ConfigError
 from skitai.net.address import parse
@@ -80,6 +80,12 @@ def test_a_file_is_found_with_and_without_its_suffix(draft: Draft, tmp_path: Pat
 def test_a_path_object_is_a_path(draft: Draft, tmp_path: Path) -> None:
     skitai.mount("/", tmp_path / "static")
     assert built(draft).mounts[0].target == Folder(str(tmp_path / "static"))
+
+
+def test_an_alias_is_no_path(draft: Draft) -> None:
+    skitai.alias("@pets", skitai.PROTO_HTTP, "127.0.0.1:9")
+    skitai.mount("/pets", "@pets")
+    assert built(draft).mounts[0].target == Upstream("pets")
 
 
 def test_an_app_is_found_under_its_variable_in_the_script(draft: Draft, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,10 +223,10 @@ def test_each_mount_without_preference_has_its_own(draft: Draft) -> None:
     ("arguments", "message"),
     [
         ((5, "static"), "mount() point is 5: it should be text"),
-        (("/", 5), "mount() target is 5: it should be a folder, a file, an app, a module, or (module, 'file.py')"),
+        (("/", 5), "mount() target is 5: it should be a folder, a file, an app, a module, (module, 'file.py'), or '@alias'"),
         (("/", ""), "mount() target is '': a path must be text and not empty"),
         (("/", None), "mount() target is None: it should be"),
-        (("/", (sys, 5)), "it should be a folder, a file, an app, a module, or (module, 'file.py')"),
+        (("/", (sys, 5)), "it should be a folder, a file, an app, a module, (module, 'file.py'), or '@alias'"),
         (("/", sys), "mount() target: the module sys has no file, so it cannot offer an app"),
         (("/", "static", 5), "mount() app_name is 5: it should be text"),
         (("/", "static", "app", {}), "mount() pref is {}: it should be what skitai.pref() returns"),

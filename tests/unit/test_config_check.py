@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skitai.config.check import World, build, build_without_mounts
-from skitai.config.draft import CronCall, Draft, Given, MountCall
-from skitai.config.mounted import AppFile, AppObject, Folder
+from skitai.config.draft import AliasCall, CronCall, Draft, Given, MountCall
+from skitai.config.mounted import AppFile, AppObject, Folder, Upstream
 from skitai.config.pref import AttrDict, Preference
 from skitai.config.sources import OPTIONS, ConfigFile, environment_name
 from skitai.config.targets import Seen
@@ -309,6 +310,38 @@ def test_a_target_is_recognised(target: object, expected: object) -> None:
     mount(made, "/", target)
     (only,) = built(made).mounts
     assert only.target == expected
+
+
+def test_an_alias_is_mounted_also_where_it_is_declared_later() -> None:
+    made = Draft("/srv/site/service.py")
+    mount(made, "/pets", Upstream("pets"))
+    made.aliases.append(AliasCall("@pets", "https", ("pets.example.com",), "", "", False, True, "service.py:9"))
+    (only,) = built(made).mounts
+    assert only.target == Upstream("pets")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "fault"),
+    [
+        ("dogs", "http", "there is no alias @dogs; there are @pets"),
+        ("pets", "ws", "@pets is a back-end of ws; PROTO_HTTP and PROTO_HTTPS can be mounted"),
+        ("pets", "*redis", "@pets is a back-end of redis; PROTO_HTTP"),
+        ("pets", "*postgresql", "@pets is a back-end of postgresql; PROTO_HTTP"),
+    ],
+)
+def test_an_alias_that_cannot_be_mounted_is_a_fault(name: str, kind: str, fault: str) -> None:
+    made = Draft("/srv/site/service.py")
+    made.aliases.append(AliasCall("@pets", kind, ("127.0.0.1",), "", "", False, True, "service.py:9"))
+    mount(made, "/pets", Upstream(name))
+    with pytest.raises(ConfigError, match=re.escape(f"mount '/pets': {fault}")):
+        built(made)
+
+
+def test_an_alias_is_mounted_without_any_alias() -> None:
+    made = Draft("/srv/site/service.py")
+    mount(made, "/pets", Upstream("pets"))
+    with pytest.raises(ConfigError, match="there is no alias @pets; there is none at all"):
+        built(made)
 
 
 @pytest.mark.parametrize(

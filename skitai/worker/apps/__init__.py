@@ -11,6 +11,7 @@ KINDS = {
     "wsgi": "skitai.worker.apps.wsgi:Wsgi",
     "asgi": "skitai.worker.apps.asgi:Asgi",
     "static": "skitai.worker.apps.static:Static",
+    "upstream": "skitai.worker.apps.upstream:UpstreamApp",
     "saddle": "skitai.worker.apps.saddle:SaddleApp",
 }
 
