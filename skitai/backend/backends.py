@@ -47,6 +47,8 @@ class Backends:
     """The back-ends of one process. Requests may come from any thread; the rest belongs to the loop's.
 
     :param drivers: ``package.module:Class`` by kind.
+    :ivar asked: requests that were made, without those that others' answers were good enough for.
+    :ivar unanswered: of these, without an answer.
     :ivar cache: the results that are kept.
     """
 
@@ -61,6 +63,7 @@ class Backends:
         self._under_way: dict[Any, tuple[float, asyncio.Future[Result]]] = {}
         self._running: set[asyncio.Task[Result]] = set()
         self._closing = False
+        self.asked = self.unanswered = 0
         self.cache = ResultCache(options.max_rcache)
 
     @property
@@ -184,6 +187,7 @@ class Backends:
                 running.add_done_callback(partial(self._joined, task, target, operation, joins))
                 task.watch()
                 return
+        self.asked += 1
         running = self._home.loop.create_task(self._run(task, target, operation))
         self._running.add(running)
         running.add_done_callback(partial(self._ended, task))
@@ -230,6 +234,8 @@ class Backends:
 
     def _ended(self, task: Task, running: asyncio.Future[Result]) -> None:
         self._running.discard(running)
+        if running.cancelled() or running.result().status != Status.DONE:
+            self.unanswered += 1
         if not task.done:  # cancelled, and nobody had given it up; maybe before it had begun
             task.settle(shutdown())
 
@@ -255,6 +261,15 @@ class Backends:
         for driver in self._drivers.values():
             driver.tick(now)
 
+    @property
+    def asking(self) -> int:
+        """Requests under way."""
+        return len(self._running)
+
+    def connections(self) -> int:
+        """Connections that are open, or being opened."""
+        return sum(driver.connections() for driver in self._drivers.values())
+
     def stats(self) -> dict[str, Any]:
         """For `was.status()`; from any thread.
 
@@ -272,6 +287,8 @@ class Backends:
             "drivers": {path.split(":")[1]: driver.stats() for path, driver in self._drivers.items()},
             "clusters": {f"@{name}": cluster.stats() for name, cluster in self._clusters.items()},
             "results": self.cache.stats(),
+            "requests": {"asked": self.asked, "asking": self.asking, "unanswered": self.unanswered},
+            "connections": self.connections(),
         }
 
     async def close(self) -> None:

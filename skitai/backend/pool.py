@@ -148,6 +148,11 @@ class Pool(Generic[C]):
         self._keep_s = 0
         self.tick(self._loop.time())
 
+    @property
+    def size(self) -> int:
+        """Connections that are open, or being opened."""
+        return self.busy + len(self._idle)
+
     def stats(self) -> dict[str, int]:
         return {
             "busy": self.busy,

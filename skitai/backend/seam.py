@@ -51,6 +51,9 @@ class Driver(Protocol):
     def stats(self) -> dict[str, Any]:
         """Counters for `was.status()`: by server, connections that are open, idle, waited for."""
 
+    def connections(self) -> int:
+        """How many are open, or being opened."""
+
     async def close(self) -> None:
         """Close every connection; what runs fails with `Code.SHUTDOWN`."""
 

@@ -37,6 +37,12 @@ def lines(data: Mapping[str, Any], state: str) -> Iterator[str]:
             f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)
         )
     for child in workers:
+        if child.get("asked"):
+            yield (
+                f"  {child['label']} has asked back-ends {child['asked']} times: {child['asking']} under way, "
+                f"{child['unanswered']} without an answer, {child['backend_connections']} connections open"
+            )
+    for child in workers:
         if child.get("dropped"):
             yield f"  {child['label']} has dropped {child['dropped']} messages to workers that did not read them"
 

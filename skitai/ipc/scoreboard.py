@@ -10,11 +10,11 @@ from typing import Any, overload
 
 from skitai.ipc.memory import Memory
 
-LAYOUT = 1
+LAYOUT = 2
 """Number of the layout below. A program that follows an exec reads rows of its own layout only."""
 
 ROWS = 1024
-ROW_SLOTS = 16
+ROW_SLOTS = 20
 _LAYOUT_SLOT = 0
 _LEFT_REQUESTS_SLOT = 1
 
@@ -81,6 +81,10 @@ class Row:
     :ivar failed: of a helper: messages given up, or runs that failed.
     :ivar running: of a helper: deliveries or runs under way.
     :ivar waiting: of a helper: messages in the spool, or jobs.
+    :ivar asked: requests to back-ends since the child started.
+    :ivar unanswered: of these, without an answer.
+    :ivar asking: of these, under way now.
+    :ivar backend_connections: to back-ends, open now.
     """
 
     __slots__ = ("base", "floats", "index", "ints")
@@ -100,6 +104,10 @@ class Row:
     failed = _Int(13)
     running = _Int(14)
     waiting = _Int(15)
+    asked = _Int(16)
+    unanswered = _Int(17)
+    asking = _Int(18)
+    backend_connections = _Int(19)
     _state = _Int(2)
 
     def __init__(self, memory: Memory | Row, index: int) -> None:

@@ -62,4 +62,8 @@ def _child(record: Record, vital: Vital, row: Row | None, now: float) -> dict[st
         "failed": row.failed if row else 0,
         "running": row.running if row else 0,
         "waiting": row.waiting if row else 0,
+        "asked": row.asked if row else 0,
+        "unanswered": row.unanswered if row else 0,
+        "asking": row.asking if row else 0,
+        "backend_connections": row.backend_connections if row else 0,
     }

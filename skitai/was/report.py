@@ -84,6 +84,10 @@ def _worker(row: Row, now: float) -> dict[str, Any]:
         "busy_threads": row.busy_threads,
         "queued": row.queued,
         "dropped": row.dropped,
+        "asked": row.asked,
+        "unanswered": row.unanswered,
+        "asking": row.asking,
+        "backend_connections": row.backend_connections,
     }
 
 

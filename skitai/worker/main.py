@@ -201,6 +201,8 @@ class Worker:
             row.connections = len(services.connections)
             row.busy_threads = services.pool.busy
             row.queued = services.pool.queued
+            row.asked, row.unanswered = self.backends.asked, self.backends.unanswered
+            row.asking, row.backend_connections = self.backends.asking, self.backends.connections()
             if services.pool.begun != self._begun or not services.pool.queued:
                 self._begun, self._progress_s = services.pool.begun, now
             row.pool_beat_s = self._progress_s

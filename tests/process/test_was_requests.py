@@ -16,6 +16,7 @@ import pytest
 
 import skitai
 from tests.process.test_examples import free_port
+from tests.support.dialogue import eventually
 from tests.support.upstream import Upstream, upstream
 
 pytestmark = pytest.mark.process
@@ -127,7 +128,7 @@ def callback(was):
 
 @saddle.route("/state")
 def state(was):
-    return was.status("backends", fancy=False)["backends"]
+    return was.status(["backends", "workers"], fancy=False)
 
 
 @flask.route("/")
@@ -288,6 +289,19 @@ def test_a_forked_process_asks_for_itself(other: Upstream) -> None:
 
 def test_the_state_tells_of_connections(server: Any) -> None:
     server.get("/ten")
-    state = server.get("/state").json()
+    state = server.get("/state").json()["backends"]
     assert state["clusters"]["@upstream"][0]["running"] == 0
     assert "HttpDriver" in state["drivers"]
+
+
+def test_the_scoreboard_tells_of_requests_to_back_ends(server: Any) -> None:
+    server.get("/ten")
+
+    def counted() -> bool:
+        told = server.get("/state").json()
+        (row,) = [each for each in told["workers"] if each["requests"]]
+        return (
+            row["asked"] >= 10 and not row["asking"] and 1 <= row["backend_connections"] == told["backends"]["connections"]
+        )
+
+    eventually(counted, "the row has what the worker knows")

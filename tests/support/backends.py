@@ -81,6 +81,9 @@ class ToyDriver:
     def stats(self) -> dict[str, Any]:
         return {"running": self.running}
 
+    def connections(self) -> int:
+        return self.running
+
     async def close(self) -> None:
         self.closed = True
 

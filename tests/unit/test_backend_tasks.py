@@ -428,6 +428,20 @@ def test_of_many_that_joined_one_that_is_given_up_one_asks_again() -> None:
         assert {(task.getwait().status, task.getwait().data[2]) for task in others} == {(Status.DONE, 3)}
 
 
+def test_requests_are_counted_but_for_those_that_nobody_has_to_ask() -> None:
+    with toys(nobody=[toy("broken")]) as backends:
+        backends.ask(WELL, Ask()).getwait().cache(60)
+        backends.ask(WELL, Ask()).getwait()
+        backends.ask(backends.cluster("nobody"), Ask("other")).getwait()
+        backends.ask(WELL, Ask("late", slow_s=5), timeout=0.05).getwait()
+        wait_for(lambda: not backends.asking)
+        under_way = backends.ask(WELL, Ask("slow", slow_s=5))
+        wait_for(lambda: backends.connections() == 1)
+        told = backends.stats()
+        assert (told["requests"], told["connections"]) == ({"asked": 4, "asking": 1, "unanswered": 2}, 1)
+        backends.home.on_loop(under_way.give_up)
+
+
 def test_the_state_is_told_by_the_loop_whose_it_is() -> None:
     with toys() as backends:
         backends.ask(WELL, Ask()).getwait()

@@ -34,6 +34,7 @@ def test_a_server_and_its_workers() -> None:
         "cpu_percent": 2.25,
         "memory_bytes": 38 << 20,
     }
+    asked = {"asked": 12, "asking": 1, "unanswered": 2, "backend_connections": 3}
     data = {
         "title": "skitai(site/app)",
         "pid": 100,
@@ -44,8 +45,8 @@ def test_a_server_and_its_workers() -> None:
         "version": "1.0",
         "addresses": ["127.0.0.1:5000", "unix:/run/site"],
         "children": [
-            child | {"label": "worker #9", "pid": 1, "dropped": 7},
-            child | {"label": "worker #10", "pid": 22, "requests": 3456},
+            child | {"label": "worker #9", "pid": 1, "dropped": 7, "asked": 0},
+            child | {"label": "worker #10", "pid": 22, "requests": 3456} | asked,
         ],
     }
     assert list(lines(data, "running")) == [
@@ -56,6 +57,7 @@ def test_a_server_and_its_workers() -> None:
         "              pid    state         up  requests  connections  busy  queued    CPU    memory",
         "  worker #9     1  serving  1 min 1 s        12            3     1       0  2.2 %  38.0 MiB",
         "  worker #10   22  serving  1 min 1 s      3456            3     1       0  2.2 %  38.0 MiB",
+        "  worker #10 has asked back-ends 12 times: 1 under way, 2 without an answer, 3 connections open",
         "  worker #9 has dropped 7 messages to workers that did not read them",
     ]
 

@@ -114,6 +114,11 @@ class Pools(Generic[C]):
             if not (stats["busy"] or stats["idle"] or stats["waiting"]):
                 del self._pools[member]
 
+    @property
+    def size(self) -> int:
+        """Connections that are open, or being opened."""
+        return sum(pool.size for pool in self._pools.values())
+
     def close(self) -> None:
         for pool in self._pools.values():
             pool.close()

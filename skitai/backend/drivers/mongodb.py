@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pymongo
+import pymongo.monitoring
 from bson.errors import BSONError
 from bson.int64 import Int64
 from pymongo import errors
@@ -91,6 +92,32 @@ class Cursor:
     last: float
 
 
+class Counted(pymongo.monitoring.ConnectionPoolListener):
+    """Counts the connections of a client; it calls whatever of these methods has to do with an event.
+
+    :ivar open: those for requests; one or two more watch the server.
+    """
+
+    def __init__(self) -> None:
+        self.open = 0
+
+    def connection_created(self, event: Any) -> None:
+        self.open += 1
+
+    def connection_closed(self, event: Any) -> None:
+        self.open -= 1
+
+    def pool_created(self, event: Any) -> None: ...
+    def pool_ready(self, event: Any) -> None: ...
+    def pool_cleared(self, event: Any) -> None: ...
+    def pool_closed(self, event: Any) -> None: ...
+    def connection_ready(self, event: Any) -> None: ...
+    def connection_check_out_started(self, event: Any) -> None: ...
+    def connection_check_out_failed(self, event: Any) -> None: ...
+    def connection_checked_out(self, event: Any) -> None: ...
+    def connection_checked_in(self, event: Any) -> None: ...
+
+
 class Server:
     """The client for one server, and what is open in it."""
 
@@ -101,6 +128,7 @@ class Server:
         self.cursors: dict[int, Cursor] = {}
         self.running = 0
         self.last = loop.time()
+        self.connections = Counted()
         given: dict[str, Any] = {}
         if member.user:
             given = {"username": member.user, "password": member.password, "authSource": auth_source}
@@ -116,6 +144,7 @@ class Server:
             maxPoolSize=options.backend_connections,
             maxIdleTimeMS=int(options.backend_keep_alive * 1000) or None,
             appname="skitai",
+            event_listeners=[self.connections],
             **given,
         )
         self.database = self.client[member.database or "test"]
@@ -340,9 +369,18 @@ class MongodbDriver(DatabaseDriver):
     def stats(self) -> dict[str, Any]:
         """See `seam.Driver.stats`."""
         return {
-            where(member): {"running": server.running, "cursors": len(server.cursors), "reached": server.known}
+            where(member): {
+                "running": server.running,
+                "open": server.connections.open,
+                "cursors": len(server.cursors),
+                "reached": server.known,
+            }
             for member, server in self._servers.items()
         }
+
+    def connections(self) -> int:
+        """See `seam.Driver.connections`."""
+        return sum(server.connections.open for server in self._servers.values())
 
     async def _close(self) -> None:
         for task in self._late:

@@ -261,6 +261,10 @@ class PostgresqlDriver(DatabaseDriver):
         """See `seam.Driver.stats`."""
         return self._pools.stats()
 
+    def connections(self) -> int:
+        """See `seam.Driver.connections`."""
+        return self._pools.size
+
     async def _close(self) -> None:
         for session in list(self._sessions):
             session.end("the worker leaves")

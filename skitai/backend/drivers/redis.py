@@ -207,9 +207,14 @@ class Trunk:
             if each is not None:
                 each.close()
 
+    @property
+    def size(self) -> int:
+        """Connections that are open."""
+        return len(self._old) + (self._connection is not None)
+
     def stats(self) -> dict[str, int]:
         waiting = self._connection.waiting if self._connection is not None else 0
-        return {"open": int(self._connection is not None) + len(self._old), "waiting": waiting, "opened": self.opened}
+        return {"open": self.size, "waiting": waiting, "opened": self.opened}
 
 
 class RedisDriver(DatabaseDriver):
@@ -302,6 +307,10 @@ class RedisDriver(DatabaseDriver):
         for server, stats in self._pools.stats().items():
             found.setdefault(server, {})["blocking"] = stats
         return found
+
+    def connections(self) -> int:
+        """See `seam.Driver.connections`."""
+        return sum(trunk.size for trunk in self._trunks.values()) + self._pools.size
 
     async def _close(self) -> None:
         for trunk in self._trunks.values():

@@ -306,6 +306,10 @@ class SqliteDriver(DatabaseDriver):
         """See `seam.Driver.stats`."""
         return {path: {"busy": int(file.busy), "waiting": file.waiting} for path, file in self._files.items()}
 
+    def connections(self) -> int:
+        """See `seam.Driver.connections`."""
+        return len(self._files)
+
     async def _close(self) -> None:
         for session in list(self._sessions):
             session.end("the worker leaves")

@@ -95,6 +95,10 @@ class WebSocketDriver:
     def stats(self) -> dict[str, Any]:
         return {"talking": len(self._talks)}
 
+    def connections(self) -> int:
+        """See `seam.Driver.connections`."""
+        return len(self._talks)
+
     async def close(self) -> None:
         self._closing = True
         for talk in tuple(self._talks):

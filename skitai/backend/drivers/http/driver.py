@@ -158,6 +158,9 @@ class HttpDriver:
     def stats(self) -> dict[str, Any]:
         return {origin.name: origin.stats() for origin in self._origins.values()}
 
+    def connections(self) -> int:
+        return sum(origin.size for origin in self._origins.values())
+
     async def close(self) -> None:
         self._closing = True
         for origin in self._origins.values():

@@ -124,6 +124,11 @@ class Multiplex:
                 if not each.busy:
                     each.close()
 
+    @property
+    def size(self) -> int:
+        """Connections that are open, or being opened."""
+        return len(self._connections) + (self._opening is not None)
+
     def stats(self) -> dict[str, int]:
         return {
             "busy": sum(1 for each in self._connections if each.busy),

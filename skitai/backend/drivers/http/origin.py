@@ -252,6 +252,11 @@ class Origin:
         self._pool.tick(now)
         self._multiplex.tick(now)
 
+    @property
+    def size(self) -> int:
+        """Connections that are open, or being opened."""
+        return self._pool.size + self._multiplex.size
+
     def stats(self) -> dict[str, Any]:
         return self._multiplex.stats() if self._speaks == H2 else self._pool.stats()
 
