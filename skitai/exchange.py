@@ -118,6 +118,12 @@ class Tunnel(Protocol):
     def wake_at(self, due: float) -> None:
         """Have `on_time` called at a time of the monotonic clock, instead of any that was named before; `inf` for never."""
 
+    def write_eof(self) -> bool:
+        """Say that nothing follows what was written; what the client still sends goes on coming.
+
+        :returns: False where there is no way to say that, over HTTP/1 with TLS: then this was `half_close`.
+        """
+
     def half_close(self) -> None:
         """Send no more, but let the client read what was sent although it is still sending; then close."""
 
@@ -126,6 +132,9 @@ class Tunnel(Protocol):
 
     def abort(self) -> None:
         """Close at once."""
+
+    def reset(self) -> None:
+        """Close at once, so that the client does not take it for a good end."""
 
 
 class Body(Protocol):
@@ -178,6 +187,12 @@ class Exchange(Protocol):
     @property
     def txn(self) -> tuple[str, str]:
         """Global and local transaction id."""
+
+    def held_back(self, job: Callable[[], None]) -> bool:
+        """Whether the request has to wait, because its client takes nothing of what it was answered before.
+
+        :param job: called where the app runs when that has changed, or nobody wants an answer any more.
+        """
 
     def take(self) -> bool:
         """Begin to work on the request, once it leaves its queue; False when nobody wants an answer any more."""

@@ -9,6 +9,7 @@ import asyncio
 import socket
 import ssl
 from base64 import b64encode
+from collections.abc import Callable
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -21,16 +22,24 @@ NEXT_ADDRESS_S = 0.25
 
 Protocols = tuple[str, ...]
 
+Addresses = list[tuple[int, Any]]
+"""(family, address), as sockets take them."""
+
+Admit = Callable[[str, Addresses], Addresses]
+"""Takes a host and its addresses."""
+
 
 class Dialler:
     """Opens connections in one loop.
 
     :param connect_s: opening one may take so long.
+    :param admit: chooses from the addresses of a host those that may be connected to; raises when there are none.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, connect_s: float) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, connect_s: float, admit: Admit | None = None) -> None:
         self.loop = loop
         self._connect_s = connect_s
+        self._admit = admit
         self._contexts: dict[tuple[bool, Protocols], ssl.SSLContext] = {}
         self._poller: Poller | None = None
 
@@ -54,7 +63,8 @@ class Dialler:
             raise BackendError(Code.REFUSED, f"no connection to {host}:{port}: {error.strerror or error}") from error
 
     async def _open(self, host: str, port: int, tls: Tls | None, proxy: Proxy | None) -> Any:
-        sock = await connect(self.loop, *((proxy.host, proxy.port) if proxy is not None else (host, port)))
+        there = (host, port) if proxy is None else (proxy.host, proxy.port)
+        sock = await connect(self.loop, *there, self._admit if proxy is None else None)
         try:
             if tls is None:
                 return sock
@@ -189,13 +199,15 @@ def trust(verify: bool, protocols: Protocols) -> ssl.SSLContext:
     return context
 
 
-async def connect(loop: asyncio.AbstractEventLoop, host: str, port: int) -> socket.socket:
+async def connect(loop: asyncio.AbstractEventLoop, host: str, port: int, admit: Admit | None = None) -> socket.socket:
     """A connected socket.
 
+    :param admit: see `Dialler`.
     :raises OSError: the error of the first address.
     :raises BackendError: NO_HOST.
     """
-    addresses = in_turns(await addresses_of(loop, host, port))
+    addresses = await addresses_of(loop, host, port)
+    addresses = in_turns(addresses if admit is None else admit(host, addresses))
     if len(addresses) == 1:
         return await _connect(loop, addresses[0])
     running: set[asyncio.Task[socket.socket]] = set()
@@ -238,7 +250,7 @@ async def _connect(loop: asyncio.AbstractEventLoop, address: tuple[int, Any]) ->
     return sock
 
 
-async def addresses_of(loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[tuple[int, Any]]:
+async def addresses_of(loop: asyncio.AbstractEventLoop, host: str, port: int) -> Addresses:
     """(family, address) of a host, as the system's resolver knows it.
 
     :raises BackendError: NO_HOST.
@@ -254,7 +266,7 @@ async def addresses_of(loop: asyncio.AbstractEventLoop, host: str, port: int) ->
     return [(family, address) for family, _, _, _, address in found]
 
 
-def in_turns(addresses: list[tuple[int, Any]]) -> list[tuple[int, Any]]:
+def in_turns(addresses: Addresses) -> Addresses:
     """The families in turns, in the resolver's order otherwise (RFC 8305, section 4)."""
     first = [each for each in addresses if each[0] == addresses[0][0]]
     others = [each for each in addresses if each[0] != addresses[0][0]]

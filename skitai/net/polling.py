@@ -15,9 +15,11 @@ import ctypes
 import errno
 import select
 import socket
+import struct
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 AVAILABLE = hasattr(select, "epoll") and hasattr(socket, "MSG_DONTWAIT")
@@ -29,6 +31,8 @@ ACCEPTS = 16
 
 PASSING = (errno.EAGAIN, errno.EINTR, errno.ECONNABORTED, errno.EPROTO)
 """What may go wrong with one connection while it is accepted; the next one is not concerned."""
+
+INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 if AVAILABLE:
     READABLE = select.EPOLLIN | select.EPOLLRDHUP
@@ -376,3 +380,11 @@ class SocketTransport(asyncio.Transport):
         finally:
             self._sock.close()
             self._protocol = None
+
+
+def reset_at_close(transport: Any) -> None:
+    """Have the other side see a reset, not an end, when the transport of a TCP connection is aborted (tcp(7), SO_LINGER)."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family in INTERNET:
+        with suppress(OSError):  # it is closed already
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -382,6 +382,11 @@ class Http1Connection(Connection):
         else:
             self.linger()
 
+    @property
+    def input_ended(self) -> bool:
+        """Whether the client has ended its side."""
+        return self._input_ended or self.ended_s != inf
+
     def enter_tunnel(self, tunnel: Http1Tunnel) -> bytes:
         """Leave HTTP: what comes goes to `tunnel`.
 

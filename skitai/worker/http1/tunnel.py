@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from skitai.exchange import Flow, TunnelGuest
+from skitai.net.polling import reset_at_close
 
 if TYPE_CHECKING:
     from skitai.worker.http1.connection import Http1Connection
@@ -39,7 +39,7 @@ class Http1Tunnel(asyncio.Protocol):
         data = connection.enter_tunnel(self)
         if data:
             self.data_received(data)
-        if connection.ended_s != inf:
+        if connection.input_ended:
             guest.on_end()
         if connection.services.retiring:
             guest.on_leave(connection.services.stopping)
@@ -113,6 +113,23 @@ class Http1Tunnel(asyncio.Protocol):
     def wake_at(self, due: float) -> None:
         self._connection.due = due
 
+    def write_eof(self) -> bool:
+        connection = self._connection
+        if not connection.plain:  # TLS has no way of ending one direction that all clients know
+            self.half_close()
+            return False
+        with connection.lock:
+            self._ended = True
+        self._shut()
+        return True
+
+    def _shut(self) -> None:
+        connection = self._connection
+        if connection.spilled:
+            connection.when_drained(self._shut)
+        elif connection.fd >= 0:
+            connection.transport.write_eof()
+
     def half_close(self) -> None:
         self._end(self._connection.linger)
 
@@ -128,4 +145,9 @@ class Http1Tunnel(asyncio.Protocol):
             how()
 
     def abort(self) -> None:
+        self._connection.abort()
+
+    def reset(self) -> None:
+        if self._connection.fd >= 0:
+            reset_at_close(self._connection.transport)
         self._connection.abort()

@@ -187,7 +187,7 @@ class Http2Tunnel:
 
     def check(self, now: float) -> None:
         """Once a second: the guest's time, and that of a client that does not end its side."""
-        if self._exchange.stream.output_ended:
+        if self._exchange.stream.output_ended and self._closing:
             self._quiet_s = min(self._quiet_s, now)
             if now - self._quiet_s > LINGER_S:
                 self._connection.reset(self._exchange, ErrorCodes.NO_ERROR)
@@ -200,29 +200,42 @@ class Http2Tunnel:
         if self._guest is not None:
             self._guest.on_leave(stopping)
 
-    def close(self) -> None:
-        """END_STREAM behind what waits; what still comes is dropped."""
+    def write_eof(self) -> bool:
+        """END_STREAM behind what waits."""
         connection, exchange = self._connection, self._exchange
-        self._closing = True
-        self._acknowledge(sum(map(len, self._early)))
-        self._early.clear()
         with connection.lock:
             if not exchange.unheard and not exchange.stream.ending:
                 self._last = True
                 connection.core.finish(exchange.stream)
                 connection.advance()
+        return True
+
+    def close(self) -> None:
+        """The same, and what still comes is dropped."""
+        self._closing = True
+        self._acknowledge(sum(map(len, self._early)))
+        self._early.clear()
+        self.write_eof()
 
     half_close = close
 
     def abort(self) -> None:
         self._connection.services.on_loop(self._connection.reset, self._exchange, ErrorCodes.CANCEL)
 
+    def reset(self) -> None:
+        """RFC 9113, section 8.5."""
+        self._connection.services.on_loop(self._connection.reset, self._exchange, ErrorCodes.CONNECT_ERROR)
+
+    def complete(self) -> None:
+        """Both sides have ended it. What the guest has not taken is no more than a window, and does not wait any longer."""
+        self._paused = False
+        self._deliver()
+        self.lost()
+
     def lost(self) -> None:
-        """The stream is gone, or both sides have ended it."""
+        """The stream is gone."""
         self._closing = True
         self._early.clear()
         guest, self._guest = self._guest, None
         if guest is not None:
             guest.on_lost()
-
-    complete = lost
