@@ -44,10 +44,11 @@ class Home:
 
 async def ours(url: str, http2: bool, stack: AsyncExitStack) -> Get:
     from skitai.backend.drivers.http import HttpDriver, locate, make
+    from skitai.backend.room import Room
     from skitai.config.tree import Config
 
     loop = asyncio.get_running_loop()
-    driver = HttpDriver(Home(Config(), loop))  # type: ignore[arg-type]
+    driver = HttpDriver(Home(Config(), loop), Room(loop, 1000))  # type: ignore[arg-type]
     stack.push_async_callback(driver.close)
 
     async def get() -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
+from skitai.config.aliases import Means
 from skitai.config.disk import look
 from skitai.config.draft import AliasCall, CronCall, Draft, Given, MountCall
 from skitai.config.mounted import AppFile, AppObject, Upstream
@@ -285,6 +286,11 @@ def alias(
     source: str = "",
     ssl: bool = False,
     ssl_verify: bool = True,
+    *,
+    connections: int = 0,
+    proxy: str = "",
+    http2: bool | None = None,
+    timeout: float | None = None,
 ) -> None:
     """Name a back-end: a server, or several that stand in for each other.
 
@@ -296,15 +302,23 @@ def alias(
     :param source: from where it lets through: ranges of addresses with commas between them.
     :param ssl: speak TLS; of itself with PROTO_HTTPS and PROTO_WSS.
     :param ssl_verify: whether certificates have to be good.
+    :param connections: of one worker to each of the servers, at most; more requests wait. `backend_connections` unless set.
+    :param proxy: ``http://user:password@host:port``, on the way to servers of HTTP and HTTPS.
+    :param http2: True for HTTP/2 alone, without TLS by prior knowledge; False for HTTP/1.1; by default as TLS agrees.
+    :param timeout: seconds that a request may take that says nothing else.
     :raises TypeError: for an argument of a wrong type. What is wrong otherwise is reported by `run`.
     """
     draft = _draft()
     if draft.closed:
         return
-    for what, value in (("name", name), ("kind", kind), ("role", role), ("source", source)):
+    for what, value in (("name", name), ("kind", kind), ("role", role), ("source", source), ("proxy", proxy)):
         _expect(value, str, f"alias() {what}")
+    _expect(connections, int, "alias() connections")
+    if timeout is not None:
+        _number(timeout, "alias() timeout")
+    means = Means(ssl, ssl_verify, connections, proxy, http2, timeout)
     listed = _flat((servers,), "alias() servers")
-    draft.aliases.append(AliasCall(name, kind, tuple(listed), role, source, ssl, ssl_verify, _caller(draft)))
+    draft.aliases.append(AliasCall(name, kind, tuple(listed), role, source, means, _caller(draft)))
 
 
 def set_backend_keep_alive(seconds: float) -> None:

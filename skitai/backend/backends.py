@@ -18,6 +18,7 @@ from skitai.backend.errors import BackendError, Code
 from skitai.backend.handle import WAIT_S
 from skitai.backend.rcache import ResultCache
 from skitai.backend.result import Result, Status, failure
+from skitai.backend.room import Room
 from skitai.backend.seam import Driver, Home, Operation
 from skitai.backend.task import Group, Task
 from skitai.config.aliases import Member
@@ -55,6 +56,7 @@ class Backends:
     def __init__(self, home: Home, drivers: Mapping[str, str] = DRIVERS) -> None:
         options = home.config.backends
         self._home = home
+        self._room = Room(home.loop, options.backend_total_connections)
         self._clusters = {alias.name: Cluster(alias, options.backend_eject_s) for alias in home.config.aliases}
         self._known = drivers
         self._drivers: dict[str, Driver] = {}
@@ -98,11 +100,13 @@ class Backends:
     ) -> Task:
         """Send a request on its way.
 
-        :param timeout: seconds that it may take; 10 unless who waits allows more.
+        :param timeout: seconds that it may take; unless the alias says some, 10, or more where who waits allows it.
         :param use_cache: False for a fresh result; a time, in seconds since the epoch, for one that is not older.
         :param filter: makes the result's `data`.
         :param then: called with the result, in the loop's thread.
         """
+        if timeout is None and isinstance(target, Cluster):
+            timeout = target.alias.timeout
         key = self._key(target, operation)
         asked = time.time()
         task = Task(self._home, timeout, partial(self._keep, key) if key is not None else None, then)
@@ -132,6 +136,8 @@ class Backends:
         filter: Callable[[Result], Any] | None = None,
     ) -> Group:
         """Send a request to all members of a cluster."""
+        if timeout is None:
+            timeout = cluster.alias.timeout
         options: dict[str, Any] = {"timeout": timeout, "use_cache": use_cache, "meta": meta, "filter": filter}
         tasks = [self.ask(member, operation, **options) for member in cluster.members]
         group = Group(self._home, timeout, tasks)
@@ -253,7 +259,7 @@ class Backends:
         made = self._drivers.get(path)
         if made is None:
             module, name = path.split(":")
-            made = self._drivers[path] = getattr(import_module(module), name)(self._home)
+            made = self._drivers[path] = getattr(import_module(module), name)(self._home, self._room)
         return made
 
     def tick(self, now: float) -> None:

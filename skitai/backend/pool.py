@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Generic, Protocol, TypeVar
 
-from skitai.backend.errors import TimedOut
+from skitai.backend.room import Room, expire
 
 
 class Kept(Protocol):
@@ -36,20 +37,35 @@ class Pool(Generic[C]):
     :param open: opens one, until a deadline of the loop's clock.
     :param most: so many at once, those that are being opened included.
     :param keep_s: an idle one is kept for so long.
+    :param room: that the connections to all servers have.
     :ivar busy: out, or being opened.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, open: Callable[[float], Awaitable[C]], most: int, keep_s: float
+        self,
+        loop: asyncio.AbstractEventLoop,
+        open: Callable[[float], Awaitable[C]],
+        most: int,
+        keep_s: float,
+        room: Room,
     ) -> None:
         self._loop = loop
         self._open = open
         self._most = most
         self._keep_s = keep_s
+        self._room = room
         self._idle: list[tuple[float, C]] = []
         self._waiting: deque[asyncio.Future[C | None]] = deque()
         self.busy = 0
         self.opened = 0
+        room.holders.add(self)
+
+    def take_idle(self) -> C | None:
+        """Get a connection that was used before, which goes back by `give` or `drop`; None when none is idle."""
+        kept = self._pop()
+        if kept is not None:
+            self.busy += 1
+        return kept
 
     async def take(self, deadline: float, fresh: bool = False) -> tuple[C, bool]:
         """Get a connection, which goes back by `give` or `drop`.
@@ -59,39 +75,59 @@ class Pool(Generic[C]):
         :raises TimedOut: there was none until the deadline.
         """
         if not fresh:
-            kept = self._pop()
+            kept = self.take_idle()
             if kept is not None:
-                self.busy += 1
                 return kept, True
         if self.busy >= self._most:
             kept = await self._wait(deadline)  # its place among the busy goes over to us
             if kept is not None:
                 if not fresh and kept.usable:
                     return kept, True
-                kept.close()
+                self._close(kept)
         else:
             self.busy += 1
             self._make_room()
         try:
-            connection = await self._open(deadline)
+            connection = await self._opened(deadline)
         except BaseException:
-            self._leave()
+            self._hand_on(None)
             raise
         self.opened += 1
         return connection, False
+
+    async def _opened(self, deadline: float) -> C:
+        await self._room.enter(deadline)
+        try:
+            return await self._open(deadline)
+        except BaseException:
+            self._room.leave()
+            raise
+
+    def _close(self, connection: C) -> None:
+        connection.close()
+        self._room.leave()
 
     def _pop(self) -> C | None:
         while self._idle:
             _, connection = self._idle.pop()
             if connection.usable:
                 return connection
-            connection.close()
+            self._close(connection)
         return None
 
     def _make_room(self) -> None:
         """Idle ones count, too: the one that was idle for longest makes room."""
         while self._idle and self.busy + len(self._idle) > self._most:
-            self._idle.pop(0)[1].close()
+            self.close_oldest()
+
+    @property
+    def idle_since(self) -> float:
+        """See `room.Holder`."""
+        return self._idle[0][0] if self._idle else inf
+
+    def close_oldest(self) -> None:
+        """See `room.Holder`."""
+        self._close(self._idle.pop(0)[1])
 
     async def _wait(self, deadline: float) -> C | None:
         """Wait for a connection, or (None) for the right to open one."""
@@ -116,10 +152,7 @@ class Pool(Generic[C]):
 
     def drop(self, connection: C) -> None:
         """Close a connection that was taken."""
-        connection.close()
-        self._leave()
-
-    def _leave(self) -> None:
+        self._close(connection)
         self._hand_on(None)
 
     def _hand_on(self, connection: C | None) -> None:
@@ -130,8 +163,17 @@ class Pool(Generic[C]):
                 turn.set_result(connection)
                 return
         self.busy -= 1
-        if connection is not None:
+        if connection is None:
+            return
+        if self._room.wanted:
+            self._close(connection)
+        else:
             self._idle.append((self._loop.time(), connection))
+
+    @property
+    def waiting(self) -> int:
+        """So many wait for a connection."""
+        return len(self._waiting)
 
     def tick(self, now: float) -> None:
         """Close those that were idle for too long, or were closed by the other side."""
@@ -140,7 +182,7 @@ class Pool(Generic[C]):
             if now - since < self._keep_s and connection.usable:
                 kept.append((since, connection))
             else:
-                connection.close()
+                self._close(connection)
         self._idle = kept
 
     def close(self) -> None:
@@ -160,8 +202,3 @@ class Pool(Generic[C]):
             "waiting": sum(not turn.done() for turn in self._waiting),
             "opened": self.opened,
         }
-
-
-def expire(turn: asyncio.Future[C | None]) -> None:
-    if not turn.done():
-        turn.set_exception(TimedOut("no connection was free in time", sent=False))

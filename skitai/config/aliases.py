@@ -11,8 +11,8 @@ import ipaddress
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, cast
-from urllib.parse import unquote
+from typing import Any, Literal, cast
+from urllib.parse import unquote, urlsplit
 
 Kind = Literal["http", "https", "ws", "wss", "postgresql", "sqlite3", "redis", "mongodb"]
 
@@ -33,6 +33,7 @@ PORTS: dict[str, int] = {
 """Every kind, with the port it has unless a server names another."""
 
 DATABASES = frozenset({"postgresql", "sqlite3", "redis", "mongodb"})
+OVER_HTTP = frozenset({"http", "https"})
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@\s]+)(?::([0-9]+))?").fullmatch
 
@@ -47,6 +48,9 @@ class Member:
     :ivar secure: speaks TLS.
     :ivar verify: whether its certificate has to be good; only ever off by an alias that says so.
     :ivar weight: its share among the members of a cluster.
+    :ivar connections: of one worker, at most; 0 for as many as to any other server.
+    :ivar proxy: URL of the HTTP proxy on the way; "" for none.
+    :ivar http2: None: as TLS agrees. True: nothing else, without TLS by prior knowledge. False: never.
     """
 
     kind: Kind
@@ -58,6 +62,9 @@ class Member:
     database: str = ""
     verify: bool = True
     weight: int = 1
+    connections: int = 0
+    proxy: str = ""
+    http2: bool | None = None
 
     @property
     def node(self) -> tuple[str, int]:
@@ -75,6 +82,7 @@ class Alias:
     :ivar name: without the ``@``.
     :ivar role: whom a gateway lets through to it; everybody when empty.
     :ivar source: from where a gateway lets through to it; from everywhere when empty.
+    :ivar timeout: seconds that a request may take which says nothing else; None for as long as those to other servers.
     """
 
     name: str
@@ -82,6 +90,36 @@ class Alias:
     members: tuple[Member, ...]
     role: str = ""
     source: tuple[Network, ...] = ()
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """How an alias wants its servers to be reached; see `Member` and `Alias` for all but the first two.
+
+    :ivar ssl: speak TLS, where the kind does not say so by itself.
+    :ivar ssl_verify: certificates have to be good.
+    """
+
+    ssl: bool = False
+    ssl_verify: bool = True
+    connections: int = 0
+    proxy: str = ""
+    http2: bool | None = None
+    timeout: float | None = None
+
+    def check(self, kind: Kind) -> None:
+        """:raises ValueError: something in it is of no use for a kind of back-end."""
+        if self.connections < 0:
+            raise ValueError(f"connections={self.connections}: it should be 1 or more, or 0 for `backend_connections`")
+        if self.connections and kind == "sqlite3":
+            raise ValueError("connections: a file of SQLite has one for each worker")
+        if self.timeout is not None and not self.timeout > 0:
+            raise ValueError(f"timeout={self.timeout}: it should be more than 0 seconds")
+        if kind not in OVER_HTTP and (self.proxy or self.http2 is not None):
+            raise ValueError(f"proxy and http2 are for back-ends of HTTP, not of {kind}")
+        if self.proxy:
+            check_proxy(self.proxy)
 
 
 def kind_of(text: str) -> Kind:
@@ -98,8 +136,7 @@ def alias(
     servers: Sequence[str],
     role: str,
     source: str,
-    ssl: bool,
-    ssl_verify: bool,
+    means: Means,
     absolute: Callable[[str], str],
 ) -> Alias:
     """Check an alias.
@@ -113,11 +150,25 @@ def alias(
     found = kind_of(kind)
     if not servers:
         raise ValueError(f"@{plain} has no servers")
-    secure = ssl or found in ("https", "wss")
-    members = tuple(member(found, each, secure, ssl_verify) for each in servers)
+    means.check(found)
+    secure = means.ssl or found in ("https", "wss")
+    way: dict[str, Any] = {"connections": means.connections, "proxy": means.proxy, "http2": means.http2}
+    members = tuple(replace(member(found, each, secure, means.ssl_verify), **way) for each in servers)
     if found == "sqlite3":
         members = tuple(each if each.host == ":memory:" else replace(each, host=absolute(each.host)) for each in members)
-    return Alias(plain, found, members, role, networks(source))
+    return Alias(plain, found, members, role, networks(source), means.timeout)
+
+
+def check_proxy(url: str) -> None:
+    """:raises ValueError: it is no HTTP proxy; without its password."""
+    shown = hidden(url)
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(f"proxy={shown!r}: it should be http://user:password@host:port, also for HTTPS")
 
 
 def member(kind: Kind, text: str, secure: bool = False, verify: bool = True) -> Member:

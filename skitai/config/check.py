@@ -245,9 +245,7 @@ def check_aliases(draft: Draft, faults: list[str]) -> tuple[Alias, ...]:
     found: dict[str, Alias] = {}
     for call in draft.aliases:
         try:
-            made = alias(
-                call.name, call.kind, call.servers, call.role, call.sources, call.ssl, call.ssl_verify, draft.absolute
-            )
+            made = alias(call.name, call.kind, call.servers, call.role, call.sources, call.means, draft.absolute)
         except ValueError as error:
             faults.append(f"{call.source}: alias(): {error}")
             continue

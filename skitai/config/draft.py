@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from skitai.config.aliases import Means
 from skitai.config.pref import Preference
 from skitai.config.targets import Said
 
@@ -58,8 +59,7 @@ class AliasCall:
     servers: tuple[str, ...]
     role: str
     sources: str
-    ssl: bool
-    ssl_verify: bool
+    means: Means
     source: str
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from skitai.backend.backends import Backends
 from skitai.backend.errors import BackendError, Code, TimedOut
 from skitai.backend.result import Result
+from skitai.backend.room import Room
 from skitai.backend.seam import Home
 from skitai.config.aliases import Alias, Member
 from skitai.config.sections.reaching import Backends as Options
@@ -41,7 +42,7 @@ class ToyDriver:
     :ivar asked: requests that came, by server.
     """
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, room: Room) -> None:
         self.home = home
         self.asked: Counter[str] = Counter()
         self.running = 0

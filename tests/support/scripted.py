@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skitai.backend.drivers.http import HttpDriver, HttpResult, locate, make
+from skitai.backend.room import Room
 from skitai.config.aliases import Member
 from skitai.config.sections.reaching import Backends
 from skitai.config.tree import Config
@@ -55,7 +56,8 @@ class Client:
 @contextlib.asynccontextmanager
 async def client(**options: Any) -> AsyncIterator[Client]:
     """A client with options of the section Backends."""
-    driver = HttpDriver(Place(Config(backends=Backends(**options)), asyncio.get_running_loop()))
+    loop, settings = asyncio.get_running_loop(), Backends(**options)
+    driver = HttpDriver(Place(Config(backends=settings), loop), Room(loop, settings.backend_total_connections))
     try:
         yield Client(driver)
     finally:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from skitai.config.aliases import Alias, Member, alias, member
+from skitai.config.aliases import Alias, Means, Member, alias, member
 
 
 def made(*servers: str, name: str = "@db", kind: str = "*postgresql", **options: Any) -> Alias:
-    values = {"role": "", "source": "", "ssl": False, "ssl_verify": True} | options
-    return alias(name, kind, servers, **values, absolute=os.path.abspath)
+    role, source = options.pop("role", ""), options.pop("source", "")
+    return alias(name, kind, servers, role, source, Means(**options), os.path.abspath)
 
 
 @pytest.mark.parametrize(
@@ -95,3 +95,28 @@ def test_what_is_wrong_with_an_alias_is_said(options: dict[str, str], said: str)
 def test_an_alias_without_servers_is_none() -> None:
     with pytest.raises(ValueError, match="no servers"):
         made()
+
+
+def test_an_alias_says_how_its_servers_are_reached() -> None:
+    found = made("s1", "s2 3", kind="https", connections=5, proxy="http://me:pw@p:3128", http2=False, timeout=2.5)
+    assert found.timeout == 2.5
+    assert [(each.connections, each.proxy, each.http2) for each in found.members] == [(5, "http://me:pw@p:3128", False)] * 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "means", "said"),
+    [
+        ("http", {"connections": -1}, "1 or more"),
+        ("sqlite3", {"connections": 1}, "SQLite has one"),
+        ("http", {"timeout": 0}, "more than 0 seconds"),
+        ("redis", {"proxy": "http://p:3128"}, "not of redis"),
+        ("wss", {"http2": True}, "not of wss"),
+        ("https", {"proxy": "https://p:3128"}, "should be http://"),
+        ("https", {"proxy": "p:3128"}, "should be http://"),
+        ("https", {"proxy": "http://me:secret@p:port"}, "should be http://"),
+    ],
+)
+def test_what_an_alias_cannot_want(kind: str, means: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said) as raised:
+        made("s1", kind=kind, **means)
+    assert "secret" not in str(raised.value)

@@ -7,6 +7,7 @@ import gc
 import threading
 import time
 import weakref
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -426,6 +427,15 @@ def test_of_many_that_joined_one_that_is_given_up_one_asks_again() -> None:
         others = [backends.ask(WELL, Ask(slow_s=0.4)) for _ in range(10)]
         assert first.getwait().status == Status.TIMED_OUT
         assert {(task.getwait().status, task.getwait().data[2]) for task in others} == {(Status.DONE, 3)}
+
+
+def test_an_alias_says_how_long_its_requests_may_take_unless_they_say_it() -> None:
+    with toys(slow=[toy("well")]) as backends:
+        cluster = backends.cluster("slow")
+        cluster.alias = replace(cluster.alias, timeout=0.05)
+        assert backends.ask(cluster, Ask(slow_s=5)).getwait(5).status == Status.TIMED_OUT
+        assert backends.ask_all(cluster, Ask(slow_s=5)).getwait(5).status == Status.TIMED_OUT
+        assert backends.ask(cluster, Ask(slow_s=0.1), timeout=5).getwait().status == Status.DONE
 
 
 def test_requests_are_counted_but_for_those_that_nobody_has_to_ask() -> None:

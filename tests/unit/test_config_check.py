@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skitai.config.aliases import Means
 from skitai.config.check import World, build, build_without_mounts
 from skitai.config.draft import AliasCall, CronCall, Draft, Given, MountCall
 from skitai.config.mounted import AppFile, AppObject, Folder, Upstream
@@ -315,7 +316,7 @@ def test_a_target_is_recognised(target: object, expected: object) -> None:
 def test_an_alias_is_mounted_also_where_it_is_declared_later() -> None:
     made = Draft("/srv/site/service.py")
     mount(made, "/pets", Upstream("pets"))
-    made.aliases.append(AliasCall("@pets", "https", ("pets.example.com",), "", "", False, True, "service.py:9"))
+    made.aliases.append(AliasCall("@pets", "https", ("pets.example.com",), "", "", Means(), "service.py:9"))
     (only,) = built(made).mounts
     assert only.target == Upstream("pets")
 
@@ -331,7 +332,7 @@ def test_an_alias_is_mounted_also_where_it_is_declared_later() -> None:
 )
 def test_an_alias_that_cannot_be_mounted_is_a_fault(name: str, kind: str, fault: str) -> None:
     made = Draft("/srv/site/service.py")
-    made.aliases.append(AliasCall("@pets", kind, ("127.0.0.1",), "", "", False, True, "service.py:9"))
+    made.aliases.append(AliasCall("@pets", kind, ("127.0.0.1",), "", "", Means(), "service.py:9"))
     mount(made, "/pets", Upstream(name))
     with pytest.raises(ConfigError, match=re.escape(f"mount '/pets': {fault}")):
         built(made)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import select
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
@@ -15,17 +16,23 @@ from typing import Any, Generic, TypeVar
 from skitai.backend.errors import BackendError, Code, TimedOut
 from skitai.backend.pool import Kept, Pool
 from skitai.backend.result import Result
+from skitai.backend.room import Room
 from skitai.backend.seam import Home
 from skitai.config.aliases import Member
+from skitai.config.sections.reaching import Backends
 
 C = TypeVar("C", bound=Kept)
 
 
 class DatabaseDriver(ABC):
-    """A driver whose close ends what runs."""
+    """A driver whose close ends what runs.
 
-    def __init__(self, home: Home) -> None:
+    :param room: that the connections to all servers have.
+    """
+
+    def __init__(self, home: Home, room: Room) -> None:
         self._home = home
+        self._room = room
         self._loop = home.loop
         self._options = home.config.backends
         self._deadlines = Deadlines(home.loop)
@@ -93,17 +100,28 @@ class DatabaseDriver(ABC):
 class Pools(Generic[C]):
     """A pool for each server.
 
-    :param make: makes that of a server.
+    :param open: opens a connection to a server, until a deadline.
     """
 
-    def __init__(self, make: Callable[[Member], Pool[C]]) -> None:
-        self._make = make
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        open: Callable[[Member, float], Awaitable[C]],
+        options: Backends,
+        room: Room,
+    ) -> None:
+        self._loop = loop
+        self._open = open
+        self._options = options
+        self._room = room
         self._pools: dict[Member, Pool[C]] = {}
 
     def __getitem__(self, member: Member) -> Pool[C]:
         pool = self._pools.get(member)
         if pool is None:
-            pool = self._pools[member] = self._make(member)
+            options, opening = self._options, partial(self._open, member)
+            most = member.connections or options.backend_connections
+            pool = self._pools[member] = Pool(self._loop, opening, most, options.backend_keep_alive, self._room)
         return pool
 
     def tick(self, now: float) -> None:

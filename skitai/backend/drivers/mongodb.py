@@ -26,6 +26,7 @@ from skitai.backend.drivers.mongodb_verbs import Stub, Verb
 from skitai.backend.drivers.statements import Row
 from skitai.backend.errors import BackendError, Code, TimedOut
 from skitai.backend.result import Result, Status
+from skitai.backend.room import Room
 from skitai.backend.seam import Home
 from skitai.config.aliases import Member
 
@@ -141,7 +142,7 @@ class Server:
             directConnection=True,  # to this one, by the name that the alias gives it
             serverSelectionTimeoutMS=connect_ms,
             connectTimeoutMS=connect_ms,
-            maxPoolSize=options.backend_connections,
+            maxPoolSize=member.connections or options.backend_connections,
             maxIdleTimeMS=int(options.backend_keep_alive * 1000) or None,
             appname="skitai",
             event_listeners=[self.connections],
@@ -264,8 +265,8 @@ VERBS: dict[str, Callable[..., Any]] = {
 class MongodbDriver(DatabaseDriver):
     """Speaks to all MongoDB servers."""
 
-    def __init__(self, home: Home) -> None:
-        super().__init__(home)
+    def __init__(self, home: Home, room: Room) -> None:
+        super().__init__(home, room)
         self._servers: dict[Member, Server] = {}
         self._leaving: set[asyncio.Task[Any]] = set()
         self._late: set[asyncio.Task[Any]] = set()  # of these, what nobody waits for any more

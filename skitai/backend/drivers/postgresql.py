@@ -11,7 +11,6 @@ import os
 import ssl
 import threading
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import psycopg2
@@ -23,6 +22,7 @@ from skitai.backend.drivers.base import DatabaseDriver, Deadlines, Ear, Pools, w
 from skitai.backend.drivers.statements import Begin, Parameters, Row, Session, SqlResult, Statement, left_open
 from skitai.backend.errors import BackendError, Code, TimedOut
 from skitai.backend.pool import Pool
+from skitai.backend.room import Room
 from skitai.backend.seam import Home
 from skitai.config.aliases import Member
 
@@ -172,15 +172,10 @@ def first_line(error: Exception) -> str:
 class PostgresqlDriver(DatabaseDriver):
     """Speaks to all PostgreSQL servers."""
 
-    def __init__(self, home: Home) -> None:
-        super().__init__(home)
-        self._pools: Pools[Connection] = Pools(self._make_pool)
+    def __init__(self, home: Home, room: Room) -> None:
+        super().__init__(home, room)
+        self._pools: Pools[Connection] = Pools(self._loop, self._open, self._options, room)
         self._sessions: set[Session] = set()
-
-    def _make_pool(self, member: Member) -> Pool[Connection]:
-        options = self._options
-        opening = partial(self._open, member)
-        return Pool(self._loop, opening, options.backend_connections, options.backend_keep_alive)
 
     async def _answer(self, member: Member, operation: Any, deadline: float) -> SqlResult:
         if isinstance(operation, Begin):

@@ -17,8 +17,8 @@ from skitai.backend.drivers.base import DatabaseDriver, Deadlines, Ear, Pools, w
 from skitai.backend.drivers.redis_commands import Batch, Command, Stub, Words, waits
 from skitai.backend.drivers.resp import NotRedis, Replies, ServerError, TooLong, pack
 from skitai.backend.errors import BackendError, Code, TimedOut
-from skitai.backend.pool import Pool
 from skitai.backend.result import Result, Status
+from skitai.backend.room import Room
 from skitai.backend.seam import Home
 from skitai.config.aliases import Member
 
@@ -220,15 +220,11 @@ class Trunk:
 class RedisDriver(DatabaseDriver):
     """Speaks to all Redis servers."""
 
-    def __init__(self, home: Home) -> None:
-        super().__init__(home)
+    def __init__(self, home: Home, room: Room) -> None:
+        super().__init__(home, room)
         self._dialler = Dialler(self._loop, self._options.backend_connect_s)
         self._trunks: dict[Member, Trunk] = {}
-        self._pools: Pools[Connection] = Pools(self._make_pool)
-
-    def _make_pool(self, member: Member) -> Pool[Connection]:
-        options = self._options
-        return Pool(self._loop, partial(self._open, member), options.backend_connections, options.backend_keep_alive)
+        self._pools: Pools[Connection] = Pools(self._loop, self._open, self._options, room)
 
     async def _answer(self, member: Member, operation: Any, deadline: float) -> Result:
         if isinstance(operation, Batch):

@@ -17,6 +17,7 @@ from skitai.backend.drivers import statements
 from skitai.backend.drivers.base import DatabaseDriver
 from skitai.backend.drivers.statements import Begin, Finish, Parameters, Row, Session, SqlResult, Statement, left_open
 from skitai.backend.errors import BackendError, Code, TimedOut
+from skitai.backend.room import Room
 from skitai.backend.seam import Home
 from skitai.config.aliases import Member
 from skitai.sql.forms import marks
@@ -227,8 +228,8 @@ def storable(value: Any) -> Any:
 class SqliteDriver(DatabaseDriver):
     """Speaks to all files."""
 
-    def __init__(self, home: Home) -> None:
-        super().__init__(home)
+    def __init__(self, home: Home, room: Room) -> None:
+        super().__init__(home, room)
         self._files: dict[str, File] = {}
         self._sessions: set[Session] = set()
         self._leaving: set[asyncio.Future[None]] = set()

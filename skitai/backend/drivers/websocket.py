@@ -10,6 +10,7 @@ from typing import Any
 from skitai.backend.dial import Dialler, Tls
 from skitai.backend.errors import BackendError, Code, TimedOut
 from skitai.backend.result import Result
+from skitai.backend.room import Room
 from skitai.backend.seam import Home
 from skitai.config.aliases import Member
 from skitai.http.status import phrase
@@ -53,10 +54,15 @@ class WebSocketResult(Result):
 
 
 class WebSocketDriver:
-    """Speaks to servers of WebSocket."""
+    """Speaks to servers of WebSocket.
 
-    def __init__(self, home: Home) -> None:
+    :param room: that the connections to all servers have.
+    """
+
+    def __init__(self, home: Home, room: Room) -> None:
         self._home = home
+        self._room = room
+        self._places: dict[Member, Room] = {}
         self._options = home.config.backends
         self._dialler = Dialler(home.loop, self._options.backend_connect_s)
         self._talks: set[_Talk] = set()
@@ -66,6 +72,14 @@ class WebSocketDriver:
         """See `seam.Driver.ask`."""
         if self._closing:
             raise BackendError(Code.SHUTDOWN, "the worker leaves")
+        place = self._places.get(member)
+        if place is None:
+            most = member.connections or self._options.backend_connections
+            place = self._places[member] = Room(self._home.loop, most)
+        async with place.held(deadline), self._room.held(deadline):
+            return await self._talk(member, operation, deadline)
+
+    async def _talk(self, member: Member, operation: WebSocketRequest, deadline: float) -> Result:
         talk = _Talk(self._home.loop, url_of(member, operation), operation, self._fields(member, operation), self._options)
         opened = await self._dialler.open(
             member.host, member.port, Tls(member.verify, ("http/1.1",)) if member.secure else None, None, deadline
@@ -90,7 +104,10 @@ class WebSocketDriver:
         return [*operation.fields, ("Authorization", said)]
 
     def tick(self, now: float) -> None:
-        """Nothing is kept."""
+        """Forget the servers that nobody talks to; connections are not kept."""
+        for member, place in tuple(self._places.items()):
+            if place.unused:
+                del self._places[member]
 
     def stats(self) -> dict[str, Any]:
         return {"talking": len(self._talks)}

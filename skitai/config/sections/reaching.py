@@ -13,6 +13,9 @@ class Backends:
 
     backend_keep_alive: float = option(1200, "an idle connection to a back-end is kept", unit="s", minimum=0)
     backend_connections: int = option(100, "connections of one worker to one back-end server", minimum=1)
+    backend_total_connections: int = option(
+        1000, "connections of one worker to all back-end servers; one that idles makes room", minimum=1
+    )
     backend_connect_s: float = option(5, "connecting to a back-end, TLS included, may take", unit="s", minimum=0.01)
     backend_idle_s: float = option(30, "a back-end may be silent while its answer is awaited", unit="s", minimum=0.01)
     backend_streams: int = option(100, "requests at once on one HTTP/2 connection to a back-end", minimum=1)

@@ -18,6 +18,7 @@ from skitai.backend.drivers.http.origin import Heads, Origin, Server
 from skitai.backend.drivers.http.request import Field, HttpRequest, locate
 from skitai.backend.drivers.http.result import HttpResult, check
 from skitai.backend.errors import BackendError, Code
+from skitai.backend.room import Room
 from skitai.backend.seam import Home
 from skitai.config.aliases import Member
 
@@ -37,13 +38,16 @@ class HttpDriver:
     """Speaks to all servers of HTTP.
 
     :param home: the process it lives in.
+    :ivar watch: ends what takes too long.
+    :param room: that the connections to all servers have.
     """
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, room: Room) -> None:
         self._loop = home.loop
+        self._room = room
         self._options = home.config.backends
         self._dialler = Dialler(home.loop, self._options.backend_connect_s)
-        self._watch = Watch(home.loop, self._options.backend_idle_s)
+        self.watch = Watch(home.loop, self._options.backend_idle_s)
         self._heads = Heads()
         self._credentials = Credentials()
         self._origins: dict[Any, Origin] = {}
@@ -113,12 +117,15 @@ class HttpDriver:
         return HttpResult(head, data, request, incoming)
 
     def _origin(self, member: Member, request: HttpRequest) -> Origin:
-        key = (member.host, member.port, member.secure, member.verify, request.proxy, request.http2)
+        proxy = request.proxy or member.proxy
+        http2 = member.http2 if request.http2 is None else request.http2
+        key = (member.host, member.port, member.secure, member.verify, member.connections, proxy, http2)
         origin = self._origins.get(key)
         if origin is None:
-            proxy = proxy_of(request.proxy) if request.proxy else None
-            server = Server(member.host, member.port, member.secure, member.verify, proxy, request.http2)
-            origin = self._origins[key] = Origin(self._dialler, self._watch, self._options, self._heads, server)
+            most = member.connections or self._options.backend_connections
+            way = proxy_of(proxy) if proxy else None
+            server = Server(member.host, member.port, member.secure, member.verify, way, http2, most)
+            origin = self._origins[key] = Origin(self._dialler, self.watch, self._options, self._heads, self._room, server)
         return origin
 
     async def _follow(self, member: Member, request: HttpRequest, result: HttpResult, deadline: float) -> HttpResult:
@@ -144,7 +151,7 @@ class HttpDriver:
                 break
             result.close()
             history.append(result)
-            member, request = (member if same else there), following
+            member, request = (member if same else replace(there, proxy=member.proxy)), following
             result = await self._ask(replace(member, database=""), request, deadline)
         result.history = history
         return result
@@ -168,7 +175,7 @@ class HttpDriver:
         for _ in range(3):
             await asyncio.sleep(0)  # connections hear of their end in the loop's next turns
         self._dialler.close()
-        self._watch.close()
+        self.watch.close()
 
 
 def target_at(member: Member, request: HttpRequest) -> str:

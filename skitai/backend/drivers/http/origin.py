@@ -17,6 +17,7 @@ from skitai.backend.drivers.http.multiplex import Multiplex
 from skitai.backend.drivers.http.request import Field, HttpRequest
 from skitai.backend.errors import BackendError, Code
 from skitai.backend.pool import Pool
+from skitai.backend.room import Room
 from skitai.config.sections.reaching import Backends
 from skitai.protocols.http1.answer import AnswerHead, AnswerHeads, request_head
 
@@ -34,6 +35,7 @@ class Server:
     """A server, and how to reach it.
 
     :ivar http2: None: as TLS agrees, without TLS HTTP/1.1. True: HTTP/2, without TLS by prior knowledge. False: HTTP/1.1.
+    :ivar connections: at most.
     """
 
     host: str
@@ -42,6 +44,7 @@ class Server:
     verify: bool
     proxy: Proxy | None
     http2: bool | None
+    connections: int
 
 
 class Heads:
@@ -59,7 +62,7 @@ class Origin:
     :ivar name: for people.
     """
 
-    def __init__(self, dialler: Dialler, watch: Watch, options: Backends, heads: Heads, server: Server) -> None:
+    def __init__(self, dialler: Dialler, watch: Watch, options: Backends, heads: Heads, room: Room, server: Server) -> None:
         self._dialler = dialler
         self._watch = watch
         self._options = options
@@ -80,9 +83,9 @@ class Origin:
             self._speaks = H1
         elif not server.secure:
             self._speaks = H2
-        most, keep_s = options.backend_connections, options.backend_keep_alive
-        self._pool: Pool[Http1Connection] = Pool(self._loop, self._open1, most, keep_s)
-        self._multiplex = Multiplex(self._loop, self._open2, most, keep_s)
+        most, keep_s = server.connections, options.backend_keep_alive
+        self._pool: Pool[Http1Connection] = Pool(self._loop, self._open1, most, keep_s, room)
+        self._multiplex = Multiplex(self._loop, self._open2, most, keep_s, room)
         self._spare: Any = None
         self._running: dict[Http1Connection, Incoming] = {}
         self._closing = False
