@@ -1,0 +1,245 @@
+"""The cache as one worker has it: looks requests up, and hands out a `Fetch` where the origin has to be asked.
+
+Everything belongs to the loop's thread, but for what says otherwise. Nothing here asks an origin.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urljoin, urlsplit
+
+from skitai.cachefs.asked import Asked, selecting
+from skitai.cachefs.decision import BYPASS, LABELS, SERVED, Decision, Verdict, decide
+from skitai.cachefs.fetch import Fetch, Waiter
+from skitai.cachefs.files import Files
+from skitai.cachefs.record import Head, Selector, Stored, digest, encode
+from skitai.cachefs.ring import Ring
+from skitai.cachefs.shared import Books, Count
+from skitai.http.head import Fields
+
+if TYPE_CHECKING:
+    import asyncio
+
+SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
+
+ALONE_S = 60.0
+MOST_ALONE = 4096
+"""For how long, and of how many keys, it is known that their answers cannot be shared, so that nobody waits for them."""
+
+_COUNTS = {Verdict.STALE: Count.STALE, Verdict.STALE_WHILE_REVALIDATE: Count.STALE}
+
+
+class Stores(NamedTuple):
+    """What the workers of a host share.
+
+    :ivar ring: in memory; None without that tier.
+    :ivar files: None without that tier.
+    :ivar most_bytes: longest content that is stored.
+    """
+
+    books: Books
+    ring: Ring | None
+    files: Files | None
+    most_bytes: int
+
+
+class Cache:
+    """The cache of one worker.
+
+    :param stores: what all workers share.
+    :param disk: runs what reads and writes files.
+    :param row: of this worker, for its counters.
+    :ivar buffered: bytes of answers that are coming in.
+    """
+
+    def __init__(self, stores: Stores, loop: asyncio.AbstractEventLoop, disk: Executor, row: int = 0) -> None:
+        self.stores = stores
+        self.loop = loop
+        self.disk = disk
+        self.buffered = 0
+        self._row = row
+        self._under_way: dict[bytes, Fetch] = {}
+        self._alone: dict[bytes, float] = {}
+
+    def count(self, what: Count) -> None:
+        self.stores.books.count(self._row, what)
+
+    # Looking up
+
+    def lookup(self, asked: Asked, now: float) -> Decision:
+        """What becomes of a request. Of `Verdict.LOAD`, `load` knows more.
+
+        :param now: in seconds since the epoch.
+        """
+        terms = asked.terms
+        if asked.method not in ("GET", "HEAD") or terms.passes or terms.no_store:
+            self.count(Count.BYPASSED)
+            return BYPASS
+        key = asked.key
+        hashed = digest(key)
+        ring = self.stores.ring
+        if ring is not None:
+            found = ring.find(key, hashed)
+            if found is not None and isinstance(selector := found[0], Selector):
+                key = self._variant(ring, selector, found[1], asked)
+                found = ring.find(key, digest(key))
+            if found is not None and isinstance(stored := found[0], Stored):
+                place = found[1]
+                content = ring.content(stored, place)
+                if content is not None and not self.void(asked, stored.came, now):
+                    if ring.is_old(place):
+                        self._renew(ring, stored, place, now)
+                    return self._decided(asked, stored, content, now, Count.MEMORY_HITS)
+        if self.stores.files is not None and self.stores.files.knows(hashed if key == asked.key else digest(key)):
+            return Decision(Verdict.LOAD, key)
+        return self._missed(asked, key)
+
+    def _variant(self, ring: Ring, selector: Selector, place: int, asked: Asked) -> bytes:
+        if ring.is_old(place):
+            ring.again(selector, place)
+        return selector.variant(selecting(asked.fields, selector.names))
+
+    def _renew(self, ring: Ring, stored: Stored, place: int, now: float) -> None:
+        """It is used, so it shall stay in both tiers."""
+        ring.again(stored, place)
+        if self.stores.files is not None:
+            self.stores.files.touch(digest(stored.key), now)
+
+    def load(self, asked: Asked, then: Callable[[Decision], None]) -> None:
+        """Read from its file what `lookup` has found there.
+
+        :param then: called in the loop with what becomes of the request; never `Verdict.LOAD`.
+        """
+        self.disk.submit(self._load, asked, then)
+
+    def _load(self, asked: Asked, then: Callable[[Decision], None]) -> None:
+        """In a thread."""
+        files = self.stores.files
+        assert files is not None
+        key = asked.key
+        found = files.read(key)
+        if found is not None and isinstance(found[0], Selector):
+            self._keep(*found)
+            key = found[0].variant(selecting(asked.fields, found[0].names))
+            found = files.read(key)
+        if found is not None:
+            self._keep(*found)
+        self.loop.call_soon_threadsafe(self._loaded, asked, key, found, then)
+
+    def _keep(self, head: Head, content: bytes) -> None:
+        """What was in a file is in memory from now on."""
+        ring = self.stores.ring
+        if ring is not None:
+            ring.put(encode(head), (content,))
+
+    def _loaded(self, asked: Asked, key: bytes, found: tuple[Head, bytes] | None, then: Callable[[Decision], None]) -> None:
+        now = time.time()
+        if found is None or not isinstance(found[0], Stored) or self.void(asked, found[0].came, now):
+            then(self._missed(asked, key))
+        else:
+            then(self._decided(asked, found[0], found[1], now, Count.DISK_HITS))
+
+    def void(self, asked: Asked, since: float, now: float) -> bool:
+        """Whether what was stored, or asked for, at `since` has been invalidated."""
+        return self.stores.books.void(_number(digest(asked.key)), since, now)
+
+    def _decided(self, asked: Asked, stored: Stored, content: bytes, now: float, hit: Count) -> Decision:
+        terms = asked.terms
+        verdict = decide(terms, stored, now)
+        if verdict in SERVED:
+            self.count(_COUNTS.get(verdict, hit))
+        else:
+            self.count(Count.MISSES)
+            if terms.only_if_cached:
+                verdict = Verdict.ONLY_IF_CACHED
+        return Decision(verdict, stored.key, stored, content, LABELS[verdict])
+
+    def _missed(self, asked: Asked, key: bytes) -> Decision:
+        self.count(Count.MISSES)
+        if asked.terms.only_if_cached:
+            return Decision(Verdict.ONLY_IF_CACHED, key, label="MISS")
+        return Decision(Verdict.MISS, key, label="MISS")
+
+    # Asking the origin
+
+    def fetch(self, asked: Asked, decision: Decision, now: float, waiter: Waiter | None = None) -> Fetch | None:
+        """Ask the origin on behalf of the cache, for `Verdict.MISS`, VALIDATE and STALE_WHILE_REVALIDATE.
+
+        :param now: in seconds since the epoch: the request leaves now.
+        :param waiter: told when there is something to wait for: another request of this worker asks for the same already.
+        :returns: to be told what comes; None when the same is under way: then the waiter will be called, once.
+        """
+        fetch = Fetch(self, asked, decision, now)
+        if not fetch.may_be_joined or decision.key in self._alone:
+            return fetch
+        first = self._under_way.get(decision.key)
+        if first is None:
+            self._under_way[decision.key] = fetch
+            return fetch
+        if waiter is not None:
+            first.join(waiter)
+            return None
+        return None if decision.verdict is Verdict.STALE_WHILE_REVALIDATE else fetch
+
+    def ended(self, fetch: Fetch, key: bytes, shared: bool) -> None:
+        """A fetch has nobody to wait for it any more.
+
+        :param shared: what it brought can be served to others.
+        """
+        if self._under_way.get(key) is fetch:
+            del self._under_way[key]
+            if not shared:
+                if len(self._alone) >= MOST_ALONE:
+                    self._alone.clear()
+                self._alone[key] = self.loop.time() + ALONE_S
+
+    def tick(self, now: float) -> None:
+        """Once a second; `now` is of the loop's clock."""
+        if self._alone:
+            self._alone = {key: until for key, until in self._alone.items() if until > now}
+
+    # Forgetting
+
+    def changed(self, asked: Asked, status: int, fields: Fields, now: float) -> None:
+        """A request with another method was answered: what is stored of its URI is void, and of those on the same server
+        that the answer names (RFC 9111, section 4.4).
+
+        :param fields: of the answer.
+        """
+        if asked.method in SAFE or not 200 <= status < 400:
+            return
+        uris = {asked.uri}
+        for name in (b"location", b"content-location"):
+            value = fields.get(name)
+            if value is not None and (other := same_origin(asked.uri, value)) is not None:
+                uris.add(other)
+        for uri in uris:
+            self.invalidate(asked._replace(uri=uri).key, now)
+
+    def invalidate(self, key: bytes, now: float) -> None:
+        """Forget what is stored for a key, and its variants, in all workers."""
+        hashed = digest(key)
+        self.stores.books.invalidate(_number(hashed), now)
+        if self.stores.ring is not None:
+            self.stores.ring.remove(hashed)
+        if self.stores.files is not None and self.stores.files.knows(hashed):
+            self.disk.submit(self.stores.files.remove, hashed)
+
+
+def same_origin(uri: bytes, reference: bytes) -> bytes | None:
+    """What a reference means, without its fragment; None where it is no URI of the same server."""
+    base = uri.decode("latin-1")
+    try:
+        meant = urljoin(base, reference.decode("latin-1")).partition("#")[0]
+        one, other = urlsplit(base), urlsplit(meant)
+    except ValueError:
+        return None
+    same = (one.scheme, one.netloc.lower()) == (other.scheme, other.netloc.lower())
+    return meant.encode("latin-1") if same else None
+
+
+def _number(hashed: bytes) -> int:
+    return int.from_bytes(hashed[:8], "little")

@@ -1,0 +1,236 @@
+"""Answers in files below one folder: a file for each, written under another name first, so that half a one is never found.
+
+Their table is in shared memory (`shared.Books`), so that nobody has to ask the file system what is there, and the sum of
+their sizes, rounded up to the blocks of a file system, stays within its limit whoever writes. Who dies while he writes
+leaves a note of what he had reserved; the next one who needs room takes it back, and removes what is left of his file.
+
+What a file holds is a record (`record`), with the place 0; one that is not what it should be is removed when it is read.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import logging
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+from skitai.cachefs.record import HEADER, Head, Parts, decode, digest, lengths, whole
+from skitai.cachefs.shared import Books
+
+log = logging.getLogger("skitai.server")
+
+BLOCK_BYTES = 4096
+
+WINDOW = 4096
+"""Of so many files the one that was used the longest ago goes first."""
+
+RETRY_S = 60.0
+"""Nothing is stored for so long after a file could not be written."""
+
+NEW = "new"
+"""The folder of files that are being written."""
+
+Digest = tuple[int, int]
+
+
+class Files:
+    """The files of one folder, which `folder.Folder` has prepared. Methods may be called from any thread.
+
+    :param path: of the folder.
+    """
+
+    def __init__(self, path: str, books: Books) -> None:
+        self.path = path
+        self._books = books
+        self._serials = itertools.count(1)
+        self._off_until = 0.0
+
+    def knows(self, hashed: bytes) -> bool:
+        """Whether there is a file for a digest, as the table says; without input or output."""
+        return self._books.place(*halves(hashed)) >= 0
+
+    def touch(self, hashed: bytes, now: float) -> None:
+        """A file's answer is used; without input or output."""
+        at = self._books.place(*halves(hashed))
+        if at >= 0:
+            self._books.use(at, now)
+
+    def read(self, key: bytes) -> tuple[Head, bytes] | None:
+        """What is stored for a key: its head and its content; None when that is nothing, or nothing whole."""
+        hashed = digest(key)
+        at = self._books.place(*halves(hashed))
+        if at < 0:
+            return None
+        try:
+            with open(self._name(halves(hashed)), "rb") as file:
+                data = file.read()
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                log.warning("cannot read from the cache: %s", error)
+            self.remove(hashed)
+            return None
+        head, content = checked(data)
+        if head is None or content is None or head.key != key:
+            log.warning("the cache's file %s is not what was written, and is removed", self._name(halves(hashed)))
+            self.remove(hashed)
+            return None
+        self._books.use(at, time.time())
+        return head, content
+
+    def write(self, parts: Parts, content: Sequence[bytes]) -> bool:
+        """Store a record, unless there is no room; whether that is done."""
+        size = blocks(parts.total)
+        if size > self._books.limit or time.monotonic() < self._off_until:
+            return False
+        pid = os.getpid()
+        try:
+            note = self._reserve(pid, size)
+            if note < 0:
+                return False
+            new = os.path.join(self.path, NEW, f"{pid}-{next(self._serials)}")
+            try:
+                with open(new, "wb", opener=_private) as file:
+                    file.writelines((parts.header(0), parts.meta, *content))
+                self._publish(new, halves(digest(parts.head.key)), size, note, pid)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(new)
+                with self._books.changing(pid):
+                    self._books.settle(note)
+                raise
+        except OSError as error:
+            self._off_until = time.monotonic() + RETRY_S
+            log.error("the cache stores nothing in %s for %d s: %s", self.path, RETRY_S, error.strerror or error)
+            return False
+        return True
+
+    def _reserve(self, pid: int, size: int) -> int:
+        """Make room; the slot of the note, -1 when there is none."""
+        books = self._books
+        with books.changing(pid):
+            if books.file_bytes + size > books.limit:
+                self._sweep()
+            while books.file_bytes + size > books.limit:
+                at = books.oldest(WINDOW)
+                if at < 0:
+                    return -1
+                self._drop(at)
+            note = books.reserve(pid, size)
+            if note < 0:
+                self._sweep()
+                note = books.reserve(pid, size)
+            return note
+
+    def _publish(self, new: str, name: Digest, size: int, note: int, pid: int) -> None:
+        """Give a file that is complete its name."""
+        books = self._books
+        with books.changing(pid):
+            at, another = books.room(*name)
+            if another:
+                self._drop(at)
+            os.rename(new, self._name(name))
+            books.settle(note)
+            books.enter(at, *name, size, time.time())
+
+    def remove(self, hashed: bytes) -> None:
+        """Forget a digest, and remove its file."""
+        with self._books.changing(os.getpid()):
+            at = self._books.place(*halves(hashed))
+            if at >= 0:
+                self._drop(at)
+
+    def remove_where(self, prefix: bytes) -> int:
+        """Remove what is stored for URIs that begin so, whatever the space; all for b"". The number of answers."""
+        removed = 0
+        for name in self._books.names():
+            head = self._head(name)
+            if prefix and (head is None or not head.key.partition(b" ")[2].startswith(prefix)):
+                continue
+            removed += head is None or head.is_answer
+            with self._books.changing(os.getpid()):
+                at = self._books.place(*name)
+                if at >= 0:
+                    self._drop(at)
+        return removed
+
+    def _head(self, name: Digest) -> Head | None:
+        try:
+            with open(self._name(name), "rb") as file:
+                start = file.read(HEADER.size)
+                found = lengths(start)
+                return None if found is None else decode(start + file.read(found[0]), 0)
+        except OSError:
+            return None
+
+    def _drop(self, at: int) -> None:
+        """Remove the file of an entry, and the entry. With the lock."""
+        with suppress(FileNotFoundError):
+            os.unlink(self._name(self._books.digest_at(at)))
+        self._books.leave(at)
+
+    def _sweep(self) -> None:
+        """Take back what processes had reserved that have died. With the lock."""
+        dead = {pid for _, pid in self._books.writers() if not _lives(pid)}
+        if not dead:
+            return
+        folder = os.path.join(self.path, NEW)
+        for name in os.listdir(folder):
+            if name.partition("-")[0] in map(str, dead):
+                os.unlink(os.path.join(folder, name))
+        for at, pid in self._books.writers():
+            if pid in dead:
+                self._books.settle(at)
+
+    def _name(self, name: Digest) -> str:
+        text = text_of(name)
+        return os.path.join(self.path, text[:2], text)
+
+
+def checked(data: bytes) -> tuple[Head | None, bytes | None]:
+    """Head and content of a file; None for what is not as it was written."""
+    found = lengths(data)
+    head = decode(data, 0)
+    if found is None or head is None or len(data) != HEADER.size + sum(found):
+        return None, None
+    return head, whole(head, data, HEADER.size + found[0])
+
+
+def blocks(size: int) -> int:
+    """What a file of so many bytes takes of a disk."""
+    return -(-size // BLOCK_BYTES) * BLOCK_BYTES
+
+
+def halves(hashed: bytes) -> Digest:
+    """A digest as two slots of 63 bits."""
+    return int.from_bytes(hashed[:8], "big") >> 1, int.from_bytes(hashed[8:], "big") >> 1
+
+
+def text_of(name: Digest) -> str:
+    """The name of a file."""
+    return f"{name[0] << 1:016x}{name[1]:016x}"
+
+
+def name_of(text: str) -> Digest | None:
+    """What a file's name stands for; None when it is none of ours."""
+    try:
+        name = int(text[:16], 16) >> 1, int(text[16:], 16)
+    except ValueError:
+        return None
+    return name if text_of(name) == text else None
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,238 @@
+"""Answers in memory that all workers share: a ring, in which what is new takes the place of the oldest.
+
+The memory holds a table of positions and the records themselves. A position counts up for ever; a record stands at the
+position modulo the ring's size, and is there until the ring has turned once. Who writes holds a lock for the moment of the
+copy, and moves the head on before he writes. Who reads holds none: he looks at the head after he has copied, and knows
+whether somebody may have written there meanwhile. A writer that is killed leaves bytes that no entry leads to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from weakref import WeakValueDictionary
+
+from skitai.cachefs.record import HEADER, Head, Parts, Stored, decode, digest, encode, lengths, whole
+from skitai.cachefs.shared import Books, taken
+from skitai.ipc.memory import SLOT_BYTES, Memory
+
+LAYOUT = 1
+
+_LAYOUT, _HEAD, _BUCKETS = range(3)
+_TABLE_AT = 8
+
+WAYS = 8
+"""Entries among which a key is looked for."""
+
+BYTES_PER_ENTRY = 2048
+SMALLEST = 65536
+SHARE = 4
+"""One record has at most this part of the ring."""
+
+SHARED_FROM = 65536
+"""Contents from this size on are held once, however many clients are taking them."""
+
+KNOWN = 2048
+
+MOST_META = 65536
+
+
+class Content(bytes):
+    """Bytes that can be referred to weakly."""
+
+
+class Ring:
+    """The memory of answers.
+
+    :param memory: made by `create`.
+    :param books: whose lock is for the writers.
+    """
+
+    def __init__(self, memory: Memory, books: Books) -> None:
+        self.memory = memory
+        self._books = books
+        self._ints = ints = memory.ints
+        self._buckets = ints[_BUCKETS]
+        first = (_TABLE_AT + self._buckets * WAYS * 2) * SLOT_BYTES
+        self._data = ints.cast("B")[first:]
+        self.size = len(self._data)
+        self._known: dict[bytes, tuple[int, int, Head]] = {}
+        self._large: WeakValueDictionary[int, Content] = WeakValueDictionary()
+
+    @classmethod
+    def create(cls, size: int, books: Books) -> Ring:
+        """:param size: bytes of all of it; at least `SMALLEST`."""
+        memory = Memory.create("cachefs-memory", size // SLOT_BYTES)
+        memory.ints[_BUCKETS] = max(1, size // BYTES_PER_ENTRY // WAYS)
+        memory.ints[_LAYOUT] = LAYOUT
+        made = cls(memory, books)
+        memory.ints[_HEAD] = made.size  # so that no record has the position 0
+        return made
+
+    @classmethod
+    def adopt(cls, fd: int, books: Books) -> Ring | None:
+        """The ring of the program before the exec, or of another process; None when it has another layout."""
+        memory = Memory.adopt(fd, 0)
+        return cls(memory, books) if memory.ints[_LAYOUT] == LAYOUT else None
+
+    @property
+    def total(self) -> int:
+        """Bytes of the memory as a whole."""
+        return len(self._ints) * SLOT_BYTES
+
+    @property
+    def longest(self) -> int:
+        """Of a record, in bytes."""
+        return self.size // SHARE
+
+    def _is_there(self, place: int) -> bool:
+        return place >= self._ints[_HEAD] - self.size
+
+    # Reading
+
+    def find(self, key: bytes, hashed: bytes) -> tuple[Head, int] | None:
+        """The head stored for a key, and its position.
+
+        :param hashed: the key's digest.
+        """
+        known = self._known.get(key)
+        if known is not None:
+            slot, place, head = known
+            if self._ints[slot] == place and self._is_there(place):
+                return head, place
+            del self._known[key]
+        tag = _tag(hashed)
+        base = _TABLE_AT + tag % self._buckets * WAYS * 2
+        entries = self._ints[base : base + 2 * WAYS].tolist()
+        for at in range(0, 2 * WAYS, 2):
+            if entries[at] == tag and entries[at + 1] and self._is_there(entries[at + 1]):
+                place = entries[at + 1]
+                read = self._read(place)
+                if read is not None and read.key == key:
+                    if len(self._known) >= KNOWN:
+                        self._known.clear()
+                    self._known[key] = base + at + 1, place, read
+                    return read, place
+        return None
+
+    def _read(self, place: int) -> Head | None:
+        """The head at a position, once all of the record is known to be whole."""
+        at = place % self.size
+        found = lengths(bytes(self._data[at : at + HEADER.size]))
+        if found is None:
+            return None
+        meta, size = found
+        end = HEADER.size + meta
+        if at + end + size > self.size:
+            return None
+        head = decode(bytes(self._data[at : at + end]), place)
+        if head is None or whole(head, bytes(self._data[at + end : at + end + size]), 0) is None:
+            return None
+        return head if self._is_there(place) else None
+
+    def content(self, head: Stored, place: int) -> bytes | None:
+        """The content of what `find` found; None when it has gone meanwhile."""
+        large = head.size >= SHARED_FROM
+        if large and (held := self._large.get(place)) is not None:
+            return held
+        at = place % self.size
+        start = at + HEADER.size + self._meta_size(at)
+        data = bytes(self._data[start : start + head.size])
+        if not self._is_there(place) or len(data) != head.size:
+            return None
+        if large:
+            data = self._large[place] = Content(data)
+        return data
+
+    def _meta_size(self, at: int) -> int:
+        found = lengths(bytes(self._data[at : at + HEADER.size]))
+        return 0 if found is None else found[0]
+
+    def is_old(self, place: int) -> bool:
+        """Whether a record is among the quarter that goes next."""
+        return place < self._ints[_HEAD] - self.size * 3 // 4
+
+    # Writing
+
+    def put(self, parts: Parts, content: Sequence[bytes], unless_moved: int = 0) -> bool:
+        """Store a record; whether that is done: it is not where it is too large, or a writer stands still.
+
+        :param content: pieces of it.
+        :param unless_moved: only where the key is stored at this position.
+        """
+        total = -(-parts.total // SLOT_BYTES) * SLOT_BYTES
+        if total > self.longest or len(parts.meta) > MOST_META:
+            return False
+        tag = _tag(digest(parts.head.key))
+        if not taken(self._books.ring_lock):
+            return False
+        try:
+            slot = self._slot(tag)
+            if unless_moved and self._ints[slot + 1] != unless_moved:
+                return False
+            place = self._claim(total)
+            self._write(place, parts, content)
+            self._ints[slot + 1] = 0
+            self._ints[slot] = tag
+            self._ints[slot + 1] = place
+        finally:
+            self._books.ring_lock.release()
+        return True
+
+    def _claim(self, total: int) -> int:
+        """Move the head on, so that nobody reads what stands there any longer."""
+        place = self._ints[_HEAD]
+        left = self.size - place % self.size
+        if total > left:
+            place += left
+        self._ints[_HEAD] = place + total
+        return place
+
+    def _write(self, place: int, parts: Parts, content: Sequence[bytes]) -> None:
+        at = place % self.size
+        for piece in (parts.header(place), parts.meta, *content):
+            self._data[at : at + len(piece)] = piece
+            at += len(piece)
+
+    def _slot(self, tag: int) -> int:
+        """Where a tag stands, or may: in a free entry, or in that of the oldest record."""
+        base = _TABLE_AT + tag % self._buckets * WAYS * 2
+        entries = self._ints[base : base + 2 * WAYS].tolist()
+        found = [at for at in range(0, 2 * WAYS, 2) if entries[at] == tag]
+        return base + (found[0] if found else min(range(0, 2 * WAYS, 2), key=lambda at: int(entries[at + 1])))
+
+    def again(self, head: Head, place: int) -> None:
+        """Store a record at the head that would soon go, for it is used."""
+        content = self.content(head, place) if isinstance(head, Stored) else b""
+        if content is not None:
+            self.put(encode(head), (content,), unless_moved=place)
+
+    def remove(self, hashed: bytes) -> None:
+        """Forget a key. One store of a slot, so that no lock is needed."""
+        tag = _tag(hashed)
+        base = _TABLE_AT + tag % self._buckets * WAYS * 2
+        for slot in range(base, base + 2 * WAYS, 2):
+            if self._ints[slot] == tag:
+                self._ints[slot + 1] = 0
+
+    # For people
+
+    def heads(self) -> Iterator[tuple[Head, bytes]]:
+        """All that is stored, and the digests."""
+        end = _TABLE_AT + self._buckets * WAYS * 2
+        for place in self._ints[_TABLE_AT + 1 : end : 2].tolist():
+            if place and self._is_there(place) and (head := self._read(place)) is not None:
+                yield head, digest(head.key)
+
+    def usage(self) -> tuple[int, int]:
+        """Answers, and bytes of their records."""
+        count = used = 0
+        for head, _ in self.heads():
+            if isinstance(head, Stored):
+                count += 1
+                used += HEADER.size + head.size
+        return count, used
+
+
+def _tag(hashed: bytes) -> int:
+    """63 bits, none of which is always 0, and never 0 itself."""
+    return int.from_bytes(hashed[:8], "little") >> 1 or 1
