@@ -321,6 +321,61 @@ def alias(
     draft.aliases.append(AliasCall(name, kind, tuple(listed), role, source, means, _caller(draft)))
 
 
+def enable_gateway(
+    enable_auth: bool = False, secure_key: str | bytes | None = None, realm: str = "Skitai API Gateway"
+) -> None:
+    """Let nobody to what is mounted by an alias who has no bearer token.
+
+    :param enable_auth: demand tokens; without that, everybody may pass.
+    :param secure_key: what signs JSON Web Tokens: a secret, or a public key in PEM. Without it only the handler that an app
+        sets by ``wac.handler.set_auth_handler`` decides about tokens.
+    :param realm: name that clients are asked for a token in.
+    """
+    _expect(enable_auth, bool, "enable_gateway() enable_auth", "True or False")
+    _expect(realm, str, "enable_gateway() realm")
+    _set("gateway_auth", enable_auth)
+    _set("gateway_realm", realm)
+    if secure_key is not None:
+        if not isinstance(secure_key, str | bytes):  # which is not shown
+            raise TypeError("enable_gateway() secure_key should be text or bytes")
+        _set("gateway_secret", secure_key.decode("utf-8") if isinstance(secure_key, bytes) else secure_key)
+
+
+def enable_proxy(
+    allow: str | list[str] | tuple[str, ...] = (),
+    deny: str | list[str] | tuple[str, ...] = (),
+    users: Mapping[str, str] | None = None,
+    **options: Any,
+) -> None:
+    """Serve as a forward proxy, too: pass on requests for other servers, and open tunnels to them.
+
+    :param allow: nothing else is reached: hosts, ``.domains``, addresses, networks, ``"loopback"``, ``"private"``, ``"*"``;
+        each may end in ``:PORT``.
+    :param deny: never reached, in the same words.
+    :param users: passwords by name; without them, nobody is asked for one.
+    :param options: any other of the section ``[forward_proxy]`` without its ``proxy_``, for instance ``tunnel_ports="*"``.
+    """
+    _set("forward_proxy", True)
+    for name, value in (("allow", allow), ("deny", deny)):
+        if value:
+            _set(f"proxy_{name}", _flat((value,), f"enable_proxy() {name}"))
+    if users is not None:
+        _expect(users, Mapping, "enable_proxy() users", "passwords by name")
+        _set("proxy_users", [f"{name}:{password}" for name, password in users.items()])
+    for name, value in options.items():
+        _set(f"proxy_{name}", value)
+
+
+def set_proxy_keep_alive(channel: float = 60, tunnel: float = 600) -> None:
+    """How long the forward proxy keeps what idles.
+
+    :param channel: seconds for a connection to a server, and for a server that is silent.
+    :param tunnel: seconds for a tunnel.
+    """
+    _set("proxy_channel_s", _number(channel, "set_proxy_keep_alive() channel"))
+    _set("proxy_tunnel_s", _number(tunnel, "set_proxy_keep_alive() tunnel"))
+
+
 def set_backend_keep_alive(seconds: float) -> None:
     """How long an idle connection to a back-end is kept; 1200 unless set."""
     _set("backend_keep_alive", _number(seconds, "set_backend_keep_alive()"))

@@ -10,8 +10,10 @@ from typing import Any
 
 from skitai.config.aliases import Alias, alias
 from skitai.config.draft import Draft, Given
+from skitai.config.guards import check_gateway
 from skitai.config.jobs import CheckSchedule, check_jobs
 from skitai.config.mounts import check_mounts, normal_point
+from skitai.config.proxying import check_forward_proxy, doubts_of_forward_proxy
 from skitai.config.sections.serving import Timeouts
 from skitai.config.sources import OPTIONS, ConfigFile, Entry, from_calls, from_environment, from_file, from_flags
 from skitai.config.targets import Look, Seen
@@ -72,12 +74,15 @@ def build(
     given = gather(draft, flags, environ, file, faults)
     _check_server(given, world, faults)
     check_smtpda(given, world, faults)
+    check_forward_proxy(given.values, given.labels, faults)
+    warnings += doubts_of_forward_proxy(given.values, given.labels)
     production = environ.get("SKITAI_ENV") == "PRODUCTION"
     if not draft.mounts:
         faults.append(f"{draft.script}: nothing is mounted; call skitai.mount() before skitai.run()")
     aliases = check_aliases(draft, faults)
     named = {each.name: each for each in aliases}
     mounts = check_mounts(draft.mounts, named, world.look, production, faults, warnings)
+    check_gateway(given.values, given.labels, mounts, faults, warnings)
     max_ages = _max_ages(draft.max_ages, faults)
     made = sections(given.values)
     made["cron"] = replace(made["cron"], jobs=check_jobs(draft.jobs, made["cron"], world.schedule, faults))

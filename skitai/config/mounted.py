@@ -13,7 +13,7 @@ class Mount:
     """One mount, as checked.
 
     :param point: path prefix, ends with "/".
-    :param target: what is mounted: one of `Folder`, `AppFile`, `AppObject`, `Upstream`.
+    :param target: what is mounted: one of `Folder`, `AppFile`, `AppObject`, `Upstream`, `View`.
     :param app_name: variable of the app in its module.
     :param host: names of the virtual host, separated by spaces; a leading dot matches every subdomain and the bare
         domain; "default" serves every host that has no site of its own.
@@ -67,6 +67,11 @@ class Upstream:
     """
 
     alias: str
+
+
+@dataclass(frozen=True, slots=True)
+class View(Upstream):
+    """A database behind an alias, whose rows can be read as JSON."""
 
 
 Target = Folder | AppFile | AppObject | Upstream

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from skitai.config.aliases import Alias
 from skitai.config.draft import MountCall
-from skitai.config.mounted import Folder, Mount, Target, Upstream
+from skitai.config.mounted import Folder, Mount, Target, Upstream, View
 from skitai.config.pref import AttrDict, Preference
 from skitai.config.targets import Look, Seen, resolve
 from skitai.config.values import size
@@ -17,6 +17,9 @@ BODY_SIZES = ("max_post_body_size", "max_multipart_body_size", "max_upload_file_
 
 MOUNTABLE = frozenset({"http", "https"})
 """Kinds of aliases to which requests can be passed on."""
+
+VIEWED = frozenset({"sqlite3", "postgresql", "mongodb"})
+"""Databases whose rows can be read."""
 
 _HOST = re.compile(r"\.?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[?[0-9a-f:.]+\]?", re.ASCII)
 
@@ -87,23 +90,34 @@ def _target(call: MountCall, aliases: Mapping[str, Alias], look: Look, faults: l
     try:
         target = resolve(call.target, look)
         if isinstance(target, Upstream):
-            _check_alias(target, aliases)
+            return _leading_to(target, aliases)
     except ValueError as error:
         faults.append(f"{call.source}: mount {call.point!r}: {error}")
         return None
     return target
 
 
-def _check_alias(target: Upstream, aliases: Mapping[str, Alias]) -> None:
-    """:raises ValueError: there is no such alias, or requests cannot be passed on to it."""
+def _leading_to(target: Upstream, aliases: Mapping[str, Alias]) -> Upstream:
+    """What stands behind an alias: servers, or a database.
+
+    :raises ValueError: there is no such alias, or it is of a kind that cannot be mounted.
+    """
     alias = aliases.get(target.alias)
     if alias is None:
         known = ", ".join(f"@{name}" for name in aliases)
         raise ValueError(
             f"there is no alias @{target.alias}; " + (f"there are {known}" if known else "there is none at all")
         )
+    if alias.kind in VIEWED:
+        return View(target.alias)
     if alias.kind not in MOUNTABLE:
-        raise ValueError(f"@{target.alias} is a back-end of {alias.kind}; PROTO_HTTP and PROTO_HTTPS can be mounted")
+        raise ValueError(
+            f"@{target.alias} is a back-end of {alias.kind}; PROTO_HTTP and PROTO_HTTPS can be mounted, and, behind the "
+            "gateway, DB_SQLITE3, DB_POSTGRESQL and DB_MONGODB"
+        )
+    if any(member.proxy and not member.secure for member in alias.members):
+        raise ValueError(f"@{target.alias} is reached through a proxy; that can be mounted with PROTO_HTTPS alone")
+    return target
 
 
 def _point(call: MountCall, faults: list[str]) -> str | None:

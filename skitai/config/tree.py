@@ -16,7 +16,10 @@ from typing import Any
 
 from skitai.config.aliases import Alias
 from skitai.config.mounted import Mount
+from skitai.config.sections.guarding import Gateway, Rates, Views
 from skitai.config.sections.helping import Cron, Smtpda
+from skitai.config.sections.passing import Upstreams
+from skitai.config.sections.proxying import ForwardProxy
 from skitai.config.sections.reaching import Backends
 from skitai.config.sections.running import Log, Paths, Supervision
 from skitai.config.sections.serving import (
@@ -62,7 +65,12 @@ class Config:
     paths: Paths = field(default_factory=Paths)
     proxies: Proxies = field(default_factory=Proxies)
     tls: Tls = field(default_factory=Tls)
+    forward_proxy: ForwardProxy = field(default_factory=ForwardProxy)
     backends: Backends = field(default_factory=Backends)
+    upstreams: Upstreams = field(default_factory=Upstreams)
+    gateway: Gateway = field(default_factory=Gateway)
+    rates: Rates = field(default_factory=Rates)
+    views: Views = field(default_factory=Views)
     smtpda: Smtpda = field(default_factory=Smtpda)
     cron: Cron = field(default_factory=Cron)
     mounts: tuple[Mount, ...] = ()
@@ -89,7 +97,12 @@ SECTIONS: dict[str, type] = {
     "paths": Paths,
     "proxies": Proxies,
     "tls": Tls,
+    "forward_proxy": ForwardProxy,
     "backends": Backends,
+    "upstreams": Upstreams,
+    "gateway": Gateway,
+    "rates": Rates,
+    "views": Views,
     "smtpda": Smtpda,
     "cron": Cron,
 }

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from skitai.config.tree import Config
 from skitai.ipc import messages
+from skitai.ipc.buckets import Buckets
 from skitai.ipc.bus import Bus
 from skitai.ipc.lastupdate import Table
 from skitai.ipc.messages import Failed, Message, Ready, Restart, Shutdown
@@ -109,6 +110,7 @@ class Child:
     :ivar bus: the way to the other children; nothing comes before the child opens it.
     :ivar strict: somebody else is serving, so an app that cannot be loaded is a reason for `failed`. Otherwise the child
         had better serve the other apps.
+    :ivar buckets: how much clients may still ask for, which all children count together.
     :ivar master_lost: called in a thread of its own when the master has died. By default the child sends itself SIGTERM.
     """
 
@@ -124,6 +126,7 @@ class Child:
         places: Places,
         bus: Bus,
         strict: bool = False,
+        buckets: Buckets | None = None,
     ) -> None:
         self.config = config
         self.sockets = sockets
@@ -134,6 +137,7 @@ class Child:
         self.places = places
         self.bus = bus
         self.strict = strict
+        self.buckets = buckets or Buckets.alone()
         self.master_lost: Callable[[], object] = _terminate
         self._link = link
         self._lost = False

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Literal
 
 with suppress(ImportError):  # Windows: one process, whose locks have no file
@@ -84,3 +85,24 @@ class ProcessLock:
     def __exit__(self, *_: object) -> Literal[False]:
         self.release()
         return False
+
+
+@contextmanager
+def taken_at_once(fd: int, key: int) -> Iterator[bool]:
+    """A lock for one process among several, around a moment's work; nobody waits for it.
+
+    :param fd: as of `ProcessLock`.
+    :param key: which lock; not one that a `ProcessLock` of the same file has.
+    :returns: whether it was taken: where another process has it, or there is no file, the work is done without.
+    """
+    try:
+        if fd >= 0:
+            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _BEYOND + key)
+        taken = fd >= 0
+    except OSError:
+        taken = False
+    try:
+        yield taken
+    finally:
+        if taken:
+            fcntl.lockf(fd, fcntl.LOCK_UN, 1, _BEYOND + key)

@@ -63,21 +63,88 @@ def read_token(secret_key: str | bytes, token: str, algorithms: Sequence[str] = 
     :raises InvalidToken: it is forged, cut, or no token at all; `ExpiredToken`: it was good.
     :raises ValueError: an unfit key.
     """
+    claims = _verified(token, secret_key, algorithms)
+    check_times(claims, time.time())
+    return claims
+
+
+class Key:
+    """What tokens are verified with: a secret, or a public key in PEM, with the algorithms that go with it and no others.
+
+    :ivar algorithms: of a secret HS256, HS384 and HS512; of an RSA key RS256 to PS512; of an elliptic curve its own; of
+        Ed25519 and Ed448 EdDSA.
+    :raises ValueError: the secret is empty, or the PEM holds no public key that tokens are signed with.
+    """
+
+    def __init__(self, secret: str | bytes) -> None:
+        text = secret.encode("utf-8") if isinstance(secret, str) else secret
+        if not text:
+            raise ValueError("a key for tokens is empty")
+        self._key: Any = text
+        self.algorithms: tuple[str, ...] = HMAC
+        if text.lstrip().startswith(b"-----BEGIN"):
+            self._key, self.algorithms = _public(text.strip())
+
+    def verified(self, token: str) -> dict[str, Any]:
+        """The claims of a token, whose times are still to be looked at (`check_times`).
+
+        :raises InvalidToken: it is forged, cut, or no token at all.
+        """
+        return _verified(token, self._key, self.algorithms)
+
+    def __repr__(self) -> str:  # never with the key
+        return f"<Key for {', '.join(self.algorithms)}>"
+
+
+def _verified(token: str, key: Any, algorithms: Sequence[str]) -> dict[str, Any]:
     from jwt import InvalidKeyError, PyJWTError
 
     try:
-        claims = json.loads(_signer().decode(token, secret_key, list(algorithms)))
+        whole = _signer().decode_complete(token, key, list(algorithms))
+        claims = json.loads(whole["payload"])
     except InvalidKeyError as error:
         raise ValueError(f"no token can be read with this key: {error}") from None
     except (PyJWTError, ValueError, RecursionError):  # what is signed by another may be any text, as deep as it likes
         raise InvalidToken("invalid token") from None
-    if not isinstance(claims, dict):
+    if not isinstance(claims, dict) or "crit" in whole["header"]:  # RFC 7515, section 4.1.11: we know no extension
         raise InvalidToken("invalid token")
-    _see_to_times(claims, time.time())
     return claims
 
 
-def _see_to_times(claims: Mapping[str, Any], now: float) -> None:
+_CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512", "secp256k1": "ES256K"}
+
+
+def _public(pem: bytes) -> tuple[Any, tuple[str, ...]]:
+    """The public key in a PEM, and the algorithms of its kind.
+
+    :raises ValueError: it holds none.
+    """
+    from jwt import InvalidKeyError
+    from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+    key: Any = None
+    for kind in (RSAAlgorithm(RSAAlgorithm.SHA256), ECAlgorithm(ECAlgorithm.SHA256), OKPAlgorithm()):
+        try:
+            key = kind.prepare_key(pem)
+        except (InvalidKeyError, ValueError, TypeError):
+            continue
+        break
+    if key is None or hasattr(key, "private_bytes"):
+        raise ValueError("it is no public key in PEM of RSA, an elliptic curve, Ed25519 or Ed448")
+    if isinstance(kind, RSAAlgorithm):
+        return key, ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+    if isinstance(kind, ECAlgorithm):
+        if key.curve.name not in _CURVES:
+            raise ValueError(f"tokens are not signed with the curve {key.curve.name}")
+        return key, (_CURVES[key.curve.name],)
+    return key, ("EdDSA",)
+
+
+def check_times(claims: Mapping[str, Any], now: float) -> None:
+    """See that a token is good at this time, in seconds since the epoch.
+
+    :raises InvalidToken: it is not; `ExpiredToken`: it was.
+    """
     try:
         ends = [float(claims[name]) for name in ENDS if claims.get(name)]
         begins = float(claims.get("nbf") or 0)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from skitai.config.mounted import AppFile, AppObject, Folder, Mount, Upstream
+from skitai.config.mounted import AppFile, AppObject, Folder, Mount, Upstream, View
 from skitai.config.pref import AttrDict, Preference
 from skitai.errors import LoadError
 from skitai.loading.importer import load_file, load_package, reason, same_file, unique_name, without_importing
@@ -31,7 +31,7 @@ class Loaded:
     """An app, ready to be served.
 
     :ivar app: the callable; None for a static folder and for an alias.
-    :ivar kind: "wsgi", "asgi", "static", "upstream", or what the app says.
+    :ivar kind: "wsgi", "asgi", "static", "upstream", "view", or what the app says.
     :ivar home: its folder; what lies below is its own code. Empty for an alias.
     :ivar files: its Python files, as far as they are imported by now.
     :ivar modules: all modules of its folder, by name, as its file sees them; None when that is not known.
@@ -96,7 +96,7 @@ def _load(mount: Mount, *, renew: bool) -> Loaded:
             raise LoadError(f"there is no folder {target.path}")
         return Loaded(None, "static", target.path, mount)
     if isinstance(target, Upstream):
-        return Loaded(None, "upstream", "", mount, reloadable=False)
+        return Loaded(None, "view" if isinstance(target, View) else "upstream", "", mount, reloadable=False)
     home = home_of(mount)
     with _searching(mount, home):
         app, found, reloadable = _find(mount, home, renew=renew)

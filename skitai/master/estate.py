@@ -11,6 +11,7 @@ from typing import Any
 
 from skitai.config.sections.running import Log
 from skitai.ipc import rundir
+from skitai.ipc.buckets import Buckets
 from skitai.ipc.control import ControlServer
 from skitai.ipc.inboxes import Inboxes
 from skitai.ipc.lastupdate import Table
@@ -52,6 +53,7 @@ class Estate:
     :ivar started_s: start of the server, monotonic.
     :ivar identity: whom children become.
     :ivar log_options: for a program that has no configuration of its own.
+    :ivar buckets: how much clients may still ask for.
     """
 
     origin: Origin
@@ -65,6 +67,7 @@ class Estate:
     identity: Identity | None = None
     log_options: Log = field(default_factory=Log)
     started_s: float = field(default_factory=time.monotonic)
+    buckets: Buckets = field(default_factory=Buckets.create)
 
     @property
     def addresses(self) -> list[str]:
@@ -85,6 +88,7 @@ class Estate:
             "inboxes": self.inboxes.hand_over(),
             "listeners": [each.hand_over() for each in self.listeners],
             "started_s": self.started_s,
+            "buckets": self.buckets.memory.hand_over(),
         }
 
     def keep(self) -> None:
@@ -94,6 +98,7 @@ class Estate:
             self.control.fileno(),
             self.scoreboard.memory.fd,
             self.table.memory.fd,
+            self.buckets.memory.fd,
             *(each.socket.fileno() for each in self.listeners),
         ):
             os.set_inheritable(fd, False)
@@ -125,6 +130,7 @@ class Estate:
             identity=Identity(*data["identity"]) if data["identity"] else None,
             log_options=Log(verbose=verbose, log_keep=log_keep),
             started_s=data["started_s"],
+            buckets=Buckets.adopt(data["buckets"]),
         )
         return estate, scoreboard is not None
 

@@ -69,6 +69,7 @@ class Family:
             self._estate.places,
             Bus(inboxes, row),
             strict,
+            self._estate.buckets,
         )
         try:
             pid = fork(program, child, self._estate.identity, self._signals, lambda: self._leave_to_child(ours, slot))

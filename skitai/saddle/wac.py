@@ -11,7 +11,7 @@ from skitai.log import journal
 from skitai.log.rotation import FREQUENCIES, mark
 from skitai.log.rotation import PERIODS as RESERVED
 from skitai.saddle.context import Was
-from skitai.was import host, services
+from skitai.was import gateway, host, services
 from skitai.was import was as general
 
 
@@ -110,6 +110,11 @@ class Wac:
     def unregister(self, name: str) -> None:
         """Take an object back; nothing happens when there is none."""
         services.unshare(name)
+
+    @property
+    def handler(self) -> gateway.Handler:
+        """The gateway: `Handler.set_auth_handler` says who decides about tokens."""
+        return gateway.handler
 
     @property
     def config(self) -> Config:

@@ -25,6 +25,7 @@ from skitai.worker import engines
 from skitai.worker.allocator import keep_freed_memory
 from skitai.worker.mounts import Mounts
 from skitai.worker.pipeline import Pipeline
+from skitai.worker.proxy import forward
 from skitai.worker.server import Server
 from skitai.worker.services import Services
 
@@ -74,6 +75,7 @@ class Worker:
         )
         self.services = Services(config, loop, request_log, child.number)
         self.services.spool_folder = places.spool
+        self.services.buckets = child.buckets
         self.mounts = Mounts(self.services, config)
         self.server: Server
         self.backends: Backends
@@ -102,6 +104,7 @@ class Worker:
         except LoadError as error:
             child.failed(str(error))
             return 3
+        proxy = self.mounts.proxy = forward.make(services, child.sockets)
         services.pipeline = Pipeline(self.mounts.site())
         limit = descriptor_limit(child.config.server.connections)
         self.server = Server(services, engine, child.sockets, limit, certificates)
@@ -120,6 +123,8 @@ class Worker:
             self._renewing.cancel()
         services.pool.stop()
         await self.mounts.shutdown()
+        if proxy is not None:
+            proxy.close()
         await self.backends.close()
         child.bus.close()
         services.request_log.close()

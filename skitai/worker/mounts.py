@@ -16,8 +16,9 @@ from skitai.exchange import BodyMode
 from skitai.loading.app import Loaded, home_of, load, reload
 from skitai.loading.watch import Watcher, check_syntax
 from skitai.worker.apps import make_app
+from skitai.worker.gateway import guarded
 from skitai.worker.services import Services
-from skitai.worker.site import Route, Site
+from skitai.worker.site import Proxy, Route, Site
 from skitai.worker.stale import explain, noting
 
 log = logging.getLogger("skitai.app")
@@ -72,9 +73,13 @@ class Place:
 
 
 class Mounts:
-    """All mounts of a worker. Everything here belongs to the loop's thread."""
+    """All mounts of a worker. Everything here belongs to the loop's thread.
+
+    :ivar proxy: takes requests that are for other servers.
+    """
 
     def __init__(self, services: Services, config: Config) -> None:
+        self.proxy: Proxy | None = None
         self._services = services
         self._config = config
         self._places = [Place(mount) for mount in config.mounts]
@@ -91,7 +96,7 @@ class Mounts:
             trouble = ""
             try:
                 place.loaded = outside_loop(load, place.mount)
-                app = make_app(place.loaded, place.mount)
+                app = guarded(make_app(place.loaded, place.mount), place.mount, self._config)
                 await app.startup(self._services)
             except LoadError as error:
                 if strict:
@@ -107,7 +112,7 @@ class Mounts:
 
     def site(self) -> Site:
         """Where requests go, as things stand."""
-        return Site([place.route for place in self._places])
+        return Site([place.route for place in self._places], self.proxy)
 
     @property
     def watched(self) -> bool:

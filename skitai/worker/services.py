@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from skitai.config.tree import Config
 from skitai.http.forwarded import Trusted
+from skitai.ipc.buckets import Buckets
 from skitai.log.requests import RequestLog
 from skitai.protocols.http1.request import HeadParser
 from skitai.protocols.http1.response import ResponseHeads
@@ -71,8 +72,10 @@ class Services:
     :ivar stopping: idle ones close at once, too.
     :ivar leave_by: on the monotonic clock: when this worker has to be gone; `inf` while it serves.
     :ivar flushing: the request log will be written at the end of this turn of the loop.
+    :ivar hoards: connections whose clients let much wait for them; see `worker.http2.gate`.
     :ivar body_bytes: request bodies held in memory.
     :ivar served: requests begun.
+    :ivar buckets: how much clients may still ask for of all workers; None for this process alone.
     """
 
     def __init__(self, config: Config, loop: asyncio.AbstractEventLoop, request_log: RequestLog, number: int = 0) -> None:
@@ -91,6 +94,7 @@ class Services:
         self.http2_heads = http2.RequestHeads(config.http1)
         self.http2_responses = http2.ResponseHeads(config.server.server_name)
         self.connections: set[Tended] = set()
+        self.hoards: set[Any] = set()
         request_log.connections = lambda: len(self.connections)
         self.pool: ThreadPool | Inline = (
             ThreadPool(config.server.threads, loop.call_later) if config.server.threads else Inline(loop)
@@ -104,6 +108,7 @@ class Services:
         self.leave_by = inf
         self.flushing = False
         self.body_bytes = 0
+        self.buckets: Buckets | None = None
         self.served = 0
         self.spool_folder: str | None = None
         self.compress_from = config.responses.compress_bytes if config.responses.compress else NEVER

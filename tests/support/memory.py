@@ -7,7 +7,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,8 +21,10 @@ from skitai.log.requests import RequestLog
 from skitai.was import process
 from skitai.worker import engines
 from skitai.worker.apps import make_app
+from skitai.worker.gateway import guarded
 from skitai.worker.negotiation import ClientConnection
 from skitai.worker.pipeline import Pipeline
+from skitai.worker.proxy import forward
 from skitai.worker.server import Server
 from skitai.worker.services import Dispatcher, Services
 from skitai.worker.site import Route, Site
@@ -195,9 +197,17 @@ def mounted(point: str, what: Any, **values: Any) -> Mount:
 
 @contextlib.contextmanager
 def wire(
-    *mounts: Mount, kind: str = "wsgi", engine: str = "asyncio", aliases: tuple[Alias, ...] = (), **values: Any
+    *mounts: Mount,
+    kind: str = "wsgi",
+    engine: str = "asyncio",
+    aliases: tuple[Alias, ...] = (),
+    listening: Sequence[socket.socket] = (),
+    **values: Any,
 ) -> Iterator[Wire]:
-    """Serve these mounts; the kind is that of all callables."""
+    """Serve these mounts; the kind is that of all callables.
+
+    :param listening: what a forward proxy takes for its own sockets.
+    """
     config = replace(make_config(**values), mounts=mounts, aliases=aliases)
     made = engines.find(engine, load_object)
     loop = made.new_loop()
@@ -215,10 +225,11 @@ def wire(
         for mount in mounts:
             app = mount.target.app if isinstance(mount.target, AppObject) else None
             kinds = {Folder: "static", Upstream: "upstream"}
-            driver = make_app(Loaded(app, kinds.get(type(mount.target), kind), "", mount), mount)
+            driver = guarded(make_app(Loaded(app, kinds.get(type(mount.target), kind), "", mount), mount), mount, config)
             await driver.startup(services)
             routes.append(Route(mount, driver, config))
-        services.pipeline = Pipeline(Site(routes))
+        proxy = forward.make(services, listening)
+        services.pipeline = Pipeline(Site(routes, proxy))
         worker.append(Wire(services, log, made))
         started.set()
         await stopping.wait()
@@ -227,6 +238,8 @@ def wire(
         await asyncio.sleep(0.01)
         for route in routes:
             await route.app.shutdown()
+        if proxy is not None:
+            proxy.close()
         await backends.close()
         process.take_back(backends)
         services.pool.stop()

@@ -102,6 +102,7 @@ def test_every_option_can_come_from_every_source(name: str) -> None:
     special = {"user": "nobody", "group": "users", "bind": ("fd:3",), "unix_mode": "0600"}
     files = ("smtpda_ca_file", "smtpda_dkim_key", "certfile", "keyfile", "client_ca")
     special |= dict.fromkeys(files, "/srv/site/notes.txt")
+    special["gateway_user_field"] = "X-User"
     special |= dict.fromkeys(("smtpda_helo", "smtpda_dkim_selector", "smtpda_dkim_domain"), "mail.example.com")
     value = special.get(name, option.default)
     if option.type == "bool":
@@ -327,7 +328,7 @@ def test_an_alias_is_mounted_also_where_it_is_declared_later() -> None:
         ("dogs", "http", "there is no alias @dogs; there are @pets"),
         ("pets", "ws", "@pets is a back-end of ws; PROTO_HTTP and PROTO_HTTPS can be mounted"),
         ("pets", "*redis", "@pets is a back-end of redis; PROTO_HTTP"),
-        ("pets", "*postgresql", "@pets is a back-end of postgresql; PROTO_HTTP"),
+        ("pets", "*postgresql", "the database @pets would be everybody's to read"),
     ],
 )
 def test_an_alias_that_cannot_be_mounted_is_a_fault(name: str, kind: str, fault: str) -> None:
