@@ -6,10 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.autobahn import ASGI, COMPRESSED, LARGE, LEAKS, Verdicts
+from tests.support.autobahn import ASGI, COMPRESSED, LARGE, Verdicts
 from tests.support.site import Site
-
-pytestmark = LEAKS
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.autobahn import ASGI, COMPRESSED, LARGE, LEAKS, SADDLE, Verdicts
+from tests.support.autobahn import ASGI, COMPRESSED, LARGE, SADDLE, Verdicts
 from tests.support.site import Site
 
-pytestmark = [pytest.mark.process, LEAKS]
+pytestmark = pytest.mark.process
 
 
 @pytest.fixture(params=[ASGI, SADDLE], ids=["asgi", "saddle"])
