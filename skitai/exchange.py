@@ -56,9 +56,10 @@ class Peer:
     :ivar scheme: "http" or "https".
     :ivar certificate: what the client showed and we verified, as `ssl.SSLSocket.getpeercert` tells it; None for nothing.
     :ivar forms: derived forms that depend on the connection only, as in `Fields.forms`.
+    :ivar proxy: the trusted proxy at the other end, which has told the rest; None where the client is that end.
     """
 
-    __slots__ = ("certificate", "client", "client_port", "forms", "scheme", "server", "server_port")
+    __slots__ = ("certificate", "client", "client_port", "forms", "proxy", "scheme", "server", "server_port")
 
     def __init__(self, client: str, client_port: int, server: str, server_port: int, scheme: str = "http") -> None:
         self.client = client
@@ -68,6 +69,7 @@ class Peer:
         self.scheme = scheme
         self.certificate: dict[str, Any] | None = None
         self.forms: dict[Any, Any] = {}
+        self.proxy: Peer | None = None
 
 
 class TunnelGuest(Protocol):

@@ -82,8 +82,11 @@ class Balance(Generic[M]):
         :param well: whether the member could be reached; None when that is not known.
         """
         seat.running -= 1
-        if well is None:
-            return
+        if well is not None:
+            self.report(seat, well, now)
+
+    def report(self, seat: Seat[M], well: bool, now: float) -> None:
+        """A member could be reached, or could not be."""
         if well:
             seat.failures = 0
             seat.out_until = 0.0

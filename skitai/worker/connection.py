@@ -271,6 +271,7 @@ def vouched_for(proxy: Peer, fields: Fields, trusted: Trusted) -> Peer:
         address = forwarded.client(proxy.client, forwarded_for, trusted)
         scheme = scheme if scheme in ("http", "https") else proxy.scheme
         peer = Peer(address, 0 if address != proxy.client else proxy.client_port, proxy.server, proxy.server_port, scheme)
+        peer.proxy = proxy
         if len(proxy.forms) >= MOST_CLIENTS:
             proxy.forms.clear()
         proxy.forms[forwarded_for, scheme] = peer

@@ -3,66 +3,76 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
-from skitai.backend.drivers.http.bodies import Stream
-from skitai.backend.drivers.http.request import HttpRequest
-from skitai.backend.errors import BackendError
 from skitai.config.mounted import Mount, Upstream
-from skitai.errors import Answerable
-from skitai.exchange import BodyMode, Context, Exchange
+from skitai.exchange import BodyMode, Context, Exchange, Head
+from skitai.http.forwarded import Trusted
 from skitai.was import process
+from skitai.worker.upstream.members import Members
+from skitai.worker.upstream.relay import Relay
+
+ENDLESS = 1 << 62
 
 
 class UpstreamApp:
     """An alias at a mount point.
 
     :param mount: its target is an `Upstream`.
+    :ivar limits: what the mount's preferences say of bodies.
+    :ivar members: the servers behind the alias; there from `startup` on.
     """
 
     body_mode = BodyMode.STREAM
     in_threads = False
+    members: Members
 
     def __init__(self, mount: Mount) -> None:
         if not isinstance(mount.target, Upstream):
             raise TypeError(f"{mount.target!r} is no alias")
+        self.limits = dict(mount.pref.config)
         self._mount = mount
         self._alias = mount.target.alias
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._trusted = Trusted(())
+        self._checking: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<UpstreamApp {self._mount.point} @{self._alias}>"
 
     async def startup(self, context: Context) -> None:
-        self._backends = process.backends()
-        self._cluster = self._backends.cluster(self._alias)
+        config = context.config
+        self._trusted = Trusted(config.proxies.trusted_proxies)
+        self.members = Members(self._mount.point, self._alias, process.backends(), config.upstreams)
+        if config.upstreams.upstream_check:
+            self._checking = asyncio.get_running_loop().create_task(self.members.check())
 
     async def shutdown(self) -> None:
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if self._checking is not None:
+            self._checking.cancel()
 
     def handle(self, exchange: Exchange) -> None:
-        task = asyncio.get_running_loop().create_task(self._pass_on(exchange))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._relay(exchange, False)
 
-    async def _pass_on(self, exchange: Exchange) -> None:
-        head = exchange.head
-        target = head.raw_path[len(self._mount.point) - 1 :] + (f"?{head.query}" if head.query else "")
-        own = {b"host", b"content-length", b"connection"}
-        fields = tuple((name.decode(), value.decode("latin-1")) for name, value in head.fields.pairs if name not in own)
-        body = Stream([exchange.body.stream()]) if head.length else None
-        request = HttpRequest(head.method.lower(), target, target, fields, body, (), stream=True, decode=False)
-        loop = asyncio.get_running_loop()
-        try:
-            driver: Any = self._backends.driver(self._cluster.alias.kind)
-            result = await self._cluster.ask(driver, request, loop.time() + 60, loop.time)
-        except BackendError as error:
-            exchange.fail(Answerable(error.message, status=502))
+    # Calls of gRPC
+
+    @staticmethod
+    def call_mode(head: Head) -> BodyMode:
+        return BodyMode.STREAM
+
+    @staticmethod
+    def call_limit(head: Head) -> int:
+        """No limit: streams of messages go on for as long as they like, and nothing of them stays here."""
+        return ENDLESS
+
+    def call(self, exchange: Exchange) -> None:
+        if exchange.head.length:
+            exchange.body.patient = True  # type: ignore[attr-defined]  # messages come when they come
+        self._relay(exchange, True)
+
+    def _relay(self, exchange: Exchange, calls: bool) -> None:
+        if not exchange.take():
             return
-        answer: Any = result
-        pairs = [each for each in answer.fields.pairs if each[0] not in {b"connection", b"transfer-encoding"}]
-        exchange.start(answer.status_code, pairs)
-        async for piece in answer.pieces:
-            exchange.write(piece)
-        exchange.finish()
+        peer = exchange.peer
+        trusted = bool(self._trusted) and (peer.proxy or peer).client in self._trusted
+        relay = Relay(self.members, exchange, trusted, calls)
+        exchange.when_gone(relay.leave)
+        relay.ask()

@@ -51,6 +51,7 @@ class HttpDriver:
         self._heads = Heads()
         self._credentials = Credentials()
         self._origins: dict[Any, Origin] = {}
+        self._lanes: dict[Any, Origin] = {}
         self._closing = False
 
     async def ask(self, member: Member, operation: HttpRequest, deadline: float) -> HttpResult:
@@ -128,6 +129,20 @@ class HttpDriver:
             origin = self._origins[key] = Origin(self._dialler, self.watch, self._options, self._heads, self._room, server)
         return origin
 
+    def lane(self, member: Member, http2: bool | None, most: int) -> Origin:
+        """A server, by connections that serve nobody else, for who hands answers on as they come.
+
+        :param http2: see `origin.Server`.
+        :param most: connections at once.
+        """
+        key = (member.host, member.port, member.secure, member.verify, most, member.proxy, http2)
+        lane = self._lanes.get(key)
+        if lane is None:
+            way = proxy_of(member.proxy) if member.proxy else None
+            server = Server(member.host, member.port, member.secure, member.verify, way, http2, most)
+            lane = self._lanes[key] = Origin(self._dialler, self.watch, self._options, self._heads, self._room, server)
+        return lane
+
     async def _follow(self, member: Member, request: HttpRequest, result: HttpResult, deadline: float) -> HttpResult:
         """Go where answers point to (RFC 9110, section 15.4)."""
         history: list[HttpResult] = []
@@ -161,16 +176,19 @@ class HttpDriver:
             origin.tick(now)
             if origin.unused:
                 del self._origins[key]
+        for lane in self._lanes.values():
+            lane.tick(now)
 
     def stats(self) -> dict[str, Any]:
-        return {origin.name: origin.stats() for origin in self._origins.values()}
+        passing = {f"{lane.name} passing": lane.stats() for lane in self._lanes.values()}
+        return {origin.name: origin.stats() for origin in self._origins.values()} | passing
 
     def connections(self) -> int:
         return sum(origin.size for origin in self._origins.values())
 
     async def close(self) -> None:
         self._closing = True
-        for origin in self._origins.values():
+        for origin in (*self._origins.values(), *self._lanes.values()):
             origin.close()
         for _ in range(3):
             await asyncio.sleep(0)  # connections hear of their end in the loop's next turns

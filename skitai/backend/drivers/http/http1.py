@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skitai.backend.drivers.http.bodies import Stream
-from skitai.backend.drivers.http.incoming import HIGH_BYTES, Broken, Incoming
+from skitai.backend.drivers.http.incoming import HIGH_BYTES, Broken, Receiver
 from skitai.backend.errors import BackendError, Code
 from skitai.protocols.http1 import chunked
 from skitai.protocols.http1.answer import AnswerHeads, Answers, BadAnswer
@@ -21,6 +21,7 @@ class Http1Connection(asyncio.Protocol):
     """A connection of a pool.
 
     :ivar usable: it is open, and ready for a request.
+    :ivar asked: requests that were made.
     """
 
     version = "1.1"
@@ -29,12 +30,13 @@ class Http1Connection(asyncio.Protocol):
         self._loop = loop
         self._answers = Answers(heads)
         self._transport: Any = None
-        self._incoming: Incoming | None = None
+        self._incoming: Receiver | None = None
         self._sending: asyncio.Task[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._held = False
         self._done: Callable[[Http1Connection], None] | None = None
         self.usable = False
+        self.asked = 0
 
     # What the request wants
 
@@ -43,7 +45,7 @@ class Http1Connection(asyncio.Protocol):
         verb: str,
         head: bytes,
         body: bytes | Stream | None,
-        incoming: Incoming,
+        incoming: Receiver,
         done: Callable[[Http1Connection], None],
     ) -> None:
         """Send a request.
@@ -52,6 +54,7 @@ class Http1Connection(asyncio.Protocol):
         :param done: takes the connection back, once the answer was taken or given up.
         """
         self.usable = False
+        self.asked += 1
         self._done = done
         self._incoming = incoming
         self._answers.begin(verb)
@@ -67,7 +70,7 @@ class Http1Connection(asyncio.Protocol):
             self._transport.write(head)
             self._transport.write(body)
 
-    async def _send(self, body: Stream, incoming: Incoming) -> None:
+    async def _send(self, body: Stream, incoming: Receiver) -> None:
         sent, transport = 0, self._transport
         try:
             async for piece in body.pieces():
@@ -156,8 +159,10 @@ class Http1Connection(asyncio.Protocol):
             incoming.got(piece)
         if answers.ended:
             self._complete(incoming)
+        else:
+            incoming.so_far()
 
-    def _complete(self, incoming: Incoming) -> None:
+    def _complete(self, incoming: Receiver) -> None:
         answers = self._answers
         assert answers.head is not None
         self._incoming = None

@@ -1,4 +1,4 @@
-"""A connection that speaks HTTP/2: many requests at a time, each with its own `Incoming`."""
+"""A connection that speaks HTTP/2: many requests at a time, each with its own `Receiver`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from skitai.backend.drivers.http.bodies import Stream as Source
 from skitai.backend.drivers.http.http1 import unreadable
-from skitai.backend.drivers.http.incoming import HIGH_BYTES, Broken, Incoming, StreamReset
+from skitai.backend.drivers.http.incoming import HIGH_BYTES, Broken, Receiver, StreamReset
 from skitai.backend.drivers.http.request import Field
 from skitai.backend.errors import BackendError, Code
 from skitai.http.head import Fields
@@ -78,6 +78,7 @@ class Http2Connection(asyncio.Protocol):
         self._calls: dict[int, Call] = {}
         self._transport: Any = None
         self._told = False
+        self._begun: dict[int, Call] = {}
         self._retiring = False
         self.asked = 0
         self.heard = self.idle_since = loop.time()
@@ -102,7 +103,7 @@ class Http2Connection(asyncio.Protocol):
         """Requests that are on their way."""
         return len(self._calls)
 
-    def ask(self, pairs: Sequence[Pair], body: bytes | Source | None, incoming: Incoming) -> Call:
+    def ask(self, pairs: Sequence[Pair], body: bytes | Source | None, incoming: Receiver) -> Call:
         """Send a request, for which there has to be room.
 
         :param incoming: where the answer comes.
@@ -192,6 +193,9 @@ class Http2Connection(asyncio.Protocol):
         self._told = True  # the flush below is enough
         for event in self._core.receive(data, now):
             self._take(event)
+        begun, self._begun = self._begun, {}
+        for call in begun.values():
+            call.incoming.so_far()
         self._flush()
         if self._core.room_for_streams > room:
             self._changed(self)
@@ -209,16 +213,20 @@ class Http2Connection(asyncio.Protocol):
                     incoming.touch()
                 else:
                     incoming.began(self._heads.make(event.pairs))
+                    self._begun[call.stream.id] = call
             case Received():
                 call.got(event.data, event.padding)
+                self._begun[call.stream.id] = call
             case Trailers():
                 call.trailers = Fields(event.pairs)
             case Ended():
                 call.over = True
+                self._begun.pop(call.stream.id, None)
                 incoming.end(call.trailers)
                 call.leave()
             case Reset():
                 call.over = True
+                self._begun.pop(call.stream.id, None)
                 incoming.fail(refusal(event.code, incoming.head is not None))
 
     def eof_received(self) -> bool:
@@ -269,7 +277,7 @@ class Call:
 
     __slots__ = ("_connection", "_writable", "incoming", "over", "sending", "stream", "trailers")
 
-    def __init__(self, connection: Http2Connection, stream: Stream, incoming: Incoming) -> None:
+    def __init__(self, connection: Http2Connection, stream: Stream, incoming: Receiver) -> None:
         self._connection = connection
         self._writable: asyncio.Future[None] | None = None
         self.stream = stream

@@ -55,6 +55,53 @@ class Flow(Protocol):
         """Nobody takes the rest, or there is none: the connection goes back to where it came from, or is closed."""
 
 
+class Watched(Protocol):
+    """What may take too long."""
+
+    def look(self, now: float) -> float:
+        """End it if it does; when to look again."""
+
+
+class Receiver(Protocol):
+    """Where an answer comes: `Incoming`, or whoever hands it on as it comes. Connections call it in the loop's thread.
+
+    :ivar head: of the answer; None until it has come.
+    :ivar error: why there will be no more.
+    :ivar streaming: says by `Flow.taken` what it has taken.
+    :ivar began_at: on the loop's clock.
+    """
+
+    @property
+    def head(self) -> AnswerHead | None: ...
+    @property
+    def error(self) -> BackendError | None: ...
+    @property
+    def streaming(self) -> bool: ...
+    @property
+    def began_at(self) -> float: ...
+
+    def begin(self, flow: Flow) -> None:
+        """The request goes out on a connection."""
+
+    def touch(self) -> None:
+        """Something has happened."""
+
+    def began(self, head: AnswerHead) -> None:
+        """The head is here."""
+
+    def got(self, piece: bytes) -> None:
+        """A piece of the content."""
+
+    def so_far(self) -> None:
+        """That was all for now: what follows may take its time."""
+
+    def end(self, trailers: Fields | None = None) -> None:
+        """The answer is complete."""
+
+    def fail(self, error: BackendError) -> None:
+        """There will be no more."""
+
+
 class Watch:
     """Ends answers that take too long: one timer for all of them, for nearly all end before it.
 
@@ -64,17 +111,17 @@ class Watch:
     def __init__(self, loop: asyncio.AbstractEventLoop, idle_s: float) -> None:
         self.loop = loop
         self.idle_s = idle_s
-        self._watched: set[Incoming] = set()
+        self._watched: set[Watched] = set()
         self._alarm: asyncio.TimerHandle | None = None
         self._next = INFINITE
 
-    def add(self, incoming: Incoming, due: float) -> None:
+    def add(self, incoming: Watched, due: float) -> None:
         """Look at an answer at `due` of the loop's clock, or earlier."""
         self._watched.add(incoming)
         if due < self._next:
             self._set(due)
 
-    def remove(self, incoming: Incoming) -> None:
+    def remove(self, incoming: Watched) -> None:
         self._watched.discard(incoming)
 
     def _set(self, due: float) -> None:
@@ -191,6 +238,9 @@ class Incoming:
             return
         self.pieces.append(piece)
         self._wake()
+
+    def so_far(self) -> None:
+        """Who waits was woken already."""
 
     def end(self, trailers: Fields | None = None) -> None:
         """The answer is complete."""

@@ -12,7 +12,7 @@ from skitai.backend.drivers.http import http2
 from skitai.backend.drivers.http.bodies import Stream
 from skitai.backend.drivers.http.http1 import Http1Connection
 from skitai.backend.drivers.http.http2 import Http2Connection, request_pairs
-from skitai.backend.drivers.http.incoming import Broken, Incoming, Watch
+from skitai.backend.drivers.http.incoming import Broken, Incoming, Receiver, Watch
 from skitai.backend.drivers.http.multiplex import Multiplex
 from skitai.backend.drivers.http.request import Field, HttpRequest
 from skitai.backend.errors import BackendError, Code
@@ -28,6 +28,8 @@ ATTEMPTS = 3
 """For requests that the server has not begun to work on."""
 
 H1, H2 = "http/1.1", "h2"
+
+Connection = Http1Connection | Http2Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class Origin:
         self._pool: Pool[Http1Connection] = Pool(self._loop, self._open1, most, keep_s, room)
         self._multiplex = Multiplex(self._loop, self._open2, most, keep_s, room)
         self._spare: Any = None
-        self._running: dict[Http1Connection, Incoming] = {}
+        self._running: dict[Http1Connection, Receiver] = {}
         self._closing = False
 
     # Connections
@@ -242,6 +244,44 @@ class Origin:
                 if not request.stream:
                     incoming.leave()
                 return incoming
+
+    # For who hands answers on as they come
+
+    def free(self) -> Connection | None:
+        """A connection that can be asked now, before anything else happens; None where one has to be waited for."""
+        if self._speaks == H1:
+            return self._pool.take_idle()
+        return self._multiplex.free() if self._speaks == H2 else None
+
+    async def reach(self, deadline: float, fresh: bool = False) -> Connection:
+        """A connection that can be asked, before anything else happens.
+
+        :param fresh: of HTTP/1.1, one that nobody has used before.
+        :raises BackendError: there is none to be had; TimedOut when none was free in time.
+        """
+        if self._speaks != H1:
+            shared = await self._multiplex.take(deadline)
+            if shared is not None:
+                return shared
+        connection, _ = await self._pool.take(deadline, fresh)
+        if self._closing:
+            self._pool.drop(connection)
+            raise shutdown()
+        return connection
+
+    def drop(self, connection: Http1Connection) -> None:
+        """Close a connection of `free` or `reach` that is not asked after all."""
+        self._pool.drop(connection)
+
+    def send(self, connection: Http1Connection, verb: str, head: bytes, body: bytes | Stream | None, to: Receiver) -> None:
+        """Send a request on a connection of `free` or `reach`; it comes back by itself once `to` has left it."""
+        self._running[connection] = to
+        connection.ask(verb, head, body, to, self._give)
+
+    @property
+    def waiting(self) -> int:
+        """So many requests wait for a connection."""
+        return self._pool.waiting + self._multiplex.waiting
 
     # The rest
 

@@ -1,0 +1,360 @@
+"""One request on its way to a member, and the answer on its way back, without a task or a future where a connection idles.
+
+A relay is what a connection of the HTTP driver hands an answer to (`incoming.Receiver`), and hands it on as it comes: in one
+write where it came whole. Whoever is slower makes the other wait: a client that takes too little stops the reading of the
+answer, a member that takes too little stops the reading of the request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from skitai.backend.balance import Seat
+from skitai.backend.drivers.http.bodies import Stream
+from skitai.backend.drivers.http.http1 import Http1Connection
+from skitai.backend.drivers.http.incoming import INFINITE, Broken, Flow
+from skitai.backend.drivers.http.origin import ATTEMPTS, Connection
+from skitai.backend.errors import BackendError, Code
+from skitai.config.aliases import Member
+from skitai.errors import Answerable, Unanswerable
+from skitai.exchange import Flow as Pace
+from skitai.http.head import Fields
+from skitai.log.txn import hand_on
+from skitai.protocols.http1.answer import AnswerHead
+from skitai.protocols.http1.response import without_body
+from skitai.worker.upstream.heads import allowed_trailers
+from skitai.worker.upstream.members import Members, speaks_against
+
+log = logging.getLogger("skitai.server")
+
+REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
+"""RFC 9110, section 9.2.2."""
+
+
+class Relay:
+    """:param exchange: the client's request.
+    :param trusted: a trusted proxy sends it.
+    :param calls: it is a call of gRPC.
+    """
+
+    __slots__ = (
+        "_at",
+        "_attempts",
+        "_body",
+        "_calls",
+        "_exchange",
+        "_flow",
+        "_held",
+        "_members",
+        "_owed",
+        "_pending",
+        "_pieces",
+        "_refused",
+        "_seat",
+        "_started",
+        "_task",
+        "_tried",
+        "_trusted",
+        "_used",
+        "began_at",
+        "error",
+        "head",
+    )
+
+    streaming = True
+
+    def __init__(self, members: Members, exchange: Any, trusted: bool, calls: bool) -> None:
+        self._members = members
+        self._exchange = exchange
+        self._trusted = trusted
+        self._calls = calls
+        self._tried: tuple[Seat[Member], ...] = ()
+        self._seat: Seat[Member] | None = None
+        self._flow: Flow | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._pieces: list[bytes] = []
+        self._started = self._held = self._body = self._used = self._refused = False
+        self._owed = self._pending = self._attempts = 0
+        self.head: AnswerHead | None = None
+        self.error: BackendError | None = None
+
+    def begin(self, flow: Flow) -> None:
+        self._flow = flow
+
+    # Asking
+
+    def ask(self) -> None:
+        """Ask a member that was not asked yet."""
+        members = self._members
+        self._seat = seat = members.pick(self._tried)
+        if seat is None:
+            self._give_up()
+            return
+        self._tried = (*self._tried, seat)
+        self._reach(False)
+
+    def _reach(self, fresh: bool) -> None:
+        """Get a connection to the member that was picked.
+
+        :param fresh: a kept one turned out to be dead.
+        """
+        assert self._seat is not None
+        origin = self._members.way(self._seat).origin(self._calls)
+        connection = None if fresh else origin.free()
+        if isinstance(connection, Http1Connection) and not self._repeatable and not connection.silent:
+            origin.drop(connection)
+            connection = None
+        if connection is None:
+            self._task = self._members.loop.create_task(self._wait(fresh))
+        else:
+            self._send(connection)
+
+    async def _wait(self, fresh: bool) -> None:
+        assert self._seat is not None
+        origin = self._members.way(self._seat).origin(self._calls)
+        try:
+            connection = await self._members.reach(origin, fresh)
+        except BackendError as error:
+            self._task = None
+            self.fail(error.with_traceback(None))
+        else:
+            self._task = None
+            self._send(connection)
+
+    def _send(self, connection: Connection) -> None:
+        assert self._seat is not None
+        members, exchange = self._members, self._exchange
+        way, head = members.way(self._seat), exchange.head
+        self._attempts += 1
+        self._used = connection.asked > 0
+        self.began_at = self._at = now = members.loop.time()
+        self._pending = 0
+        self.error = None
+        passed = way.lane.passed(head, self._trusted)
+        told = way.lane.told(exchange.peer, head, passed, self._trusted)
+        traced = hand_on(exchange.txn, self._attempts)
+        body: Stream | None = None
+        if head.length:
+            body = Stream([self._sent()])
+            body.length = head.length
+        members.watch.add(self, now + members.options.upstream_first_byte_s)
+        if isinstance(connection, Http1Connection):
+            lines = [passed.first, *[b"%b: %b\r\n" % (name.title(), value) for name, value in told]]
+            lines.append("".join([f"{name}: {value}\r\n" for name, value in traced]).encode("ascii"))
+            lines.append(b"\r\n")
+            way.origin(self._calls).send(connection, head.method, b"".join(lines), body, self)
+        else:
+            marks = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in traced]
+            connection.ask([*passed.pairs, *told, *marks], body, self)
+
+    async def _sent(self) -> AsyncIterator[bytes]:
+        """The body, which can be had but once."""
+        exchange = self._exchange
+        if exchange is None:
+            return
+        self._body = True
+        async for piece in exchange.body.stream():
+            yield piece
+
+    @property
+    def _repeatable(self) -> bool:
+        """Whether asking twice does no harm."""
+        exchange = self._exchange
+        return exchange.head.method in REPEATABLE and not self._body
+
+    # What the connection tells
+
+    def touch(self) -> None:
+        self._at = self._members.loop.time()
+
+    def began(self, head: AnswerHead) -> None:
+        self._at = self._members.loop.time()
+        if head.status in self._members.statuses and self._next_is_possible():
+            self._refused = True
+        self.head = head
+
+    def _next_is_possible(self) -> bool:
+        return self._repeatable and len(self._tried) < len(self._members.balance.seats)
+
+    def got(self, piece: bytes) -> None:
+        self._at = self._members.loop.time()
+        if self._exchange is not None and not self._refused:
+            self._pieces.append(piece)
+
+    def so_far(self) -> None:
+        if self._exchange is None or self.head is None:
+            return
+        if self._refused:
+            self._ask_another()
+        elif self._started or self._start():
+            self._write()
+
+    def _start(self) -> bool:
+        """Begin the response; False when nobody wants it."""
+        exchange, head = self._exchange, self.head
+        assert self._seat is not None and head is not None
+        lane = self._members.way(self._seat).lane
+        try:
+            self._started = exchange.start(head.status, lane.answered(head.fields, exchange.head), head.reason)
+        except ValueError as error:
+            self.fail(BackendError(Code.PROTOCOL, f"an answer that cannot be passed on: {error}", sent=True))
+            return False
+        if not self._started:
+            self.leave()
+        return self._started
+
+    def _write(self) -> None:
+        """Hand on what has come."""
+        pieces = self._pieces
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self._owed += len(data)
+        match self._exchange.write(data):
+            case Pace.GONE:
+                self.leave()
+            case Pace.WAIT:
+                if not self._held and self._flow is not None:
+                    self._held = True
+                    self._flow.hold()
+                    self._exchange.when_writable(self._go_on)
+            case _:
+                self._taken()
+
+    def _go_on(self) -> None:
+        """The client has taken what waited for it."""
+        self._held = False
+        self._at = self._members.loop.time()
+        self._taken()
+
+    def _taken(self) -> None:
+        owed, self._owed = self._owed, 0
+        if self._flow is not None and owed and not self._held:
+            self._flow.taken(owed)
+
+    def end(self, trailers: Fields | None = None) -> None:
+        if self._exchange is None:
+            return
+        if self._refused:
+            self._ask_another()
+            return
+        exchange, head, seat = self._exchange, self.head, self._seat
+        assert head is not None and seat is not None
+        data = b"".join(self._pieces)
+        self._release(head.status not in self._members.statuses)
+        method, answered = exchange.head.method, 0 <= head.length != len(data)
+        if not self._started and answered and method != "HEAD" and not without_body(head.status):
+            self._answer_error(exchange, BackendError(Code.PROTOCOL, "the answer is shorter or longer than it says"))
+            return
+        ending = allowed_trailers(trailers, exchange.head)
+        fields = self._members.way(seat).lane.answered(head.fields, exchange.head)
+        try:
+            if self._started:
+                if data:
+                    exchange.write(data)
+                exchange.finish(ending)
+            elif ending or method == "HEAD":
+                if exchange.start(head.status, fields, head.reason):
+                    if data:
+                        exchange.write(data)
+                    exchange.finish(ending)
+            else:
+                exchange.respond(head.status, fields, data, head.reason)
+        except ValueError as error:
+            self._answer_error(exchange, BackendError(Code.PROTOCOL, f"an answer that cannot be passed on: {error}"))
+
+    # The end of it
+
+    def fail(self, error: BackendError) -> None:
+        if self._exchange is None:
+            return
+        self.error = error
+        flow, self._flow = self._flow, None
+        self._members.watch.remove(self)
+        if flow is not None:
+            flow.leave()
+        assert self._seat is not None
+        unheard = self.head is None and not self._started
+        again = unheard and not self._body and (not error.sent or self._repeatable)
+        if again and isinstance(error, Broken) and self._used and self._attempts < ATTEMPTS:
+            self._reach(True)
+            return
+        self._members.done(self._seat, False if speaks_against(error) else None)
+        self._seat = None
+        if again and speaks_against(error):
+            if len(self._tried) < len(self._members.balance.seats):
+                log.warning("%s: %s; another server is asked", self._members.name, error.message)
+            self.ask()
+        else:
+            self._give_up()
+
+    def _ask_another(self) -> None:
+        """The member answers that it cannot."""
+        head = self.head
+        assert head is not None and self._seat is not None
+        where = self._seat.member.node
+        log.warning("%s: %s:%d answers %d; another server is asked", self._members.name, *where, head.status)
+        flow, self._flow = self._flow, None
+        self._members.watch.remove(self)
+        if flow is not None:
+            flow.leave()
+        self._members.done(self._seat, False)
+        self._refused, self.head = False, None
+        self.ask()
+
+    def _give_up(self) -> None:
+        """Nobody else is to be asked."""
+        exchange, error = self._exchange, self.error
+        self._release(None)
+        self._answer_error(exchange, error or BackendError(Code.REFUSED, "no server was there to ask"))
+
+    def _answer_error(self, exchange: Any, error: BackendError) -> None:
+        cause = error.__cause__
+        if isinstance(cause, Unanswerable):  # the client has broken its own body off
+            exchange.fail(cause)
+        else:
+            exchange.fail(refusal(error, self._members.name))
+
+    def leave(self) -> None:
+        """The client has left: nobody wants the rest."""
+        if self._exchange is not None:
+            self._release(None)
+
+    def _release(self, well: bool | None) -> None:
+        """Let go of everything: the connection goes back, or is closed where the answer was not complete."""
+        self._exchange = None
+        self._pieces = []
+        flow, self._flow = self._flow, None
+        task, self._task = self._task, None
+        self._members.watch.remove(self)
+        if task is not None:
+            task.cancel()
+        if flow is not None:
+            flow.leave()
+        seat, self._seat = self._seat, None
+        if seat is not None:
+            self._members.done(seat, well)
+
+    def look(self, now: float) -> float:
+        """See whether the member takes too long; see `incoming.Watched`."""
+        options = self._members.options
+        limit_s = options.upstream_first_byte_s if self.head is None else options.upstream_idle_s
+        pending = 0 if self._flow is None else self._flow.pending()
+        if self._held or pending < 0 or pending != self._pending:  # it is the client's turn, or something moves
+            self._at, self._pending = now, pending
+        if now - self._at >= limit_s:
+            self.fail(BackendError(Code.SLOW, f"nothing came for {limit_s:g} seconds", sent=True))
+            return INFINITE
+        return self._at + limit_s
+
+
+def refusal(error: BackendError, name: str) -> Answerable:
+    """What a client is told of a member that gave no answer; the reason goes into the log alone."""
+    message = f"{name}: {error.message}"
+    if error.code is Code.SHUTDOWN:
+        return Answerable(message, status=503)
+    if error.code is Code.TIMEOUT and not error.sent:
+        return Answerable(message, status=503, fields=[("Retry-After", "5")])
+    return Answerable(message, status=504 if error.code in (Code.TIMEOUT, Code.SLOW) else 502)
