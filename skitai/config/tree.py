@@ -20,7 +20,6 @@ from skitai.config.sections.guarding import Gateway, Rates, Views
 from skitai.config.sections.helping import Cron, Smtpda
 from skitai.config.sections.passing import Upstreams
 from skitai.config.sections.proxying import ForwardProxy
-from skitai.config.sections.passing import Upstreams
 from skitai.config.sections.reaching import Backends
 from skitai.config.sections.running import Log, Paths, Supervision
 from skitai.config.sections.serving import (
