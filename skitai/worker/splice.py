@@ -67,6 +67,11 @@ class Splice(asyncio.Protocol):
         if self._transport is None:
             self._lose_server(None)
 
+    def drop(self) -> None:
+        """There is no tunnel after all."""
+        if self._transport is not None:
+            self._transport.abort()
+
     # What the server's connection says
 
     def connection_made(self, transport: Any) -> None:
@@ -163,13 +168,14 @@ class Splice(asyncio.Protocol):
 
     def on_lost(self) -> None:
         self._client_gone = True
-        both = self._client_ended and self._server_ended
-        if not self._why:
-            self._finish("both closed" if both else "the client broke off")
+        if not self._client_ended:
+            self._finish("the client broke off")
+        elif not self._server_ended:
+            self._finish("the client closed")
         if self._transport is None:
             self._look_no_more()
-        elif both:
-            self._transport.close()
+        elif self._client_ended:
+            self._transport.close()  # what it said before still goes out
         elif not self._transport.is_closing():
             reset_at_close(self._transport)
             self._transport.abort()

@@ -1,0 +1,1 @@
+"""The forward proxy: requests and tunnels of clients, to servers that they name."""
