@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from skitai.config.mounted import Mount
 from skitai.config.tree import Config
@@ -181,14 +181,32 @@ class Plan:
         return self.target
 
 
+class Proxy(Protocol):
+    """Takes requests that are for other servers (`worker.proxy`).
+
+    :ivar tunnels: answers CONNECT.
+    """
+
+    @property
+    def tunnels(self) -> Any: ...
+
+    def means_us(self, head: Head, named: bool) -> bool:
+        """Whether a request in absolute-form is for this server.
+
+        :param named: something is mounted for its host.
+        """
+
+
 class Site:
     """All routes of a worker.
 
     :param routes: no two apps and no two folders on one point of a host.
+    :param proxy: takes what is for others; without one, all is for us.
     """
 
-    def __init__(self, routes: Sequence[Route]) -> None:
+    def __init__(self, routes: Sequence[Route], proxy: Proxy | None = None) -> None:
         self.routes = tuple(routes)
+        self._proxy = proxy
         self._hosts: dict[str, list[Route]] = {}
         self._suffixes: dict[str, list[Route]] = {}
         self._default: list[Route] = []
@@ -213,6 +231,8 @@ class Site:
 
     def _plan(self, head: Head) -> Plan:
         if head.form == "authority":
+            if self._proxy is not None:
+                return Plan(self, (), self._proxy.tunnels)
             return Plan(self, (), Answer(501, error=Answerable("CONNECT is not served here", status=501)))
         if head.form == "asterisk":
             return Plan(self, (), Answer(204, [("Allow", ALLOWED)]))
