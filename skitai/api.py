@@ -14,6 +14,7 @@ from typing import Any
 from skitai.config.aliases import Means
 from skitai.config.disk import look
 from skitai.config.draft import AliasCall, CronCall, Draft, Given, MountCall
+from skitai.config.draft import own as _draft
 from skitai.config.mounted import AppFile, AppObject, Upstream
 from skitai.config.pref import Preference
 from skitai.config.preset import limits
@@ -24,7 +25,6 @@ EXPORT = os.path.join("export", "skitai")
 """Where a module keeps the apps that it offers, below its own folder."""
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_drafts: list[Draft] = []
 
 
 def mount(
@@ -384,13 +384,6 @@ def set_backend_keep_alive(seconds: float) -> None:
 def set_max_rcache(number: int) -> None:
     """How many results a worker keeps; 100 unless set."""
     _set("max_rcache", number)
-
-
-def _draft() -> Draft:
-    """The draft of this process, made when the first function needs it: by then `sys.argv` is the start script's."""
-    if not _drafts:
-        _drafts.append(Draft(os.path.abspath(sys.argv[0] if sys.argv else "")))
-    return _drafts[0]
 
 
 def _set(name: str, value: Any) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from copy import copy
 from functools import partial
@@ -21,7 +21,7 @@ from skitai.backend.result import Result, Status, failure
 from skitai.backend.room import Room
 from skitai.backend.seam import Driver, Home, Operation
 from skitai.backend.task import Group, Task
-from skitai.config.aliases import Member
+from skitai.config.aliases import Alias, Member
 
 log = logging.getLogger("skitai.server")
 
@@ -48,16 +48,21 @@ class Backends:
     """The back-ends of one process. Requests may come from any thread; the rest belongs to the loop's.
 
     :param drivers: ``package.module:Class`` by kind.
+    :param more: tells all aliases when one is not known, which may be newer; in a process that is no worker.
     :ivar asked: requests that were made, without those that others' answers were good enough for.
     :ivar unanswered: of these, without an answer.
     :ivar cache: the results that are kept.
     """
 
-    def __init__(self, home: Home, drivers: Mapping[str, str] = DRIVERS) -> None:
+    def __init__(
+        self, home: Home, drivers: Mapping[str, str] = DRIVERS, more: Callable[[], Iterable[Alias]] | None = None
+    ) -> None:
         options = home.config.backends
         self._home = home
         self._room = Room(home.loop, options.backend_total_connections)
-        self._clusters = {alias.name: Cluster(alias, options.backend_eject_s) for alias in home.config.aliases}
+        self._clusters: dict[str, Cluster] = {}
+        self._know(home.config.aliases)
+        self._more = more
         self._known = drivers
         self._drivers: dict[str, Driver] = {}
         self._asked: deque[Callable[[], None]] = deque()
@@ -73,14 +78,22 @@ class Backends:
         """The process."""
         return self._home
 
+    def _know(self, aliases: Iterable[Alias]) -> None:
+        for alias in aliases:
+            if alias.name not in self._clusters:
+                self._clusters[alias.name] = Cluster(alias, self._home.config.backends.backend_eject_s)
+
     def cluster(self, name: str) -> Cluster:
         """The servers behind an alias.
 
         :param name: with or without its ``@``.
         :raises KeyError: there is no such alias.
         """
+        plain = name.removeprefix("@")
+        if plain not in self._clusters and self._more is not None:
+            self._know(self._more())
         try:
-            return self._clusters[name.removeprefix("@")]
+            return self._clusters[plain]
         except KeyError:
             known = ", ".join(f"@{each}" for each in self._clusters) or "none"
             raise KeyError(f"there is no alias {name!r}; there are: {known}") from None

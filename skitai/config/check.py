@@ -22,6 +22,8 @@ from skitai.config.values import convert
 from skitai.errors import ConfigError, StartError
 from skitai.http.forwarded import Trusted
 
+SMALLEST_CACHE = 1 << 20
+
 _HOST = re.compile(r"[\w.:\[\]-]+")
 """Names, and addresses in brackets (RFC 5321 section 4.1.3)."""
 
@@ -116,6 +118,19 @@ def build_without_mounts(
     if faults:
         raise ConfigError(faults)
     return Config(script=draft.script, title=draft.title, **sections(given.values), sources=given.sources)
+
+
+def build_without_server(draft: Draft, environ: Mapping[str, str]) -> Config:
+    """What a script says of back-ends that starts no server and asks them by itself.
+
+    :raises ConfigError: with every fault.
+    """
+    faults: list[str] = []
+    given = gather(draft, {}, environ, None, faults)
+    aliases = check_aliases(draft, faults)
+    if faults:
+        raise ConfigError(faults)
+    return Config(script=draft.script, title=draft.title, **sections(given.values), aliases=aliases)
 
 
 def gather(

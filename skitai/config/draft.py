@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -100,3 +101,18 @@ class Draft:
     def set(self, name: str, value: Any, source: str) -> None:
         """Give an option a value. A later call wins."""
         self.options[name] = Given(value, source)
+
+
+_drafts: list[Draft] = []
+
+
+def own() -> Draft:
+    """The draft of this process, made when it is first needed: by then `sys.argv` is the start script's."""
+    if not _drafts:
+        _drafts.append(Draft(os.path.abspath(sys.argv[0] if sys.argv else "")))
+    return _drafts[0]
+
+
+def begun() -> Draft | None:
+    """The draft of this process, if anything was said yet."""
+    return _drafts[0] if _drafts else None

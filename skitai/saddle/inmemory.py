@@ -141,7 +141,8 @@ class Loop:
             self._thread = threading.Thread(target=self._loop.run_forever, name="skitai-client", daemon=True)
             self._thread.start()
             host.lend(MemoryTimes())
-            self._backends = process.lend(self)
+            self.config = process.said()
+            self._backends = process.lend(self, more=process.said_aliases)
 
     def leave(self) -> None:
         """One client less; with the last one it ends."""

@@ -1,16 +1,22 @@
-"""The back-ends of this process: a worker's, or, where none runs, some of its own in a thread of their own."""
+"""The back-ends of this process: a worker's, or, where none runs, some of its own in a thread of their own.
+
+Those of their own know what the script of the process says by `skitai.alias` and the functions that set options.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from skitai.backend.backends import Backends
 from skitai.backend.seam import Home
+from skitai.config.aliases import Alias
+from skitai.config.check import build_without_server
+from skitai.config.draft import begun
 from skitai.config.tree import Config
 
 
@@ -48,13 +54,13 @@ class _Process:
         self.backends: Backends | None = None
         self.background: Background | None = None
         self.making = threading.Lock()
-        self.config = Config()
+        self.config: Config | None = None  # of the worker that this process was forked from
         self.parents: object = None
 
     def forked(self) -> None:
         """A child process has no thread but the one that forked, so that no loop runs in it that its parent has begun."""
         self.parents = self.backends, self.background  # not to be closed here: connections are the parent's
-        if self.backends is not None:
+        if self.backends is not None and self.background is None:
             self.config = self.backends.home.config
         self.backends = self.background = None
         self.making = threading.Lock()
@@ -65,9 +71,26 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_process.forked)
 
 
-def lend(home: Home) -> Backends:
-    """Give this process the back-ends of a worker, who tends and closes them."""
-    made = _process.backends = Backends(home)
+def said() -> Config:
+    """What the script of this process says of back-ends, though it starts no server.
+
+    :raises ConfigError: some of it is wrong.
+    """
+    draft = begun()
+    return Config() if draft is None else build_without_server(draft, os.environ)
+
+
+def said_aliases() -> tuple[Alias, ...]:
+    """Those of `said`."""
+    return said().aliases
+
+
+def lend(home: Home, more: Callable[[], Iterable[Alias]] | None = None) -> Backends:
+    """Give this process the back-ends of a worker, who tends and closes them.
+
+    :param more: see `Backends`.
+    """
+    made = _process.backends = Backends(home, more=more)
     return made
 
 
@@ -84,9 +107,10 @@ def backends() -> Backends:
         with _process.making:
             found = _process.backends
             if found is None:
-                _process.background = Background(_process.config)
-                _process.background.start()
-                found = _process.backends = Backends(_process.background)
+                made = Background(_process.config or said())
+                made.start()
+                _process.background = made
+                found = _process.backends = Backends(made, more=None if _process.config else said_aliases)
     return found
 
 

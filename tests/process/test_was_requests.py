@@ -287,6 +287,50 @@ def test_a_forked_process_asks_for_itself(other: Upstream) -> None:
     subprocess.run([sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKED, *urls], check=True, timeout=60)
 
 
+SCRIPT = """
+import sys
+import skitai
+from skitai import was
+from skitai.saddle import Saddle
+
+skitai.alias("@upstream", skitai.PROTO_HTTP, sys.argv[1])
+skitai.set_backend_keep_alive(7)
+assert was.get("@upstream/text/one").getwait().text == "one"
+skitai.alias("@later", skitai.PROTO_HTTP, sys.argv[1], timeout=0.1)
+assert was.get("@later/slow/5").getwait().status_code == 730
+try:
+    was.get("@other/")
+except KeyError as error:
+    assert "@upstream, @later" in str(error)
+skitai.alias("@files", skitai.DB_SQLITE3, ":memory:")
+assert was.backend("@files").execute("select 1 as one").getwait().data[0].one == 1
+
+app = Saddle(__name__)
+
+@app.route("/")
+def front(was):
+    return was.get("@upstream/text/two").getwait().text + was.get("@latest/text/three").getwait().text
+
+with app.make_client() as client:
+    skitai.alias("@latest", skitai.PROTO_HTTP, sys.argv[1])
+    assert client.get("/").text == "twothree"
+assert was.get("@latest/text/four").getwait().text == "four"
+from skitai.was import process
+assert process.backends().home.config.backends.backend_keep_alive == 7
+skitai.alias("@upstream", skitai.PROTO_HTTP, "other")
+try:
+    was.get("@unknown/")
+except skitai.errors.ConfigError as error:
+    assert "there is another @upstream already" in str(error)
+else:
+    raise AssertionError
+"""
+
+
+def test_a_script_has_aliases_without_a_server(other: Upstream) -> None:
+    subprocess.run([sys.executable, "-W", "ignore::DeprecationWarning", "-c", SCRIPT, other.place], check=True, timeout=60)
+
+
 def test_the_state_tells_of_connections(server: Any) -> None:
     server.get("/ten")
     state = server.get("/state").json()["backends"]

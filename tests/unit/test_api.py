@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import skitai
-from skitai import api
+from skitai.config import draft as drafts
 from skitai.config.check import World, build
 from skitai.config.disk import look
 from skitai.config.draft import Draft
@@ -28,7 +28,7 @@ def draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Draft]:
     """The draft of a script in a folder of its own, with a static folder in it."""
     (tmp_path / "static").mkdir()
     fresh = Draft(str(tmp_path / "service.py"))
-    monkeypatch.setattr(api, "_drafts", [fresh])
+    monkeypatch.setattr(drafts, "_drafts", [fresh])
     path, modules = list(sys.path), set(sys.modules)
     yield fresh
     sys.path[:] = path
