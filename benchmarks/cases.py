@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import gettempdir
 
 from benchmarks import contenders as c
-from benchmarks.contenders import Contender
+from benchmarks.contenders import STATIC, Contender
 from benchmarks.load import Load
 
 PLAIN = "benchmarks.apps.plain"
@@ -20,8 +19,7 @@ FASTAPI = "benchmarks.apps.fastapi_app:app"
 ROUTES = "benchmarks.apps.routes"
 TALKS = "benchmarks.apps.talks"
 STARLETTE = "benchmarks.apps.starlette_app"
-STATIC = Path(gettempdir()) / "skitai-bench-static"
-FILE_BYTES, POST_BYTES = 10240, 65536
+FILE_BYTES, PASSED_BYTES, POST_BYTES = 10240, 102400, 65536
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,7 @@ def static_folder() -> Path:
     inner = STATIC / "static"
     inner.mkdir(mode=0o755, exist_ok=True)
     (inner / "10k.txt").write_bytes(b"0123456789abcde\n" * (FILE_BYTES // 16))
+    (inner / "100k.txt").write_bytes(b"0123456789abcde\n" * (PASSED_BYTES // 16))
     (STATIC / "index.html").write_bytes(b"<p>Hello, World!</p>\n")
     return STATIC
 
@@ -61,6 +60,7 @@ def static_folder() -> Path:
 HELLO_NGINX = c.nginx('default_type text/plain; return 200 "Hello, World!";', name="nginx return 200")
 ENDLESS = ("--http2-requests", "1000000000")
 GRANIAN_TLS = ("--ssl-certificate", "--ssl-keyfile")
+PROXIES = (c.proxy_skitai(), c.proxy_nginx(), c.proxy_fastapi())
 REST = (c.gunicorn(f"{PLAIN}:hello"), c.uwsgi(app=f"{PLAIN}:hello"), c.waitress(f"{PLAIN}:hello"))
 
 CASES: tuple[Case, ...] = (
@@ -310,6 +310,21 @@ CASES: tuple[Case, ...] = (
         Load(path="/bench.Greeter/Hello", connections=16, calls=True),
         reference="grpcio",
         ratio=1.0,
+    ),
+    Case(
+        "proxy",
+        "Reverse proxy for an nginx that says hello",
+        PROXIES,
+        reference="nginx",
+        ratio=2.0,
+    ),
+    Case(
+        "proxy100k",
+        "Reverse proxy for an nginx with a file of 100 KB",
+        PROXIES,
+        Load(path="/static/100k.txt", answer=PASSED_BYTES),
+        reference="nginx",
+        ratio=2.0,
     ),
     Case(
         "idle",

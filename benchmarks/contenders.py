@@ -8,24 +8,32 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import gettempdir
 
-from benchmarks.processes import ROOT, Absent, Running, free_port
+from benchmarks.processes import LOAD_CORE, ROOT, SERVER_CORE, Absent, Running, free_port
 from skitai.net.x509 import make_self_signed, write_pair
 
 APPS = ROOT / "benchmarks" / "apps"
+STATIC = Path(gettempdir()) / "skitai-bench-static"
 OURS = "skitai"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where one start of a server happens: its port, and a folder for its files."""
+    """Where one start of a server happens.
+
+    :ivar folder: for its files.
+    :ivar behind: the port of the server that it is a proxy for; 0 for none.
+    """
 
     port: int
     folder: Path
+    behind: int = 0
 
 
 @dataclass(frozen=True)
@@ -35,12 +43,15 @@ class Contender:
     :ivar name: in the tables.
     :ivar needs: the Python module or, with a leading "!", the program that it cannot do without.
     :ivar command: may write files into the place's folder.
+    :ivar behind: what it is a proxy for, None for none: it runs on the core of the load, and does not count. Its port is in
+        the environment as BENCH_BEHIND, too.
     """
 
     name: str
     needs: str
     command: Callable[[Place], list[str]]
     env: dict[str, str] = field(default_factory=dict)
+    behind: Contender | None = None
 
     @property
     def ours(self) -> bool:
@@ -52,15 +63,24 @@ class Contender:
             return "" if program(self.needs[1:]) else f"{self.needs[1:]} is not installed"
         return "" if importlib.util.find_spec(self.needs) else f"{self.needs} is not installed"
 
-    def start(self, folder: Path) -> Running:
-        """A server about to start (a context manager) on a free port.
+    @contextmanager
+    def start(self, folder: Path, core: int = SERVER_CORE) -> Iterator[Running]:
+        """A server on a free port, with the one behind it; both end with the context.
 
         :raises Absent: it is not installed.
         """
         if why := self.why_absent():
             raise Absent(why)
-        place = Place(free_port(), folder)
-        return Running(self.command(place), place.port, folder / "output.log", self.env, ROOT)
+        if self.behind is None:
+            place = Place(free_port(), folder)
+            with Running(self.command(place), place.port, folder / "output.log", self.env, ROOT, core) as running:
+                yield running
+            return
+        (folder / "behind").mkdir()
+        with self.behind.start(folder / "behind", LOAD_CORE) as behind:
+            place, env = Place(free_port(), folder, behind.port), self.env | {"BENCH_BEHIND": str(behind.port)}
+            with Running(self.command(place), place.port, folder / "output.log", env, ROOT, core) as running:
+                yield running
 
 
 def program(name: str) -> str:
@@ -195,6 +215,7 @@ http {{
   fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
+  upstream behind {{ server 127.0.0.1:{behind}; keepalive 64; keepalive_requests 10000000; }}
   server {{
     {listen}
     location / {{ {location} }}
@@ -212,11 +233,34 @@ def nginx(location: str, name: str = "nginx", tls: bool = False) -> Contender:
         if tls:
             files = certificate(place)
             listen = f"listen 127.0.0.1:{place.port} ssl http2; ssl_certificate {files[0]}; ssl_certificate_key {files[1]};"
-        config.write_text(NGINX.format(folder=place.folder, listen=listen, location=location), "utf-8")
+        text = NGINX.format(folder=place.folder, listen=listen, location=location, behind=place.behind or 1)
+        config.write_text(text, "utf-8")
         place.folder.chmod(0o755)  # its worker is another user when we are root
+        if place.folder.name == "behind":
+            place.folder.parent.chmod(0o755)
         return [program("nginx"), "-p", str(place.folder), "-c", str(config), "-e", str(place.folder / "error.log")]
 
     return Contender(name, "!nginx", command)
+
+
+ORIGIN = nginx(
+    f'default_type text/plain; return 200 "Hello, World!"; location /static/ {{ root {STATIC}; }}', name="the server behind"
+)
+PASSING = 'proxy_pass http://behind; proxy_http_version 1.1; proxy_set_header Connection "";'
+
+
+def proxy_skitai(*flags: str, name: str = OURS) -> Contender:
+    """This server as a proxy for an nginx."""
+    return replace(skitai("@behind", *flags, name=name), behind=ORIGIN)
+
+
+def proxy_nginx(name: str = "nginx") -> Contender:
+    return replace(nginx(PASSING, name), behind=ORIGIN)
+
+
+def proxy_fastapi() -> Contender:
+    """What one writes by hand: a route of FastAPI that asks by httpx."""
+    return replace(uvicorn("benchmarks.apps.fastapi_proxy:app", name="fastapi httpx"), behind=ORIGIN)
 
 
 def versions() -> dict[str, str]:
@@ -234,6 +278,7 @@ def versions() -> dict[str, str]:
         "waitress",
         "flask",
         "fastapi",
+        "httpx",
         "websockets",
         "picows",
     ):

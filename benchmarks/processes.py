@@ -97,19 +97,23 @@ class Running:
 
     :param command: runs in the foreground and serves `port` on 127.0.0.1.
     :param log: file for what the server prints.
+    :param core: that it is held on.
     """
 
-    def __init__(self, command: Sequence[str], port: int, log: Path, env: Mapping[str, str], cwd: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], port: int, log: Path, env: Mapping[str, str], cwd: Path, core: int = SERVER_CORE
+    ) -> None:
         self.command = command
         self.port = port
         self.log = log
         self.env = env
         self.cwd = cwd
+        self.core = core
 
     def __enter__(self) -> Running:
         with open(self.log, "wb") as out:
             self.process = subprocess.Popen(
-                pinned(SERVER_CORE, self.command),
+                pinned(self.core, self.command),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,

@@ -7,6 +7,8 @@ import os
 import skitai
 
 target, _, name = os.environ["BENCH_MOUNT"].partition(":")
+if target == "@behind":
+    skitai.alias(target, skitai.PROTO_HTTP, f"127.0.0.1:{os.environ['BENCH_BEHIND']}")
 if name:
     skitai.mount("/", target, name)
 else:
