@@ -228,6 +228,30 @@ def enable_forward(port: int = 80, forward_to: int = 443, ip: str = "") -> None:
         _set("forward_address", ip)
 
 
+def enable_cachefs(
+    memmax: int | str = 0,
+    diskmax: int | str = 0,
+    path: str | os.PathLike[str] | None = None,
+    object_bytes: int | str | None = None,
+) -> None:
+    """Keep what back-ends answer for as long as they allow (RFC 9111), for all workers together.
+
+    :param memmax: bytes of memory, also as ``"64M"``; 0 for none.
+    :param diskmax: bytes of files; 0 for none.
+    :param path: folder of the files; by default ``cachefs`` in the var folder.
+    :param object_bytes: longest answer that is kept; 10 MB unless set.
+    """
+    for name, value in (("memmax", memmax), ("diskmax", diskmax)):
+        _expect(value, int | str, f"enable_cachefs() {name}", 'bytes, or text like "64M"')
+        _set(f"cachefs_{name}", value)
+    if path is not None:
+        _expect(path, str | os.PathLike, "enable_cachefs() path", "text or a path")
+        _set("cachefs_path", os.fspath(path))
+    if object_bytes is not None:
+        _expect(object_bytes, int | str, "enable_cachefs() object_bytes", 'bytes, or text like "64M"')
+        _set("cachefs_object_bytes", object_bytes)
+
+
 def enable_smtpda(
     server: str | None = None,
     user: str | None = None,

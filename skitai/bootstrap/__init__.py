@@ -17,6 +17,7 @@ from skitai.bootstrap.banner import banner
 from skitai.bootstrap.daemon import Starter, daemonize
 from skitai.bootstrap.limits import raise_descriptor_limit
 from skitai.bootstrap.programs import programs
+from skitai.cachefs.host import Host
 from skitai.config.tree import Config
 from skitai.errors import StartError
 from skitai.ipc import inboxes as inbox
@@ -136,6 +137,9 @@ def _acquired(config: Config, origin: Origin) -> Iterator[Estate]:
         undo.callback(control.remove)
         inboxes = inbox.Inboxes.create(inbox.wanted(config.server.workers))
         undo.callback(inboxes.close)
+        cachefs = _cachefs(config, var, identity)
+        if cachefs is not None:
+            undo.callback(cachefs.close)
         yield Estate(
             origin=origin,
             places=_places(config, var, origin.daemon, identity),
@@ -147,6 +151,7 @@ def _acquired(config: Config, origin: Origin) -> Iterator[Estate]:
             listeners=listeners,
             identity=identity,
             log_options=config.log,
+            cachefs=cachefs,
         )
         undo.pop_all()
 
@@ -177,12 +182,37 @@ def _renewed(estate: Estate, config: Config) -> Estate:
     identity = _identity(config)
     origin = replace(estate.origin, title=config.title)
     places = _places(config, estate.places.var, origin.daemon, identity)
-    renewed = replace(estate, origin=origin, identity=identity, places=places, log_options=config.log)
+    cachefs = _cachefs(config, estate.places.var, identity, estate.cachefs)
+    renewed = replace(estate, origin=origin, identity=identity, places=places, log_options=config.log, cachefs=cachefs)
     _prepare(renewed, config)
     renewed.give_logs()
     renewed.inboxes.grow(inbox.wanted(config.server.workers))
-    renewed.listeners = [] if config.helper else open_listeners(config.server, estate.listeners, tls=config.tls)
+    try:
+        renewed.listeners = [] if config.helper else open_listeners(config.server, estate.listeners, tls=config.tls)
+    except StartError:
+        if cachefs is not None:
+            cachefs.close(but=estate.cachefs)
+        raise
+    if estate.cachefs is not None:
+        estate.cachefs.close(but=cachefs)
     return renewed
+
+
+def _cachefs(config: Config, var: str, identity: Identity | None, before: Host | None = None) -> Host | None:
+    """The HTTP cache.
+
+    :param before: what the program before the exec had.
+    :raises StartError: its folder cannot be used.
+    """
+    if config.helper:
+        return None
+    path = config.cachefs.cachefs_path or os.path.join(var, "cachefs")
+    owner = (identity.uid, identity.gid) if identity else (-1, -1)
+    opened = Host.open(config.cachefs, path, owner, before)
+    if opened is not None and opened.folder is not None and identity and identity.unreadable((path,)):
+        opened.close(but=before)
+        raise StartError(f"the user {identity.name!r} cannot get to the cache folder {path}: name another one")
+    return opened
 
 
 def _caretake(reason: str, inheritance: Inheritance, estate: Estate, readable: bool) -> int:

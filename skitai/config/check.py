@@ -151,7 +151,16 @@ def merge(entries: Iterable[Entry], absolute: Callable[[str], str], faults: list
     for entry in entries:
         given.take(entry, faults)
     _follow(given)
-    for name in ("logpath", "varpath", "certfile", "keyfile", "client_ca", "smtpda_ca_file", "smtpda_dkim_key"):
+    for name in (
+        "logpath",
+        "varpath",
+        "cachefs_path",
+        "certfile",
+        "keyfile",
+        "client_ca",
+        "smtpda_ca_file",
+        "smtpda_dkim_key",
+    ):
         if given.values.get(name):
             given.values[name] = absolute(given.values[name])
     if "more_certificates" in given.values:
@@ -210,6 +219,7 @@ def _check_server(given: Values, world: World, faults: list[str]) -> None:
         if given.values.get(name) == "":
             faults.append(f"{given.labels[name]}: is empty")
     _check_tls(given, world, faults)
+    _check_cachefs(given, faults)
     if given.values.get("group") and not given.values.get("user"):
         faults.append(f"{given.labels['group']}: goes with the option user, which is not set")
 
@@ -224,6 +234,15 @@ def _check_tls(given: Values, world: World, faults: list[str]) -> None:
             faults.append(f"{labels[name]}: goes with the option certfile, which is not set")
     if values.get("client_certificates", "none") != "none" and not values.get("client_ca"):
         faults.append(f"{labels['client_certificates']}: goes with the option client_ca, which is not set")
+
+
+def _check_cachefs(given: Values, faults: list[str]) -> None:
+    values, labels = given.values, given.labels
+    for name in ("cachefs_memmax", "cachefs_diskmax"):
+        if 0 < values.get(name, 0) < SMALLEST_CACHE:
+            faults.append(f'{labels[name]}: {values[name]} bytes are too few: at least {SMALLEST_CACHE}, which is "1M"')
+    if values.get("cachefs_path") and not values.get("cachefs_diskmax"):
+        faults.append(f"{labels['cachefs_path']}: goes with the option cachefs_diskmax, which is not set")
 
 
 def check_smtpda(given: Values, world: World, faults: list[str]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from skitai.config.aliases import Alias
 from skitai.config.mounted import Mount
+from skitai.config.sections.caching import CacheFs
 from skitai.config.sections.guarding import Gateway, Rates, Views
 from skitai.config.sections.helping import Cron, Smtpda
 from skitai.config.sections.passing import Upstreams
@@ -67,6 +68,7 @@ class Config:
     tls: Tls = field(default_factory=Tls)
     forward_proxy: ForwardProxy = field(default_factory=ForwardProxy)
     backends: Backends = field(default_factory=Backends)
+    cachefs: CacheFs = field(default_factory=CacheFs)
     upstreams: Upstreams = field(default_factory=Upstreams)
     gateway: Gateway = field(default_factory=Gateway)
     rates: Rates = field(default_factory=Rates)
@@ -99,6 +101,7 @@ SECTIONS: dict[str, type] = {
     "tls": Tls,
     "forward_proxy": ForwardProxy,
     "backends": Backends,
+    "cachefs": CacheFs,
     "upstreams": Upstreams,
     "gateway": Gateway,
     "rates": Rates,

@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from skitai.config.tree import Config
 from skitai.ipc import messages
@@ -21,6 +22,9 @@ from skitai.ipc.lastupdate import Table
 from skitai.ipc.messages import Failed, Message, Ready, Restart, Shutdown
 from skitai.ipc.rundir import Places
 from skitai.ipc.scoreboard import Row, State
+
+if TYPE_CHECKING:
+    from skitai.cachefs.host import Host
 
 _PACKET_BYTES = 65536  # a message of the longest text, escaped, fits
 
@@ -110,6 +114,7 @@ class Child:
     :ivar bus: the way to the other children; nothing comes before the child opens it.
     :ivar strict: somebody else is serving, so an app that cannot be loaded is a reason for `failed`. Otherwise the child
         had better serve the other apps.
+    :ivar cachefs: the HTTP cache, as the master has made it; None where none is configured.
     :ivar buckets: how much clients may still ask for, which all children count together.
     :ivar master_lost: called in a thread of its own when the master has died. By default the child sends itself SIGTERM.
     """
@@ -137,6 +142,7 @@ class Child:
         self.places = places
         self.bus = bus
         self.strict = strict
+        self.cachefs: Host | None = None
         self.buckets = buckets or Buckets.alone()
         self.master_lost: Callable[[], object] = _terminate
         self._link = link

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from typing import Any
 
+from skitai.cachefs.host import Host
 from skitai.config.sections.running import Log
 from skitai.ipc import rundir
 from skitai.ipc.buckets import Buckets
@@ -53,6 +54,7 @@ class Estate:
     :ivar started_s: start of the server, monotonic.
     :ivar identity: whom children become.
     :ivar log_options: for a program that has no configuration of its own.
+    :ivar cachefs: the HTTP cache; None where none is configured.
     :ivar buckets: how much clients may still ask for.
     """
 
@@ -67,6 +69,7 @@ class Estate:
     identity: Identity | None = None
     log_options: Log = field(default_factory=Log)
     started_s: float = field(default_factory=time.monotonic)
+    cachefs: Host | None = None
     buckets: Buckets = field(default_factory=Buckets.create)
 
     @property
@@ -88,6 +91,7 @@ class Estate:
             "inboxes": self.inboxes.hand_over(),
             "listeners": [each.hand_over() for each in self.listeners],
             "started_s": self.started_s,
+            "cachefs": self.cachefs.hand_over() if self.cachefs else None,
             "buckets": self.buckets.memory.hand_over(),
         }
 
@@ -103,6 +107,8 @@ class Estate:
         ):
             os.set_inheritable(fd, False)
         self.inboxes.keep()
+        if self.cachefs is not None:
+            self.cachefs.keep()
 
     @classmethod
     def adopt(cls, data: Mapping[str, Any], names: Sequence[str] | None = None) -> tuple[Estate, bool]:
@@ -130,6 +136,7 @@ class Estate:
             identity=Identity(*data["identity"]) if data["identity"] else None,
             log_options=Log(verbose=verbose, log_keep=log_keep),
             started_s=data["started_s"],
+            cachefs=Host.adopt(data.get("cachefs")),
             buckets=Buckets.adopt(data["buckets"]),
         )
         return estate, scoreboard is not None

@@ -71,6 +71,7 @@ class Family:
             strict,
             self._estate.buckets,
         )
+        child.cachefs = self._estate.cachefs
         try:
             pid = fork(program, child, self._estate.identity, self._signals, lambda: self._leave_to_child(ours, slot))
         except OSError as error:

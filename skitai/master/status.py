@@ -33,6 +33,7 @@ def describe(
         "var": estate.places.var,
         "log": estate.places.log,
         "wanted": plan.counts,
+        "cachefs": estate.cachefs.describe() if estate.cachefs else None,
         "requests": answered,
         "children": [
             _child(record, vitals.get(record.pid, Vital()), rows.get(record.pid), now) for record in oldest_first(children)

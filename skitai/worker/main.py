@@ -12,6 +12,7 @@ import signal
 from time import monotonic
 
 from skitai.backend.backends import Backends
+from skitai.cachefs.cache import Cache
 from skitai.errors import LoadError
 from skitai.ipc.link import Child
 from skitai.ipc.scoreboard import State
@@ -75,6 +76,8 @@ class Worker:
         )
         self.services = Services(config, loop, request_log, child.number)
         self.services.spool_folder = places.spool
+        if child.cachefs is not None:
+            self.services.cache = Cache(child.cachefs.stores(), loop, self.services.disk, child.row.index)
         self.services.buckets = child.buckets
         self.mounts = Mounts(self.services, config)
         self.server: Server
@@ -201,6 +204,8 @@ class Worker:
             self.server.tick(now)
             self.child.bus.tick()
             self.backends.tick(self.loop.time())
+            if services.cache is not None:
+                services.cache.tick(self.loop.time())
             row.loop_beat_s = now
             row.requests = services.served
             row.connections = len(services.connections)

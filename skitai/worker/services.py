@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from math import inf
 from typing import Any, Protocol
 
+from skitai.cachefs.cache import Cache
 from skitai.config.tree import Config
 from skitai.http.forwarded import Trusted
 from skitai.ipc.buckets import Buckets
@@ -75,6 +76,7 @@ class Services:
     :ivar hoards: connections whose clients let much wait for them; see `worker.http2.gate`.
     :ivar body_bytes: request bodies held in memory.
     :ivar served: requests begun.
+    :ivar cache: the HTTP cache; None where none is configured.
     :ivar buckets: how much clients may still ask for of all workers; None for this process alone.
     """
 
@@ -110,6 +112,7 @@ class Services:
         self.body_bytes = 0
         self.buckets: Buckets | None = None
         self.served = 0
+        self.cache: Cache | None = None
         self.spool_folder: str | None = None
         self.compress_from = config.responses.compress_bytes if config.responses.compress else NEVER
         self.keep_alive_s = config.timeouts.keep_alive

@@ -103,6 +103,7 @@ def test_every_option_can_come_from_every_source(name: str) -> None:
     files = ("smtpda_ca_file", "smtpda_dkim_key", "certfile", "keyfile", "client_ca")
     special |= dict.fromkeys(files, "/srv/site/notes.txt")
     special["gateway_user_field"] = "X-User"
+    special |= dict.fromkeys(("cachefs_memmax", "cachefs_diskmax"), 1 << 26)
     special |= dict.fromkeys(("smtpda_helo", "smtpda_dkim_selector", "smtpda_dkim_domain"), "mail.example.com")
     value = special.get(name, option.default)
     if option.type == "bool":
@@ -114,6 +115,7 @@ def test_every_option_can_come_from_every_source(name: str) -> None:
     certificate = {"certfile": "/srv/site/notes.txt"}
     needs: dict[str, dict[str, str]] = {"group": {"user": "nobody"}, "smtpda_dkim_key": {"smtpda_dkim_selector": "mail"}}
     needs |= dict.fromkeys(("keyfile", "client_ca", "forward_port", "hsts_s"), certificate)
+    needs["cachefs_path"] = {"cachefs_diskmax": "64M"}
     needed = needs.get(name, {})
     text = ",".join(value) if isinstance(value, tuple) else str(value)
     toml = f"[{option.section}]\n{option.field} = {_toml(value)}\n"
