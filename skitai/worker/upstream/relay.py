@@ -25,7 +25,7 @@ from skitai.http.head import Fields
 from skitai.log.txn import hand_on
 from skitai.protocols.http1.answer import AnswerHead
 from skitai.protocols.http1.response import without_body
-from skitai.worker.upstream.heads import allowed_trailers
+from skitai.worker.upstream.heads import Passed, allowed_trailers
 from skitai.worker.upstream.members import Members, speaks_against
 
 log = logging.getLogger("skitai.server")
@@ -50,6 +50,7 @@ class Relay:
         "_held",
         "_members",
         "_owed",
+        "_passed",
         "_pending",
         "_pieces",
         "_refused",
@@ -73,6 +74,7 @@ class Relay:
         self._calls = calls
         self._tried: tuple[Seat[Member], ...] = ()
         self._seat: Seat[Member] | None = None
+        self._passed: Passed
         self._flow: Flow | None = None
         self._task: asyncio.Task[None] | None = None
         self._pieces: list[bytes] = []
@@ -94,7 +96,12 @@ class Relay:
             self._give_up()
             return
         self._tried = (*self._tried, seat)
-        self._reach(False)
+        try:
+            self._passed = members.way(seat).lane.passed(self._exchange.head, self._trusted)
+        except Answerable as error:
+            self._refuse(error)
+        else:
+            self._reach(False)
 
     def _reach(self, fresh: bool) -> None:
         """Get a connection to the member that was picked.
@@ -122,7 +129,16 @@ class Relay:
             self.fail(error.with_traceback(None))
         else:
             self._task = None
-            self._send(connection)
+            try:
+                self._send(connection)
+            except Exception as error:  # noqa: BLE001 - as in the pipeline: whatever it is becomes an answer
+                self._refuse(error)
+
+    def _refuse(self, error: Exception) -> None:
+        """Answer an error that is none of the member's."""
+        exchange = self._exchange
+        self._release(None)
+        exchange.fail(error)
 
     def _send(self, connection: Connection) -> None:
         assert self._seat is not None
@@ -133,7 +149,7 @@ class Relay:
         self.began_at = self._at = now = members.loop.time()
         self._pending = 0
         self.error = None
-        passed = way.lane.passed(head, self._trusted)
+        passed = self._passed
         told = way.lane.told(exchange.peer, head, passed, self._trusted)
         traced = hand_on(exchange.txn, self._attempts)
         body: Stream | None = None
