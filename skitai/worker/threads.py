@@ -4,7 +4,8 @@ One thread drains the queue. Another wakes only when every awake one has sat in 
 sign that they wait for something outside Python; the number doubles with each such tick, and one thread parks again after
 a spell of calm. Waking on "a thread is inside the app" alone would make all of them fight (measured: half as slow again).
 
-A thread that waits for a back-end says so (`waiting`), and does not count meanwhile: a spare one takes its place if need be.
+A thread that waits for a back-end says so (`waiting`), and does not count meanwhile: a spare one takes its place if need be,
+and ends when it was not needed for a while.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ ALL_AWAKE_TICK_S = 0.02
 CALM_TICKS = 20
 SPARE = 64
 """So many threads more, at most, stand in for those that wait for back-ends."""
+SPARE_S = 60.0
+"""One of those ends that had nothing to do for so long."""
 
 log = logging.getLogger("skitai.server")
 
@@ -48,10 +51,13 @@ class ThreadPool:
 
     :param number: of threads, 1 or more.
     :param call_later: the loop's.
+    :param spare_s: a thread that stood in for one that waits ends when it had nothing to do for so long.
     """
 
-    def __init__(self, number: int, call_later: Callable[..., Any]) -> None:
+    def __init__(self, number: int, call_later: Callable[..., Any], spare_s: float = SPARE_S) -> None:
         self.number = number
+        self._spare_s = spare_s
+        self._begun_by_spare = 0
         self._call_later = call_later
         self._ready: deque[Job] = deque()
         self._parked: list[Seat] = []
@@ -123,7 +129,7 @@ class ThreadPool:
     @property
     def begun(self) -> int:
         """Jobs begun so far; while it grows, the pool lives."""
-        return sum(seat.calls for seat in tuple(self._seats))
+        return self._begun_by_spare + sum(seat.calls for seat in tuple(self._seats))
 
     def _wake(self) -> bool:
         if len(self._awake) >= self.number:
@@ -172,12 +178,31 @@ class ThreadPool:
         self._ticking = True
         self._call_later(TICK_S if len(self._awake) < self.number else ALL_AWAKE_TICK_S, self._tick)
 
+    def _sleep(self, seat: Seat) -> bool:
+        """Wait to be woken.
+
+        :returns: False for a thread that nobody has needed for long, which is to end.
+        """
+        while len(self._seats) > self.number:  # who sleeps while there are no more than that is none too many
+            if seat.lock.acquire(timeout=self._spare_s):
+                return True
+            with self._growing:
+                if len(self._seats) > self.number:
+                    try:
+                        self._parked.remove(seat)
+                    except ValueError:
+                        continue  # somebody is waking us
+                    self._seats.remove(seat)
+                    self._begun_by_spare += seat.calls
+                    return False
+        seat.lock.acquire()
+        return True
+
     def _drain(self, seat: Seat) -> None:
         """One thread's life."""
         self._mine.seat = seat
         ready, awake, parked = self._ready, self._awake, self._parked
-        while True:
-            seat.lock.acquire()  # whoever wakes us has put us among the awake
+        while self._sleep(seat):  # whoever wakes us has put us among the awake
             while True:
                 if self._surplus and len(awake) > 1:
                     self._surplus = False

@@ -336,6 +336,44 @@ def test_stand_ins_are_no_licence_for_more_work_at_once(world: Callable[[int], W
     assert two_work()
 
 
+def test_who_stood_in_ends_when_nobody_needs_him_any_more() -> None:
+    pool = ThreadPool(2, lambda delay, job: None, spare_s=0.05)
+    pool.start()
+    backend = Backend(pool)
+    for round in (1, 2):
+        backend.answer.clear()
+        for number in range(12):
+            pool.submit(backend.ask)
+            wait_for(lambda: backend.asked == (round - 1) * 12 + number + 1)  # noqa: B023
+        assert len(pool._seats) >= 12
+        threads = threading.active_count()
+        begun = pool.begun
+        backend.answer.set()
+        wait_for(lambda: len(pool._seats) == 2)
+        wait_for(lambda: threading.active_count() <= threads - 10)  # noqa: B023
+        assert pool.begun >= begun
+    pool.stop()
+
+
+def test_no_job_is_lost_while_those_who_stood_in_end() -> None:
+    pool = ThreadPool(1, lambda delay, job: None, spare_s=0.001)
+    pool.start()
+    ran: list[int] = []
+
+    def job() -> None:
+        with pool.waiting():
+            time.sleep(0.0005)
+        ran.append(1)
+
+    for number in range(600):
+        pool.submit(job)
+        if number % 7 == 0:
+            time.sleep(0.0015)
+    wait_for(lambda: len(ran) == 600)
+    wait_for(lambda: len(pool._seats) == 1)
+    pool.stop()
+
+
 def test_other_threads_may_wait_as_well(world: Callable[[int], World]) -> None:
     with world(1).pool.waiting():
         pass
