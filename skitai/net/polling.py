@@ -230,10 +230,13 @@ class SocketTransport(asyncio.Transport):
             if size > 0:
                 self._protocol.data_received(poller.view[:size].tobytes())
             else:
-                self._read_again()
+                self._read_again(size < 0)
 
-    def _read_again(self) -> None:
-        """The fast read brought nothing; this one says why."""
+    def _read_again(self, failed: bool) -> None:
+        """The fast read brought nothing; this one says why.
+
+        :param failed: it brought an error, which the system tells but once: an end that follows is none.
+        """
         try:
             data = self._sock.recv(BUFFER_BYTES)
         except (BlockingIOError, InterruptedError):
@@ -244,6 +247,8 @@ class SocketTransport(asyncio.Transport):
         else:
             if data:
                 self._protocol.data_received(data)
+            elif failed:
+                self._lose(ConnectionResetError(errno.ECONNRESET, "the other side broke off"))
             elif not self._ended:
                 self._end_reading()
             else:
