@@ -76,21 +76,22 @@ class Stored:
         self.etag = fields.text("etag") or None
         self.last_modified = last_modified(fields, came)
         self.pairs: Pairs = tuple((name.decode("latin-1").title(), value.decode("latin-1")) for name, value in fields.pairs)
-        self._shown_as: tuple[int, str] = (-1, "")
+        self._shown_as: tuple[int, str, type[Pairs]] = (-1, "", tuple)
         self._shown: Pairs = ()
 
     def age(self, now: float) -> float:
         """How old it is, in seconds (RFC 9111, section 4.2.3); a clock that was turned back makes nothing younger."""
         return self.initial_age + max(0.0, now - self.came)
 
-    def shown(self, label: str, now: float) -> Pairs:
+    def shown(self, label: str, now: float, kind: type[Pairs] = tuple) -> Pairs:
         """Its fields as a client gets them.
 
         :param label: the value of X-Cache.
+        :param kind: what they are made.
         """
-        how = int(self.age(now)), label
+        how = int(self.age(now)), label, kind
         if how != self._shown_as:
-            self._shown = (*self.pairs, ("Age", str(how[0])), ("X-Cache", label))
+            self._shown = kind((*self.pairs, ("Age", str(how[0])), ("X-Cache", label)))
             self._shown_as = how
         return self._shown
 
