@@ -51,6 +51,7 @@ class Member:
     :ivar connections: of one worker, at most; 0 for as many as to any other server.
     :ivar proxy: URL of the HTTP proxy on the way; "" for none.
     :ivar http2: None: as TLS agrees. True: nothing else, without TLS by prior knowledge. False: never.
+    :ivar readonly: of databases with SQL: its connections cannot write.
     """
 
     kind: Kind
@@ -65,6 +66,7 @@ class Member:
     connections: int = 0
     proxy: str = ""
     http2: bool | None = None
+    readonly: bool = False
 
     @property
     def node(self) -> tuple[str, int]:

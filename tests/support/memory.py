@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from skitai.config.aliases import Alias
-from skitai.config.mounted import AppObject, Folder, Mount, Upstream
+from skitai.config.mounted import AppObject, Folder, Mount, Upstream, View
 from skitai.config.pref import Preference
 from skitai.config.tree import SECTIONS, Config, options
 from skitai.loading.app import Loaded
@@ -224,7 +224,7 @@ def wire(
         routes = []
         for mount in mounts:
             app = mount.target.app if isinstance(mount.target, AppObject) else None
-            kinds = {Folder: "static", Upstream: "upstream"}
+            kinds = {Folder: "static", Upstream: "upstream", View: "view"}
             driver = guarded(make_app(Loaded(app, kinds.get(type(mount.target), kind), "", mount), mount), mount, config)
             await driver.startup(services)
             routes.append(Route(mount, driver, config))

@@ -16,6 +16,7 @@ import pymongo
 import pymongo.monitoring
 from bson.errors import BSONError
 from bson.int64 import Int64
+from bson.objectid import ObjectId
 from pymongo import errors
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
@@ -25,7 +26,7 @@ from skitai.backend.drivers.base import DatabaseDriver, where
 from skitai.backend.drivers.mongodb_verbs import Stub, Verb
 from skitai.backend.drivers.statements import Row
 from skitai.backend.errors import BackendError, Code, TimedOut
-from skitai.backend.result import Result, Status
+from skitai.backend.result import Result, Status, bare
 from skitai.backend.room import Room
 from skitai.backend.seam import Home
 from skitai.config.aliases import Member
@@ -38,6 +39,12 @@ CURSOR_S = 600
 
 CLOSE_S = 0.5
 """A server gets so long to take leave."""
+
+LEAST_S = 0.001
+"""A server is told no shorter time."""
+
+LATE_S = 0.1
+"""So long before the deadline an error of time is one of the deadline: pymongo subtracts what the way there takes."""
 
 AUTHENTICATION_FAILED = 18
 """A code of the servers."""
@@ -57,6 +64,7 @@ class MongoResult(Result):
         if error is None:
             super().__init__(data=data, content=data.get("data") if data else None)
         else:
+            bare(error)
             super().__init__(500, said(error), status=Status.FAILED, error=error)
 
     @property
@@ -245,6 +253,15 @@ async def aggregate(server: Server, collection: str, pipeline: Documents) -> Row
     return found(await cursor.to_list(None))
 
 
+async def collections(server: Server, collection: str) -> Row:
+    return Row(data=await server.database.list_collection_names())
+
+
+def object_ids(text: str) -> list[Any]:
+    """The ObjectId that a text is written for, if any."""
+    return [ObjectId(text)] if ObjectId.is_valid(text) and len(text) == 24 else []
+
+
 VERBS: dict[str, Callable[..., Any]] = {
     "find": find,
     "findone": find,
@@ -259,6 +276,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "upsertone": update,
     "delete": delete,
     "aggregate": aggregate,
+    "collections": collections,
 }
 
 
@@ -306,14 +324,16 @@ class MongodbDriver(DatabaseDriver):
                 if not server.known:
                     await self._reach(server.member, deadline)
                 sent = True
-                return MongoResult(
-                    await self._undisturbed(VERBS[operation.method](server, operation.collection, **operation.arguments))
-                )
+                work = VERBS[operation.method](server, operation.collection, **operation.arguments)
+                with pymongo.timeout(max(deadline - self._loop.time(), LEAST_S)):  # the server is told, too
+                    return MongoResult(await self._undisturbed(work))
         except TimeoutError:
             raise TimedOut(sent=sent) from None
         except WRONG as error:
             if denied(error):
                 raise
+            if isinstance(error, errors.ExecutionTimeout) or (said_late(error) and self._loop.time() >= deadline - LATE_S):
+                raise TimedOut() from error
             if isinstance(error, errors.ConnectionFailure | errors.WaitQueueTimeoutError):
                 raise _unanswered(server.member, error) from error
             return MongoResult(error=error)
@@ -392,6 +412,11 @@ class MongodbDriver(DatabaseDriver):
         if self._leaving:
             await asyncio.wait(self._leaving)
         self._dialler.close()
+
+
+def said_late(error: BaseException) -> bool:
+    """Whether an error is one of time."""
+    return isinstance(error, errors.PyMongoError) and error.timeout
 
 
 def denied(error: BaseException) -> bool:

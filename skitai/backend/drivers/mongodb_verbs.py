@@ -22,7 +22,7 @@ class Verb:
 
     @property
     def repeatable(self) -> bool:
-        return self.method in {"find", "findone", "findall", "findkc"} or (
+        return self.method in {"find", "findone", "findall", "findkc", "collections"} or (
             self.method == "aggregate" and not any({"$out", "$merge"} & stage.keys() for stage in self.arguments["pipeline"])
         )
 

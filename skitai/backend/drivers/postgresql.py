@@ -219,7 +219,7 @@ class PostgresqlDriver(DatabaseDriver):
             self._sessions.discard(session)
             (pool.give if healthy else pool.drop)(connection)
 
-        session = Session(self._loop, connection, release)
+        session = Session(self._loop, member, connection, release)
         self._sessions.add(session)
         result.data = session.lease(self._home.on_loop)
         return result
@@ -322,6 +322,8 @@ def parameters_of(member: Member, address: str) -> dict[str, Any]:
         given |= {"sslmode": "verify-full", "sslrootcert": authorities()}
     elif member.secure:
         given |= {"sslmode": "require", "sslrootcert": os.devnull + "/none"}  # not one that lies in somebody's home
+    if member.readonly:
+        given["options"] = "-c default_transaction_read_only=on"
     return {name: value for name, value in given.items() if value != ""}
 
 

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from itertools import islice
 from typing import Any
+from urllib.parse import quote
 
 from skitai.backend.drivers import statements
 from skitai.backend.drivers.base import DatabaseDriver
@@ -43,9 +44,10 @@ class File:
     :ivar waiting: how many wait for their turn.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, path: str) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, path: str, readonly: bool = False) -> None:
         self._loop = loop
         self._path = path
+        self._readonly = readonly
         self._thread = ThreadPoolExecutor(1, "sqlite")
         self._connection: sqlite3.Connection | None = None
         self._turn = asyncio.Lock()
@@ -108,7 +110,7 @@ class File:
 
     def _execute(self, sql: str, parameters: Parameters, deadline: float) -> SqlResult:
         try:
-            connection = self._connection = self._connection or opened(self._path)
+            connection = self._connection = self._connection or opened(self._path, self._readonly)
         except sqlite3.Error as error:
             raise BackendError(Code.REFUSED, f"{self._path}: {error}") from error
         self._given_up = False
@@ -161,8 +163,14 @@ class File:
         self._thread.shutdown()
 
 
-def opened(path: str) -> sqlite3.Connection:
-    """Open a file, which is made where there is none."""
+def opened(path: str, readonly: bool = False) -> sqlite3.Connection:
+    """Open a file, which is made where there is none, unless it is only to be read."""
+    if readonly:
+        connection = sqlite3.connect(
+            f"file:{quote(path)}?mode=ro", uri=True, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA query_only = ON")
+        return connection
     connection = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
@@ -230,7 +238,7 @@ class SqliteDriver(DatabaseDriver):
 
     def __init__(self, home: Home, room: Room) -> None:
         super().__init__(home, room)
-        self._files: dict[str, File] = {}
+        self._files: dict[tuple[str, bool], File] = {}
         self._sessions: set[Session] = set()
         self._leaving: set[asyncio.Future[None]] = set()
 
@@ -253,9 +261,10 @@ class SqliteDriver(DatabaseDriver):
         return result if result.error is not None else left_open()
 
     async def _take(self, member: Member, deadline: float) -> File:
-        file = self._files.get(member.host)
+        place = member.host, member.readonly
+        file = self._files.get(place)
         if file is None:
-            file = self._files[member.host] = File(self._loop, member.host)
+            file = self._files[place] = File(self._loop, *place)
         await file.take(deadline)
         return file
 
@@ -288,7 +297,7 @@ class SqliteDriver(DatabaseDriver):
             self._sessions.discard(session)
             self._let_go(file)
 
-        session = Session(self._loop, file, release)
+        session = Session(self._loop, member, file, release)
         self._sessions.add(session)
         result.data = session.lease(self._home.on_loop)
         return result
@@ -298,14 +307,17 @@ class SqliteDriver(DatabaseDriver):
         for session in list(self._sessions):
             if session.idle(now) > self._options.backend_idle_s:
                 session.end(f"nothing was asked for {self._options.backend_idle_s:g} s")
-        for path, file in list(self._files.items()):
-            if file.idle(now) > self._options.backend_keep_alive and path != ":memory:":
-                del self._files[path]
+        for place, file in list(self._files.items()):
+            if file.idle(now) > self._options.backend_keep_alive and place[0] != ":memory:":
+                del self._files[place]
                 file.close()
 
     def stats(self) -> dict[str, Any]:
         """See `seam.Driver.stats`."""
-        return {path: {"busy": int(file.busy), "waiting": file.waiting} for path, file in self._files.items()}
+        return {
+            path + " (only read)" * readonly: {"busy": int(file.busy), "waiting": file.waiting}
+            for (path, readonly), file in self._files.items()
+        }
 
     def connections(self) -> int:
         """See `seam.Driver.connections`."""

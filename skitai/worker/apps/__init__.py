@@ -12,6 +12,7 @@ KINDS = {
     "asgi": "skitai.worker.apps.asgi:Asgi",
     "static": "skitai.worker.apps.static:Static",
     "upstream": "skitai.worker.apps.upstream:UpstreamApp",
+    "view": "skitai.worker.apps.view:View",
     "saddle": "skitai.worker.apps.saddle:SaddleApp",
 }
 

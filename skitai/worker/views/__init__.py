@@ -1,0 +1,1 @@
+"""Databases as JSON, to read: what a request wishes, and the statements that fulfil it."""
