@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from skitai.backend.balance import Balance, Seat
@@ -22,11 +23,22 @@ class Cluster:
 
     def __init__(self, alias: Alias, eject_s: float) -> None:
         self.alias = alias
+        self._eject_s = eject_s
+        self._databases: dict[str, Cluster] = {}
         self.balance: Balance[Member] = Balance([(member, member.weight) for member in alias.members], eject_s)
 
     @property
     def members(self) -> tuple[Member, ...]:
         return self.alias.members
+
+    def of_database(self, name: str) -> Cluster:
+        """The same servers, for another database than the alias names; from any thread."""
+        made = self._databases.get(name)
+        if made is None:
+            members = tuple(replace(member, database=name) for member in self.members)
+            alias = replace(self.alias, name=f"{self.alias.name}/{name}", members=members)
+            made = self._databases.setdefault(name, Cluster(alias, self._eject_s))
+        return made
 
     async def ask(self, driver: Driver, operation: Operation, deadline: float, clock: Any) -> Result:
         """Ask a member; another one while none could be reached, or what was sent may be repeated.
@@ -34,6 +46,11 @@ class Cluster:
         :param clock: tells the loop's time.
         :raises BackendError: of the last member that was tried.
         """
+        session = getattr(operation, "session", None)
+        if session is not None:  # what follows in a transaction goes to where that has begun
+            result = await driver.ask(session.member, operation, deadline)
+            result.member = session.member
+            return result
         tried: list[Seat[Member]] = []
         failed: BackendError | None = None
         while True:

@@ -123,7 +123,7 @@ class Result:
 def failure(error: BaseException) -> Result:
     """The result of a request that ended with an error."""
     if isinstance(error, BackendError):
-        _bare(error)
+        bare(error)
     if isinstance(error, TimedOut):
         return Result(error.code, "Timeout", status=Status.TIMED_OUT, error=error)
     if isinstance(error, BackendError):
@@ -131,8 +131,9 @@ def failure(error: BaseException) -> Result:
     return Result(Code.FAILED, f"{type(error).__name__}: {error}", status=Status.FAILED, error=error)
 
 
-def _bare(error: BaseException) -> None:
-    """Let go of the frames that an error has passed: they hold the request, which would hold itself through its result."""
+def bare(error: BaseException) -> None:
+    """Let go of the frames that an error of ours, or of a database, has passed: they hold the request, which would hold
+    itself through its result."""
     passed: BaseException | None = error
     while passed is not None:
         passed.__traceback__ = None

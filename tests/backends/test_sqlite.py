@@ -7,15 +7,17 @@ import gc
 import sqlite3
 import threading
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from skitai.backend.drivers.sqlite import pieces
+from skitai.backend.cluster import Cluster
+from skitai.backend.drivers.sqlite import Stub, pieces
 from skitai.backend.errors import BackendError, Code, Failed
 from skitai.backend.result import Status
-from skitai.config.aliases import Member
+from skitai.config.aliases import Alias, Member
 from tests.support.asker import Asker
 from tests.support.databases import until
 
@@ -168,6 +170,36 @@ def test_transactions_that_are_given_up_are_rolled_back(stub: Any, path: str, as
     with pytest.raises(BackendError, match="nothing was asked"), stub.transaction() as t:
         asker.tick(later=31)
         assert stub.execute("SELECT count(*) AS n FROM people").getwait().data[0].n == 0
+
+
+def test_a_transaction_stays_with_the_member_that_it_began_with(asker: Asker, tmp_path: Path) -> None:
+    members = tuple(Member("sqlite3", str(tmp_path / f"{number}.db")) for number in range(3))
+    cluster = Cluster(Alias("files", "sqlite3", members), 10)
+    stub = Stub(partial(asker.backends.ask, cluster))
+    for _ in range(3):
+        with stub.transaction() as t:
+            results = [
+                t.execute("CREATE TABLE IF NOT EXISTS t (n)"),
+                t.execute("SELECT 1 AS one"),
+                t.execute("SELECT 2 AS two"),
+            ]
+            (there,) = {result.getwait().member for result in results}
+            assert there in members
+            assert t.commit().getwait().member == there
+    assert sorted(path.name for path in tmp_path.glob("?.db")) == ["0.db", "1.db", "2.db"]
+    assert asker.call(lambda: [seat.running for seat in cluster.balance.seats]) == [0, 0, 0]
+
+
+def test_errors_are_freed_without_the_garbage_collector(stub: Any) -> None:
+    stub.execute("SELECT nonsense").getwait()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(5):
+            assert stub.execute("SELECT nonsense").getwait().status_code == 500
+        until(lambda: not any(isinstance(each, sqlite3.Error) for each in gc.get_objects()), "they are gone")
+    finally:
+        gc.enable()
 
 
 def test_a_statement_cannot_leave_a_transaction_open(stub: Any, path: str) -> None:

@@ -40,12 +40,6 @@ CURSOR_S = 600
 CLOSE_S = 0.5
 """A server gets so long to take leave."""
 
-LEAST_S = 0.001
-"""A server is told no shorter time."""
-
-LATE_S = 0.1
-"""So long before the deadline an error of time is one of the deadline: pymongo subtracts what the way there takes."""
-
 AUTHENTICATION_FAILED = 18
 """A code of the servers."""
 
@@ -176,8 +170,8 @@ class Server:
 # What the verbs do
 
 
-async def find(server: Server, collection: str, spec: Any, offset: int, limit: int) -> Row:
-    cursor = server.collection(collection).find(spec, skip=offset, limit=max(limit, 0))
+async def find(server: Server, collection: str, spec: Any, offset: int, limit: int, most_ms: int) -> Row:
+    cursor = server.collection(collection).find(spec, skip=offset, limit=max(limit, 0), max_time_ms=most_ms)
     return found(await cursor.to_list(None), offset=offset)
 
 
@@ -248,8 +242,8 @@ async def delete(server: Server, collection: str, spec: Any, one: bool) -> Row:
     return Row(deleted=done.deleted_count)
 
 
-async def aggregate(server: Server, collection: str, pipeline: Documents) -> Row:
-    cursor = await server.collection(collection).aggregate(pipeline)
+async def aggregate(server: Server, collection: str, pipeline: Documents, most_ms: int) -> Row:
+    cursor = await server.collection(collection).aggregate(pipeline, maxTimeMS=most_ms)
     return found(await cursor.to_list(None))
 
 
@@ -278,6 +272,11 @@ VERBS: dict[str, Callable[..., Any]] = {
     "aggregate": aggregate,
     "collections": collections,
 }
+
+
+TOLD = frozenset({"find", "findone", "findall", "aggregate"})
+"""Verbs that a server is told the time of: it ends what nobody waits for any more. A kept cursor would have it for all its
+documents together; pymongo's methods for changes do not tell it."""
 
 
 class MongodbDriver(DatabaseDriver):
@@ -324,15 +323,18 @@ class MongodbDriver(DatabaseDriver):
                 if not server.known:
                     await self._reach(server.member, deadline)
                 sent = True
-                work = VERBS[operation.method](server, operation.collection, **operation.arguments)
-                with pymongo.timeout(max(deadline - self._loop.time(), LEAST_S)):  # the server is told, too
-                    return MongoResult(await self._undisturbed(work))
+                arguments = dict(operation.arguments)
+                if operation.method in TOLD:
+                    arguments["most_ms"] = max(int((deadline - self._loop.time()) * 1000), 1)
+                return MongoResult(
+                    await self._undisturbed(VERBS[operation.method](server, operation.collection, **arguments))
+                )
         except TimeoutError:
             raise TimedOut(sent=sent) from None
         except WRONG as error:
             if denied(error):
                 raise
-            if isinstance(error, errors.ExecutionTimeout) or (said_late(error) and self._loop.time() >= deadline - LATE_S):
+            if isinstance(error, errors.ExecutionTimeout):
                 raise TimedOut() from error
             if isinstance(error, errors.ConnectionFailure | errors.WaitQueueTimeoutError):
                 raise _unanswered(server.member, error) from error
@@ -412,11 +414,6 @@ class MongodbDriver(DatabaseDriver):
         if self._leaving:
             await asyncio.wait(self._leaving)
         self._dialler.close()
-
-
-def said_late(error: BaseException) -> bool:
-    """Whether an error is one of time."""
-    return isinstance(error, errors.PyMongoError) and error.timeout
 
 
 def denied(error: BaseException) -> bool:

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from skitai.backend.drivers.base import fingerprint
 from skitai.backend.drivers.writing import Given, Writing
 from skitai.backend.errors import BackendError, Code, TimedOut
-from skitai.backend.result import Result, Status
+from skitai.backend.result import Result, Status, bare
+from skitai.config.aliases import Member
 
 Parameters = tuple[Any, ...] | dict[str, Any] | None
 
@@ -56,6 +57,7 @@ class SqlResult(Result):
         if error is None:
             super().__init__(200, reason, rows, rows)
         else:
+            bare(error)
             super().__init__(500, reason, rows, rows, Status.FAILED, error)
         self.columns = columns
         self.rowcount = rowcount
@@ -162,11 +164,13 @@ class Session:
     """A transaction, in the loop: a connection that is its own until it ends.
 
     :param release: called once, at the end, with whether the connection may be used again.
+    :ivar member: whose connection it is.
     :ivar over: why it has ended; "" while it has not.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, line: Line, release: Callable[[bool], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, member: Member, line: Line, release: Callable[[bool], None]) -> None:
         self._loop = loop
+        self.member = member
         self._line = line
         self._release = release
         self._turn = asyncio.Lock()
