@@ -34,6 +34,7 @@ def database(
     """A database, whose methods make requests.
 
     :param server: ``@alias``; ``host:port``; of SQLite the path of a file.
+    :param dbname: which database of the server; of an alias only with MongoDB, whose servers have many.
     :param auth: user and password.
     :param rest: `Options`, in their order or by name.
     :raises KeyError: no such alias.
@@ -51,7 +52,9 @@ def database(
         found = target.alias.kind
         if found not in DATABASES or kind not in ("backend", "db", found):
             raise ValueError(f"{server} is a back-end of {found}: was.{kind}() is for others")
-        if dbname is not None or auth is not None:
+        if dbname is not None and auth is None and found == "mongodb":
+            target = target.of_database(dbname)
+        elif dbname is not None or auth is not None:
             raise TypeError(f"{server} knows its database and user: only options follow, by their names")
     elif mode or kind == "backend":
         raise ValueError(f"was.{kind}{'.' + mode if mode else ''}() wants an alias: '@NAME', not {server!r}")

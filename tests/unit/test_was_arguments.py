@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from skitai.backend.cluster import Cluster
 from skitai.config.aliases import Alias, Member
 from skitai.config.tree import Config
 from skitai.was import process, was
@@ -52,6 +53,14 @@ def test_what_an_alias_knows_is_not_said_again(monkeypatch: pytest.MonkeyPatch) 
         was.backend("@db", "other")
     with pytest.raises(TypeError, match="@db knows its database and user"):
         was.redis("@db", auth=("user", "password"))
+
+
+def test_of_an_alias_of_mongodb_any_database_can_be_asked() -> None:
+    cluster = Cluster(Alias("db", "mongodb", (Member("mongodb", "127.0.0.1", 1, database="one"),)), 1)
+    other = cluster.of_database("two")
+    assert (other.members[0].database, other.members[0].host, other.alias.name) == ("two", "127.0.0.1", "db/two")
+    assert cluster.of_database("two") is other
+    assert cluster.members[0].database == "one"
 
 
 def test_a_status_that_is_none_is_refused_whatever_comes() -> None:

@@ -83,6 +83,17 @@ def found(documents: Documents, cursor_id: int = 0, offset: int = 0) -> Row:
     return Row(starting_from=offset, number_returned=len(documents), cursor_id=cursor_id, data=documents)
 
 
+class One(Row):
+    """What `findone` gives: the fields of the document are its items, too."""
+
+    __slots__ = ()
+
+    def __missing__(self, name: str) -> Any:
+        for document in self["data"]:
+            return document[name]
+        raise KeyError(name)
+
+
 @dataclass(slots=True)
 class Cursor:
     """A cursor that is kept open.
@@ -175,6 +186,10 @@ async def find(server: Server, collection: str, spec: Any, offset: int, limit: i
     return found(await cursor.to_list(None), offset=offset)
 
 
+async def findone(server: Server, collection: str, spec: Any, **how: Any) -> Row:
+    return One(await find(server, collection, spec, **how))
+
+
 async def findkc(server: Server, collection: str, spec: Any, offset: int, limit: int) -> Row:
     session = server.client.start_session()
     command = {"find": collection, "filter": spec or {}, "skip": offset, "batchSize": max(limit, 0)}
@@ -258,7 +273,7 @@ def object_ids(text: str) -> list[Any]:
 
 VERBS: dict[str, Callable[..., Any]] = {
     "find": find,
-    "findone": find,
+    "findone": findone,
     "findall": find,
     "findkc": findkc,
     "get_more": get_more,
