@@ -46,6 +46,7 @@ from skitai.api import (
     set_worker_critical_point,
     trackers,
 )
+from skitai.backend.errors import BackendError, Failed
 from skitai.config.aliases import (
     DB_MONGODB,
     DB_PGSQL,
@@ -110,6 +111,8 @@ __all__ = [
     "WS_OPCODE_TEXT",
     "WS_SIMPLE",
     "WS_THREADSAFE",
+    "BackendError",
+    "Failed",
     "__version__",
     "abspath",
     "addlu",
