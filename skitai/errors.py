@@ -16,12 +16,14 @@ class SkitaiError(Exception):
 class Answerable(SkitaiError):
     """A request failed and can still be answered.
 
-    :param message: what was seen and what would have been right; shown to the client when `status` is below 500.
+    :param message: what was seen and what would have been right.
     :param status: HTTP status code (RFC 9110, section 15); each class brings its default.
     :param fields: extra response fields, for instance ``[("Allow", "GET, HEAD")]``.
+    :cvar public: the client may read the message.
     """
 
     status = 500
+    public = True
 
     def __init__(self, message: str = "", status: int | None = None, fields: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(message)
@@ -57,6 +59,13 @@ class Unavailable(Answerable):
     """Overload, shutdown, or an app that did not load."""
 
     status = 503
+
+
+class Unreached(Answerable):
+    """A server that the request is passed on to gave no answer; which one, and why, is none of the client's business."""
+
+    status = 502
+    public = False
 
 
 class Unanswerable(SkitaiError):

@@ -6,6 +6,7 @@ The loop's own `create_connection` does the first only in asyncio, not in uvloop
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from base64 import b64encode
@@ -60,7 +61,8 @@ class Dialler:
         except ssl.SSLError as error:
             raise BackendError(Code.TLS, f"no TLS with {host}:{port}: {_reason(error)}") from error
         except OSError as error:
-            raise BackendError(Code.REFUSED, f"no connection to {host}:{port}: {error.strerror or error}") from error
+            reason = os.strerror(error.errno) if error.errno else error  # which asyncio says in words of its own
+            raise BackendError(Code.REFUSED, f"no connection to {host}:{port}: {reason}") from error
 
     async def _open(self, host: str, port: int, tls: Tls | None, proxy: Proxy | None) -> Any:
         there = (host, port) if proxy is None else (proxy.host, proxy.port)

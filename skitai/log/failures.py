@@ -42,7 +42,8 @@ def describe(exchange: Any, error: BaseException) -> Failure:
         if error.status >= 500:
             log.error("%s %s: %s", *where, error.message, extra={"txn": exchange.txn})
         shown = getattr(error, "shown", "") or shown
-        return Failure(error.status, getattr(error, "reason", ""), error.message, tuple(error.fields), shown)
+        message = error.message if error.public else ""
+        return Failure(error.status, getattr(error, "reason", ""), message, tuple(error.fields), shown)
     log.error("%s %s", *where, exc_info=error, extra={"txn": exchange.txn})
     if debug:
         shown += "".join(traceback.format_exception(error))

@@ -75,9 +75,12 @@ class Lane:
     """How one member is spoken to at one mount point.
 
     :ivar authority: value of its Host field.
+    :ivar traces: it is told our transaction ids.
     """
 
     __slots__ = ("_authorization", "_options", "authority", "paths", "scheme")
+
+    traces = True
 
     def __init__(self, point: str, member: Member, options: Upstreams) -> None:
         host = f"[{member.host}]" if ":" in member.host else member.host

@@ -9,26 +9,68 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Collection
+from typing import Any, Protocol
 
-from skitai.backend.balance import Seat
+from skitai.backend.balance import Balance, Seat
 from skitai.backend.drivers.http.bodies import Stream
 from skitai.backend.drivers.http.http1 import Http1Connection
-from skitai.backend.drivers.http.incoming import INFINITE, Broken, Flow
-from skitai.backend.drivers.http.origin import ATTEMPTS, Connection
+from skitai.backend.drivers.http.incoming import INFINITE, Broken, Flow, Watch
+from skitai.backend.drivers.http.origin import ATTEMPTS, Connection, Origin
 from skitai.backend.errors import BackendError, Code
 from skitai.config.aliases import Member
-from skitai.errors import Answerable, Unanswerable
+from skitai.config.sections.passing import Upstreams
+from skitai.errors import Answerable, Unanswerable, Unreached
 from skitai.exchange import Flow as Pace
+from skitai.exchange import Head, Peer, Settled
 from skitai.http.head import Fields
 from skitai.log.txn import hand_on
 from skitai.protocols.http1.answer import AnswerHead
 from skitai.protocols.http1.response import without_body
+from skitai.protocols.http2.events import Pair
 from skitai.worker.upstream.heads import Passed, allowed_trailers
-from skitai.worker.upstream.members import Members, speaks_against
+from skitai.worker.upstream.members import speaks_against
 
 log = logging.getLogger("skitai.server")
+
+
+class Telling(Protocol):
+    """What a server is told, and what a client gets of its answers: `heads.Lane`, say.
+
+    :ivar traces: the server is told our transaction ids.
+    """
+
+    @property
+    def traces(self) -> bool: ...
+    def passed(self, head: Head, trusted: bool) -> Passed: ...
+    def told(self, peer: Peer, head: Head, passed: Passed, trusted: bool) -> list[Pair]: ...
+    def answered(self, fields: Fields, head: Head) -> Settled: ...
+
+
+class Reaching(Protocol):
+    """How a server is reached."""
+
+    @property
+    def lane(self) -> Telling: ...
+    def origin(self, calls: bool) -> Origin: ...
+
+
+class Servers(Protocol):
+    """Who may be asked: `Members`, say, where it is explained."""
+
+    name: str
+    balance: Balance[Member]
+    options: Upstreams
+    loop: asyncio.AbstractEventLoop
+    watch: Watch
+
+    @property
+    def statuses(self) -> frozenset[int]: ...
+    def pick(self, tried: Collection[Seat[Member]]) -> Seat[Member] | None: ...
+    def way(self, seat: Seat[Member]) -> Reaching: ...
+    def done(self, seat: Seat[Member], well: bool | None) -> None: ...
+    async def reach(self, origin: Origin, fresh: bool) -> Connection: ...
+
 
 REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 """RFC 9110, section 9.2.2."""
@@ -67,7 +109,7 @@ class Relay:
 
     streaming = True
 
-    def __init__(self, members: Members, exchange: Any, trusted: bool, calls: bool) -> None:
+    def __init__(self, members: Servers, exchange: Any, trusted: bool, calls: bool) -> None:
         self._members = members
         self._exchange = exchange
         self._trusted = trusted
@@ -151,7 +193,7 @@ class Relay:
         self.error = None
         passed = self._passed
         told = way.lane.told(exchange.peer, head, passed, self._trusted)
-        traced = hand_on(exchange.txn, self._attempts)
+        traced = hand_on(exchange.txn, self._attempts) if way.lane.traces else []
         body: Stream | None = None
         if head.length:
             body = Stream([self._sent()])
@@ -184,7 +226,8 @@ class Relay:
     # What the connection tells
 
     def touch(self) -> None:
-        self._at = self._members.loop.time()
+        if self._body:  # the member takes it; a head that comes in crumbs has no more time than one that comes whole
+            self._at = self._members.loop.time()
 
     def began(self, head: AnswerHead) -> None:
         self._at = self._members.loop.time()
@@ -218,8 +261,11 @@ class Relay:
         except ValueError as error:
             self.fail(BackendError(Code.PROTOCOL, f"an answer that cannot be passed on: {error}", sent=True))
             return False
+        options = self._members.options
         if not self._started:
             self.leave()
+        elif options.upstream_idle_s < options.upstream_first_byte_s:
+            self._members.watch.add(self, self._at + options.upstream_idle_s)
         return self._started
 
     def _write(self) -> None:
@@ -328,7 +374,7 @@ class Relay:
 
     def _answer_error(self, exchange: Any, error: BackendError) -> None:
         cause = error.__cause__
-        if isinstance(cause, Unanswerable):  # the client has broken its own body off
+        if isinstance(cause, (Answerable, Unanswerable)):  # the client's own fault, not that of a server
             exchange.fail(cause)
         else:
             exchange.fail(refusal(error, self._members.name))
@@ -366,11 +412,11 @@ class Relay:
         return self._at + limit_s
 
 
-def refusal(error: BackendError, name: str) -> Answerable:
+def refusal(error: BackendError, name: str) -> Unreached:
     """What a client is told of a member that gave no answer; the reason goes into the log alone."""
     message = f"{name}: {error.message}"
     if error.code is Code.SHUTDOWN:
-        return Answerable(message, status=503)
+        return Unreached(message, status=503)
     if error.code is Code.TIMEOUT and not error.sent:
-        return Answerable(message, status=503, fields=[("Retry-After", "5")])
-    return Answerable(message, status=504 if error.code in (Code.TIMEOUT, Code.SLOW) else 502)
+        return Unreached(message, status=503, fields=[("Retry-After", "5")])
+    return Unreached(message, status=504 if error.code in (Code.TIMEOUT, Code.SLOW) else 502)
