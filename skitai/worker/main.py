@@ -204,6 +204,8 @@ class Worker:
             self.server.tick(now)
             self.child.bus.tick()
             self.backends.tick(self.loop.time())
+            if self.mounts.proxy is not None:
+                self.mounts.proxy.tick(self.loop.time())
             if services.cache is not None:
                 services.cache.tick(self.loop.time())
             row.loop_beat_s = now

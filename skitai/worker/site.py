@@ -185,16 +185,22 @@ class Proxy(Protocol):
     """Takes requests that are for other servers (`worker.proxy`).
 
     :ivar tunnels: answers CONNECT.
+    :ivar passing: answers requests that name another server.
     """
 
     @property
     def tunnels(self) -> Any: ...
+    @property
+    def passing(self) -> Any: ...
 
     def means_us(self, head: Head, named: bool) -> bool:
         """Whether a request in absolute-form is for this server.
 
         :param named: something is mounted for its host.
         """
+
+    def tick(self, now: float) -> None:
+        """Once a second, by the loop's clock."""
 
 
 class Site:
@@ -237,6 +243,9 @@ class Site:
         if head.form == "asterisk":
             return Plan(self, (), Answer(204, [("Allow", ALLOWED)]))
         routes = self._routes_of(head.host)
+        proxy = self._proxy if head.form == "absolute" else None
+        if proxy is not None and not proxy.means_us(head, routes is not self._default):
+            return Plan(self, (), proxy.passing)
         if is_call(head):
             for route in routes:
                 if hasattr(route.app, "offers") and route.app.offers(head):

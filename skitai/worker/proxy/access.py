@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hmac
+import logging
 from collections.abc import Iterable
+from typing import Any
 
 from skitai.backend.dial import Addresses
+from skitai.backend.errors import BackendError, Code
 from skitai.config.sections.proxying import ForwardProxy
 from skitai.errors import Answerable, BadRequest
 from skitai.exchange import Head
@@ -13,6 +16,8 @@ from skitai.http.authorization import basic, challenge, split
 from skitai.http.forwarded import parse_address
 from skitai.http.reach import Clients, Policy, is_loopback, split_authority
 from skitai.worker.proxy.listening import Listening
+
+log = logging.getLogger("skitai.server")
 
 
 class Forbidden(Answerable):
@@ -88,7 +93,7 @@ class Access:
         """The addresses of a host that may be connected to.
 
         :param local: the client is on this host itself.
-        :raises Forbidden: none of them.
+        :raises BackendError: none of them; its cause is `Forbidden`.
         """
         good: Addresses = []
         reasons: list[str] = []
@@ -99,7 +104,8 @@ class Access:
             else:
                 good.append((family, address))
         if not good:
-            raise Forbidden(f"{host} is not reached by this proxy: {reasons[0] if reasons else 'it has no address'}")
+            message = f"{host} is not reached by this proxy: {reasons[0] if reasons else 'it has no address'}"
+            raise BackendError(Code.FAILED, message) from Forbidden(message)
         return good
 
 
@@ -107,3 +113,11 @@ def _named(users: Iterable[str]) -> Iterable[tuple[str, str]]:
     for text in users:
         name, _, password = text.partition(":")
         yield name, password
+
+
+def refuse(exchange: Any, error: Answerable) -> None:
+    """Answer, and log why."""
+    if error.status < 500:
+        head = exchange.head
+        log.info("%s: %s %s: %s", exchange.peer.client or "a client", head.method, head.target, error.message)
+    exchange.fail(error)

@@ -1,0 +1,93 @@
+"""CONNECT: tunnels to the servers that clients name (RFC 9110, section 9.3.6; RFC 9113, section 8.5)."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from math import inf
+from typing import Any
+
+from skitai.backend.dial import Dialler
+from skitai.backend.errors import BackendError, Code
+from skitai.errors import Answerable, BadRequest, Unavailable
+from skitai.exchange import BodyMode, Head
+from skitai.worker.proxy.access import Access, Target, refuse
+from skitai.worker.services import Services
+from skitai.worker.splice import Splice
+
+ANY_SIZE = 1 << 62
+LATE = (Code.SLOW, Code.TIMEOUT)
+
+
+class Tunnels:
+    """Stands for an app where CONNECT is asked.
+
+    :ivar open: the tunnels that there are, and those that are being opened.
+    """
+
+    body_mode = BodyMode.STREAM
+    in_threads = False
+    looks_first = None
+    debug = False
+
+    def __init__(self, services: Services, access: Access, diallers: dict[bool, Dialler]) -> None:
+        options = services.config.forward_proxy
+        self._loop = services.loop
+        self._access = access
+        self._diallers = diallers
+        self._idle_s = options.proxy_tunnel_s
+        self._most = options.proxy_connections
+        self.open: set[Splice | asyncio.Task[None]] = set()
+
+    def limit(self, head: Head) -> int:
+        return ANY_SIZE
+
+    def handle(self, exchange: Any) -> None:
+        exchange.take()
+        exchange.hold_body()  # what the client has sent ahead is no request, whatever the answer: it ends the connection
+        head = exchange.head
+        try:
+            if head.length:
+                raise BadRequest("CONNECT has no content")
+            target = self._access.admit(head, exchange.peer.client, head.target)
+            if len(self.open) >= self._most:
+                raise Unavailable(f"{len(self.open)} tunnels are open already")
+        except Answerable as error:
+            refuse(exchange, error)
+            return
+        exchange.user = target.user
+        exchange.task = task = self._loop.create_task(self._begin(exchange, target))
+        self.open.add(task)
+        task.add_done_callback(self.open.discard)
+        exchange.when_gone(partial(give_up, exchange, task))
+
+    async def _begin(self, exchange: Any, target: Target) -> None:
+        dialler = self._diallers[target.local]
+        try:
+            opened = await dialler.open(target.host, target.port, None, None, inf)
+        except BackendError as error:
+            if isinstance(error.__cause__, Answerable):
+                refuse(exchange, error.__cause__)
+            else:
+                exchange.fail(Answerable(error.message, status=504 if error.code in LATE else 502))
+            return
+        splice = Splice(
+            self._loop, f"{exchange.peer.client or 'a client'}: tunnel to {target}", self._idle_s, self.open.discard
+        )
+        try:
+            await dialler.attach(opened, splice)
+        except BaseException:
+            opened.close()
+            raise
+        tunnel = exchange.tunnel(200, ())
+        if tunnel is None:
+            splice.drop()
+            return
+        self.open.add(splice)
+        splice.begin(tunnel)
+
+
+def give_up(exchange: Any, task: asyncio.Task[None]) -> None:
+    """The client has left, or has ended its side, before there was a tunnel that could end it."""
+    if task.cancel():
+        exchange.fail(BadRequest("nothing was to come any more"))
