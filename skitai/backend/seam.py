@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from skitai.cachefs.cache import Cache
     from skitai.config.tree import Config
 
 
@@ -63,6 +64,10 @@ class Home(Protocol):
 
     @property
     def config(self) -> Config: ...
+
+    @property
+    def cache(self) -> Cache | None:
+        """The HTTP cache; None where there is none."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:

@@ -90,12 +90,14 @@ class Host:
         return cls(CacheFs(cachefs_object_bytes=data["object_bytes"]), books, ring, folder)
 
     def close(self, but: Host | None = None) -> None:
-        """Give the folder up.
+        """Give up the folder and the memory; who has it mapped keeps it.
 
         :param but: what takes the place of this, and has taken over what it could.
         """
-        if self.folder is not None and (but is None or but.folder is not self.folder):
-            self.folder.close()
+        kept = () if but is None else but._descriptors()
+        for fd in self._descriptors():
+            if fd not in kept:
+                os.close(fd)
 
     def describe(self) -> dict[str, Any]:
         """Where another process of this host finds it, in JSON types."""

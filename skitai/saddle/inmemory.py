@@ -132,6 +132,7 @@ class Loop:
         self._backends: Backends
         self._tasks: set[Future[Any]] = set()
         self.config = Config()
+        self.cache = None
 
     def enter(self) -> None:
         """One client more."""

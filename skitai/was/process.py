@@ -28,6 +28,10 @@ class Background:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, name="back-ends", daemon=True)
 
+    @property
+    def cache(self) -> None:
+        """Servers alone have one."""
+
     def start(self) -> None:
         self._thread.start()
 

@@ -40,6 +40,10 @@ class Asker:
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
 
+    @property
+    def cache(self) -> None:
+        """There is none."""
+
     def on_loop(self, job: Callable[..., Any], *args: Any) -> None:
         self.loop.call_soon_threadsafe(job, *args)
 

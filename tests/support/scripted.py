@@ -12,6 +12,7 @@ from typing import Any
 
 from skitai.backend.drivers.http import HttpDriver, HttpResult, locate, make
 from skitai.backend.room import Room
+from skitai.cachefs.cache import Cache
 from skitai.config.aliases import Member
 from skitai.config.sections.reaching import Backends
 from skitai.config.tree import Config
@@ -25,6 +26,7 @@ class Place:
 
     config: Config
     loop: asyncio.AbstractEventLoop
+    cache: Cache | None = None
 
     def on_loop(self, job: Callable[..., Any], *args: Any) -> None:
         self.loop.call_soon_threadsafe(job, *args)
@@ -54,10 +56,10 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def client(**options: Any) -> AsyncIterator[Client]:
+async def client(cache: Cache | None = None, **options: Any) -> AsyncIterator[Client]:
     """A client with options of the section Backends."""
     loop, settings = asyncio.get_running_loop(), Backends(**options)
-    driver = HttpDriver(Place(Config(backends=settings), loop), Room(loop, settings.backend_total_connections))
+    driver = HttpDriver(Place(Config(backends=settings), loop, cache), Room(loop, settings.backend_total_connections))
     try:
         yield Client(driver)
     finally:

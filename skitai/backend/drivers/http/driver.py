@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from urllib.parse import urljoin
 from skitai.backend.dial import Dialler, Proxy
 from skitai.backend.drivers.http import content
 from skitai.backend.drivers.http.bodies import Stream
+from skitai.backend.drivers.http.cached import Caching, Came, asked_of
 from skitai.backend.drivers.http.credentials import Auth, Credentials
 from skitai.backend.drivers.http.incoming import Incoming, Watch
 from skitai.backend.drivers.http.origin import Heads, Origin, Server
@@ -50,6 +51,7 @@ class HttpDriver:
         self.watch = Watch(home.loop, self._options.backend_idle_s)
         self._heads = Heads()
         self._credentials = Credentials()
+        self._caching = Caching(home.cache, home.loop) if home.cache is not None else None
         self._origins: dict[Any, Origin] = {}
         self._lanes: dict[Any, Origin] = {}
         self._closing = False
@@ -94,17 +96,32 @@ class HttpDriver:
         if request.cookies:
             fields = (*fields, ("Cookie", "; ".join([f"{name}={value}" for name, value in request.cookies])))
         wanted = partial(check, request=request, most_bytes=most_bytes)
-        origin = self._origin(member, request)
-        incoming = await origin.ask(request, target_at(member, request), fields, wanted, most_bytes, deadline)
-        result = await self._result(request, incoming, most_bytes)
+        origin, target = self._origin(member, request), target_at(member, request)
+
+        async def ask(fields: Sequence[Field]) -> Came:
+            return await origin.ask(request, target, fields, wanted, most_bytes, deadline)
+
+        if self._caching is None or request.stream:
+            came = await ask(fields)
+        else:
+            uri = f"{'https' if member.secure else 'http'}://{request.host or authority(member)}{target}"
+            trust = f"was,{request.proxy or member.proxy},{member.verify}"
+            asked = asked_of(request, uri, fields, trust)
+            if request.method == "get" and request.body is None:
+                came = await self._caching.get(asked, fields, ask, wanted)
+            else:
+                came = await ask(fields)
+                self._caching.changed(asked, came)
+        result = await self._result(request, came, most_bytes)
         result.member = member
         return result
 
-    async def _result(self, request: HttpRequest, incoming: Incoming, most_bytes: int) -> HttpResult:
+    async def _result(self, request: HttpRequest, incoming: Came, most_bytes: int) -> HttpResult:
         head = incoming.head
         assert head is not None
         codings = content.unpackers(head.fields) if request.decode and request.method != "head" else []
         if request.stream:
+            assert isinstance(incoming, Incoming)
             result = HttpResult(head, b"", request, incoming)
             result.pieces = unpacking(incoming, codings) if codings else incoming.stream()
             return result
@@ -188,6 +205,8 @@ class HttpDriver:
 
     async def close(self) -> None:
         self._closing = True
+        if self._caching is not None:
+            self._caching.close()
         for origin in (*self._origins.values(), *self._lanes.values()):
             origin.close()
         for _ in range(3):

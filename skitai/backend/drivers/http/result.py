@@ -20,7 +20,7 @@ from skitai.http.status import phrase
 from skitai.protocols.http1.answer import AnswerHead
 
 if TYPE_CHECKING:
-    from skitai.backend.drivers.http.incoming import Incoming
+    from skitai.backend.drivers.http.cached import Came
     from skitai.backend.drivers.http.request import HttpRequest
 
 FORM = "answer headers"
@@ -80,7 +80,7 @@ class HttpResult(Result):
         head: AnswerHead,
         content: bytes,
         request: HttpRequest,
-        incoming: Incoming,
+        incoming: Came,
     ) -> None:
         super().__init__(head.status, head.reason or phrase(head.status), _UNREAD, content)
         self.fields = head.fields
