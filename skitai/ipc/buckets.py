@@ -100,11 +100,15 @@ class Buckets:
         first = name % PLACES & -WAYS
         with taken_at_once(self.memory.fd, first):
             slot = self._slot(name, first * _SLOTS)
+            before = self._floats[slot + 1]
             known = self._ints[slot] == name
-            result = take(self._floats[slot + 1] if known else 0.0, now, interval_s, burst)
+            result = take(before if known else 0.0, now, interval_s, burst)
             if not known:
                 self._ints[slot] = name
-            self._floats[slot + 1] = result.full_at
+            if known and self._floats[slot + 1] != before:  # another has counted meanwhile, which is not undone
+                self._floats[slot + 1] = max(self._floats[slot + 1], result.full_at)
+            else:
+                self._floats[slot + 1] = result.full_at
         return result
 
     def _slot(self, name: int, first: int) -> int:

@@ -82,6 +82,7 @@ class Key:
             raise ValueError("a key for tokens is empty")
         self._key: Any = text
         self.algorithms: tuple[str, ...] = HMAC
+        _signer()  # now, and not when the first token comes
         if text.lstrip().startswith(b"-----BEGIN"):
             self._key, self.algorithms = _public(text.strip())
 

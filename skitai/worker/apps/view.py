@@ -74,6 +74,7 @@ class View:
         members = tuple(replace(each, readonly=True) for each in alias.members)
         self._cluster = Cluster(replace(alias, members=members), context.config.backends.backend_eject_s)
         self._kind = alias.kind
+        self._backends.driver(alias.kind)  # imported now, and not when the first request comes
         self._writer = Writer(alias.kind)
 
     async def shutdown(self) -> None:
