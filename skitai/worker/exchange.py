@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import IO, Any
 
 from skitai.exchange import Flow, Head
@@ -32,6 +32,10 @@ class Answering(Strand):
     def txn(self) -> tuple[str, str]:
         ids: tuple[str, str] = self.connection.services.transactions.ids(self.serial, self.head.fields)
         return ids
+
+    def held_back(self, job: Callable[[], None]) -> bool:
+        """No: of HTTP/1 a response waits at most."""
+        return False
 
     def receive_body(self) -> None:
         self.connection.services.on_loop(self.connection.receive_held_body, self)

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import httpx
 import pytest
 
 from tests.process.test_tls import APP, Server, write
+from tests.process.test_tls_attacks import worker
 from tests.support.http2 import Http2Client
 from tests.support.memory import Client
 from tests.support.websocket import Http2Socket, close
@@ -168,6 +170,40 @@ def test_http2_can_be_turned_off(start: Any, folder: Path) -> None:
     assert curl("--http2", *told, "--cacert", str(folder / "server.crt"), f"https://localhost:{server.port}") == b"1.1 200 "
     plain = start("--no-http2", secure=False)
     assert curl("--http2", *told, f"http://127.0.0.1:{plain.port}") == b"1.1 200 "
+
+
+def test_windows_kept_shut_cost_little(start: Any) -> None:
+    server = start(secure=False)
+    place = f"http://127.0.0.1:{server.port}"
+    clients = []
+    assert httpx.get(place).status_code == 200
+    before = worker(server).memory_info().rss
+    for _ in range(4):
+        sock = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        clients.append(Http2Client(Client(sock), acknowledge=False))
+        clients[-1].h2.update_settings({4: 0})
+        clients[-1].flush()
+    for client in clients:
+        for _ in range(50):
+            client.begin("/large")  # 10 MB each, 2 GB in all
+    for client in clients:
+        while sum(answer.status == 200 for answer in client.answers.values()) < 4:
+            client.receive()
+    assert httpx.get(place).status_code == 200
+    for client in clients:
+        client.answer_pings()
+        assert sum(answer.status == 200 for answer in client.answers.values()) <= 4
+    assert worker(server).memory_info().rss - before < 250_000_000
+    last = clients.pop()
+    last.acknowledge = True
+    *others, stream = last.answers
+    for other in others:
+        last.h2.reset_stream(other)
+    last.h2.update_settings({4: 1 << 30})
+    last.flush()
+    assert last.wait(stream).body == LARGE
+    for client in (last, *clients):
+        client.client.close()
 
 
 WEBSOCKET = """

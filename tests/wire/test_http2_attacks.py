@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +27,7 @@ from hyperframe.frame import (
 
 from tests.support.http2 import Http2Client, http2
 from tests.support.memory import Wire, mounted, wait_for, wire
+from tests.wire.conftest import echo
 
 MIB = 1 << 20
 
@@ -254,17 +256,125 @@ def test_windows_kept_shut(engine: str) -> None:
         client.answer_pings()
         before = memory()
         streams = [client.begin() for _ in range(100)]
-        while not all(client.answers[stream].status for stream in streams):
-            client.receive()
-        assert produced <= 200
-        assert memory() - before < 24 * MIB
+        wait_for(lambda: produced >= 32)
+        client.answer_pings()
+        assert produced <= 48  # two pieces each, until 2 MiB wait; then nobody begins
+        assert memory() - before < 8 * MIB
+        begun = [stream for stream in streams if client.answers[stream].status == 200]
         server.tick(1)
         server.tick(40)
+        client.wait(*begun)
+        assert {client.answers[stream].reset for stream in begun} == {ErrorCodes.CANCEL}
+        for stream in set(streams) - set(begun):
+            while not client.answers[stream].status:
+                client.receive()
+            assert client.answers[stream].status == 503
+        client.h2.update_settings({4: 65535})
+        client.flush()
         client.wait(*streams)
-        assert {client.answers[stream].reset for stream in streams} == {ErrorCodes.CANCEL}
         assert client.ask("/", "HEAD").status == 200
         (connection,) = server.services.connections
         assert not connection.core.streams
+
+
+WHOLE = b"x" * MIB
+
+
+def whole(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    start_response("200 OK", [("Content-Type", "application/x")])
+    return [WHOLE + environ["PATH_INFO"].encode()]
+
+
+async def whole_too(scope: Any, receive: Any, send: Any) -> None:
+    if scope["path"].startswith("/late"):
+        await asyncio.sleep(0.05)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": WHOLE + scope["path"].encode()})
+
+
+def shut(server: Wire) -> Http2Client:
+    """A client that opens no windows."""
+    client = http2(server, acknowledge=False)
+    client.h2.update_settings({4: 0})
+    client.flush()
+    client.answer_pings()
+    return client
+
+
+def widen(client: Http2Client) -> None:
+    """Let everything through."""
+    client.h2.increment_flow_control_window(1 << 30)
+    client.h2.update_settings({4: 1 << 30})
+    client.flush()
+
+
+@pytest.mark.parametrize(("app", "kind"), [(whole, "wsgi"), (whole_too, "asgi")])
+def test_whole_bodies_that_nobody_takes(app: Any, kind: str, engine: str, threads: int) -> None:
+    with wire(mounted("/", app), kind=kind, engine=engine, threads=threads) as server:
+        client = shut(server)
+        (connection,) = server.services.connections
+        streams = [client.begin(f"/{number}") for number in range(60)]
+        wait_for(lambda: connection.core.waiting > 2 * MIB)
+        client.answer_pings()
+        wait_for(lambda: len(connection.gate.held) >= 50)  # four more at most are at work
+        time.sleep(0.1)
+        assert connection.core.waiting < 10 * MIB
+        assert http2(server).ask("/another").body == WHOLE + b"/another"
+        assert server.get("/a-third")[0] == 200
+        widen(client)
+        client.wait(*streams)
+        assert [client.answers[stream].body[MIB:] for stream in streams] == [b"/%d" % number for number in range(60)]
+        assert not connection.gate.held
+        assert not connection.core.waiting
+
+
+def test_bodies_of_requests_that_wait(threads: int) -> None:
+    with wire(mounted("/", echo), threads=threads, http2_waiting_bytes=0) as server:
+        client = shut(server)
+        streams = [client.begin("/", "POST", ended=False) for number in range(30)]
+        for number, stream in enumerate(streams):
+            client.send(stream, b"%d " % number * 1000, ended=True)
+        widen(client)
+        client.wait(*streams)
+        for number, stream in enumerate(streams):
+            assert client.answers[stream].body == b"POST /? " + b"%d " % number * 1000
+
+
+def test_requests_that_wait_are_taken_back(threads: int) -> None:
+    with wire(mounted("/", whole), threads=threads, http2_waiting_bytes=0) as server:
+        client = shut(server)
+        (connection,) = server.services.connections
+        streams = [client.begin() for _ in range(30)]
+        wait_for(lambda: len(connection.gate.held) == 26)
+        for stream in streams[10:]:
+            client.h2.reset_stream(stream)
+        client.flush()
+        client.answer_pings()
+        assert len(connection.gate.held) == 6
+        assert len(connection.exchanges) == 10
+        wait_for(lambda: not connection.core.ghosts)
+        client.client.close()
+        wait_for(lambda: not server.services.connections)
+        wait_for(lambda: len(server.log.lines) == 30)
+        assert not connection.gate.held
+        assert http2(server).ask().status == 200
+
+
+def test_whole_bodies_of_many_connections(engine: str) -> None:
+    options = {"http2_worker_waiting_bytes": 16 * MIB}
+    with wire(mounted("/", whole_too), kind="asgi", engine=engine, **options) as server:
+        before = memory()
+        clients = [shut(server) for _ in range(4)]
+        streams = [[client.begin("/late") for _ in range(40)] for client in clients]
+        wait_for(lambda: len(server.log.lines) >= 100)
+        assert memory() - before < 40 * MIB  # 16, and four for each connection; without bounds 160
+        assert http2(server).ask("/another").body == WHOLE + b"/another"
+        for client, asked in zip(clients, streams, strict=True):
+            widen(client)
+            client.wait(*asked)
+            resets = [client.answers[stream].reset for stream in asked]
+            assert {None} <= set(resets) <= {None, ErrorCodes.ENHANCE_YOUR_CALM}
+            assert resets.count(None) >= 4
 
 
 def test_bodies_that_nobody_takes(engine: str) -> None:

@@ -80,6 +80,18 @@ class Http2:
     http2_total_window_bytes: int = option(
         MIB, "the same of all bodies of one HTTP/2 connection", unit="bytes", minimum=65535, maximum=0x7FFFFFFF
     )
+    http2_waiting_bytes: int = option(
+        2 * MIB,
+        "of responses that may wait for the windows of an HTTP/2 client before it gets but four at once",
+        unit="bytes",
+        minimum=0,
+    )
+    http2_worker_waiting_bytes: int = option(
+        256 * MIB,
+        "of all such responses of a worker; beyond it clients that let more than four wait lose them",
+        unit="bytes",
+        minimum=0,
+    )
     http2_frame_bytes: int = option(16384, "largest HTTP/2 frame taken", unit="bytes", minimum=16384, maximum=0xFFFFFF)
     http2_table_bytes: int = option(
         4096, "memory of header fields for each direction of an HTTP/2 connection", unit="bytes", minimum=0, maximum=65536

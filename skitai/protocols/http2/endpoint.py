@@ -326,6 +326,7 @@ class Endpoint(Sending):
 
     def _forget(self, stream: Stream) -> None:
         del self.streams[stream.id]
+        self.waiting -= stream.waiting
         stream.drop()
         if stream.held:
             held, stream.held = stream.held, 0

@@ -28,6 +28,7 @@ class Sending(ABC):
 
     :ivar streams: by number, those whose responses are not complete.
     :ivar outgoing: bytes that `take` will give.
+    :ivar waiting: bytes of bodies that are not in frames yet, of all streams.
     :ivar guard: counts what the other side sends.
     """
 
@@ -36,6 +37,7 @@ class Sending(ABC):
         self.guard = Guard(limits)
         self.streams: dict[int, Stream] = {}
         self.outgoing = 0
+        self.waiting = 0
         self._out: list[bytes | memoryview] = []
         self._ready: deque[Stream] = deque()
         self._writer = BlockWriter(limits.table_bytes)
@@ -82,6 +84,7 @@ class Sending(ABC):
         """Send a piece of a body as soon as the windows let it through."""
         if data:
             stream.add(data)
+            self.waiting += len(data)
             self._queue(stream)
 
     def finish(self, stream: Stream, trailers: Sequence[Pair] = ()) -> None:
@@ -139,6 +142,7 @@ class Sending(ABC):
                     stream.blocked = True
                     continue
                 last = stream.ending and size == stream.waiting and not stream.trailers
+                self.waiting -= size
                 self._send_data(stream, stream.take(size), size, END_STREAM if last else 0)
                 if last:
                     self._finished(stream)

@@ -216,6 +216,9 @@ class Call:
         exchange = self._exchange
         current.set(exchange)  # in this task's own context, so that there is nothing to reset
         try:
+            if exchange.held_back(self._again):
+                exchange.taken = False
+                return
             await self._asgi.app(self._asgi.scope(exchange), self.receive, self.send)
             if self._phase != COMPLETE:
                 self._returned_early()
@@ -229,6 +232,10 @@ class Call:
         finally:
             self._asgi.running.discard(self)
             exchange.task = None
+
+    def _again(self) -> None:
+        if self._exchange.take():
+            self._asgi.handle(self._exchange)
 
     def _returned_early(self) -> None:
         exchange = self._exchange

@@ -45,12 +45,12 @@ class Call(Pump):
 
     def begin(self) -> None:
         """Work on the request in this thread. Errors become answers; nothing is raised."""
-        if self._open():
+        if not self.exchange.held_back(self.begin) and self._open():
             self._advance(next, self._steps)
 
     def begin_in_loop(self) -> None:
         """Work on the request in the loop."""
-        if self._open():
+        if not self.exchange.held_back(self.begin_in_loop) and self._open():
             self._task(self._advance_in_loop(next, self._steps))
 
     def _open(self) -> bool:

@@ -21,6 +21,7 @@ from skitai.protocols.http2.upgrade import Upgrade
 from skitai.worker.connection import Connection, vouched_for
 from skitai.worker.exchange import FINISHED, OPEN, STARTED
 from skitai.worker.http2.exchange import Http2Exchange
+from skitai.worker.http2.gate import Gate
 from skitai.worker.http2.intake import Intake
 from skitai.worker.http2.tunnel import Connect
 from skitai.worker.services import Dispatcher, Services
@@ -43,21 +44,35 @@ NO_HEAD = Head("-", "-", "origin", "-", "-", "", "", "2.0", Fields(()), keep_ali
 
 class Http2Connection(Connection):
     """:ivar core: guarded by the lock.
+    :ivar dispatch: brings a request to whoever answers.
     :ivar exchanges: by stream, all whose responses are not complete.
+    :ivar gate: holds requests back while too much waits for the client.
     :ivar served: requests begun.
     """
 
-    __slots__ = ("_dispatch", "_ghosts", "_head_since", "_paused", "_upgrade", "_writing", "core", "exchanges", "served")
+    __slots__ = (
+        "_ghosts",
+        "_head_since",
+        "_paused",
+        "_upgrade",
+        "_writing",
+        "core",
+        "dispatch",
+        "exchanges",
+        "gate",
+        "served",
+    )
 
     def __init__(self, services: Services, dispatcher: Dispatcher, upgrade: Upgrade | None = None) -> None:
         """:param dispatcher: brings requests to whoever answers.
         :param upgrade: of a client that began with HTTP/1.1.
         """
         super().__init__(services)
-        self._dispatch = dispatcher.dispatch
+        self.dispatch = dispatcher.dispatch
         self._upgrade = upgrade
         self.core = Core(services.http2_limits)
         self.exchanges: dict[int, Http2Exchange] = {}
+        self.gate = Gate(self)
         self.served = 0
         self._ghosts: set[Http2Exchange] = set()
         self._head_since = 0.0
@@ -154,7 +169,8 @@ class Http2Connection(Connection):
             return
         if self.proxied:
             exchange.peer = vouched_for(self.peer, head.fields, services.trusted)
-        self._dispatch(exchange)
+        if not self.gate.holds(exchange):
+            self.dispatch(exchange)
 
     def begin_promised(self, stream: Stream, pairs: list[tuple[bytes, bytes]]) -> None:
         """Answer a request that the client has not made. Belongs to the loop."""
@@ -227,6 +243,8 @@ class Http2Connection(Connection):
         if completed:
             self._log(completed)
         self._wake_writers()
+        if self.gate.held:
+            self.gate.release()
         if core.broken and not self.closing:
             self._break()
         elif not self.exchanges and self.fd >= 0 and not self.closing:
@@ -237,6 +255,7 @@ class Http2Connection(Connection):
         for stream in completed:
             exchange = self.exchanges.pop(stream.id, None)
             if exchange is not None:
+                self.gate.let(exchange)
                 services.request_log.add((exchange, exchange.ended, now))
                 if exchange.intake is not None:
                     exchange.intake.complete()
@@ -304,6 +323,7 @@ class Http2Connection(Connection):
             if at_work and exchange.phase != FINISHED:
                 self._ghosts.add(exchange)
                 self.core.ghosts = len(self._ghosts)
+        self.gate.let(exchange)
         now = monotonic()
         self.services.request_log.add((exchange, now, now))
         self.services.flush_soon()
@@ -337,6 +357,7 @@ class Http2Connection(Connection):
     def lost(self) -> None:
         self.closing = True
         self._lose_all()
+        self.services.hoards.discard(self)
         age_s = monotonic() - self.opened
         log.info("%s: HTTP/2 connection closed, %d requests in %.1f s", self.peer.client or "a client", self.served, age_s)
 
@@ -365,7 +386,8 @@ class Http2Connection(Connection):
                 exchange.intake.check(now)
             if exchange.phase == OPEN and not exchange.taken and now - exchange.began >= services.thread_wait_s:
                 if exchange.intake is None or exchange.intake.ended:
-                    exchange.fail(Answerable("no thread was free in time", status=503, fields=[("Retry-After", "5")]))
+                    why = "the client took too little" if exchange in self.gate.held else "no thread was free in time"
+                    exchange.fail(Answerable(why, status=503, fields=[("Retry-After", "5")]))
             elif exchange.phase >= STARTED:
                 exchange.check_progress(now)
 

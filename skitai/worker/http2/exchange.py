@@ -136,6 +136,8 @@ class Http2Exchange(Answering):
                 return False
             self.status = status
             self.fields = fields
+            if self._is_too_much(body):
+                return False
             connection.core.answer(self.stream, pairs, connection.clock.pairs, body)
             connection.write_soon()
         return True
@@ -163,10 +165,20 @@ class Http2Exchange(Answering):
             if self.phase != STARTED or self.unheard:
                 connection.settle(self)
                 return Flow.GONE
+            if self._is_too_much(data):
+                return Flow.GONE
             self._send_head()
             connection.core.data(self.stream, self._fitting(data))
             connection.advance()
             return Flow.WAIT if self.waits else Flow.ON
+
+    def _is_too_much(self, data: bytes) -> bool:
+        """Whether the client lets so much wait that this, too, has no place; then its stream is reset."""
+        connection = self.connection
+        if connection.core.waiting <= connection.gate.most_bytes or not data or not connection.gate.overflows():
+            return False
+        connection.services.on_loop(connection.reset, self, ErrorCodes.ENHANCE_YOUR_CALM)
+        return True
 
     def _send_head(self, ended: bool = False) -> None:
         head, self._head = self._head, None
@@ -307,6 +319,9 @@ class Http2Exchange(Answering):
                 self.connection.reset(self, ErrorCodes.CANCEL)
             else:
                 self._progress = (now, self.sent)
+
+    def held_back(self, job: Callable[[], None]) -> bool:
+        return self.connection.gate.holds(self, job)
 
     def take(self) -> bool:
         """Begin to work on the request; whoever leaves the queue with it calls this first.
