@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from skitai.errors import Answerable, Unanswerable
+from skitai.errors import Answerable, Unanswerable, Unreached
 from skitai.exchange import Flow, Settled
 from skitai.http.status import phrase
 from skitai.log.failures import describe
@@ -244,7 +244,8 @@ def end_of(exchange: Any, error: BaseException) -> End:
     failure = describe(exchange, error)
     if isinstance(error, Answerable) and error.status < 500:
         return End(of_error(error.status), error.message or phrase(error.status))
-    return End(of_error(failure.status), failure.shown or "the app failed")
+    fault = phrase(failure.status) if isinstance(error, Unreached) else "the app failed"
+    return End(of_error(failure.status), failure.shown or fault)
 
 
 def refuse(exchange: Any, error: BaseException) -> bool:

@@ -12,13 +12,18 @@ from skitai.config.aliases import Means, alias
 from skitai.config.mounted import Upstream
 from skitai.was import process
 from tests.support import scripted
-from tests.support.memory import Wire, mounted, wire
+from tests.support.memory import Wire, mounted, wait_for, wire
 from tests.support.scripted import Peer, Request, Talk
+
+PLAIN = Means()
 
 
 @contextlib.contextmanager
-def served(*talks: Talk) -> Iterator[list[scripted.Upstream]]:
-    """Servers that do with each connection what their scripts say, in a thread."""
+def served(*talks: Any, by: Any = scripted.upstream) -> Iterator[list[scripted.Upstream]]:
+    """Servers that do what their scripts say, in a thread.
+
+    :param by: makes one: `scripted.upstream`, or `scripted2.upstream2` for HTTP/2.
+    """
     loop = asyncio.new_event_loop()
     ready = threading.Event()
     stopping = asyncio.Event()
@@ -28,7 +33,7 @@ def served(*talks: Talk) -> Iterator[list[scripted.Upstream]]:
     async def run() -> None:
         async with contextlib.AsyncExitStack() as stack:
             for talk in talks:
-                running.append(await stack.enter_async_context(scripted.upstream(talk)))
+                running.append(await stack.enter_async_context(by(talk)))
             ready.set()
             await stopping.wait()
 
@@ -54,12 +59,14 @@ def served(*talks: Talk) -> Iterator[list[scripted.Upstream]]:
 
 
 @contextlib.contextmanager
-def passing(servers: Sequence[str], point: str = "/pets/", **options: Any) -> Iterator[Wire]:
+def passing(
+    servers: Sequence[str], point: str = "/pets/", kind: str = "http", means: Means = PLAIN, **options: Any
+) -> Iterator[Wire]:
     """A worker that passes requests on.
 
     :param servers: as of an alias, "127.0.0.1:8080 2".
     """
-    named = alias("@pets", "http", list(servers), "", "", Means(), str)
+    named = alias("@pets", kind, list(servers), "", "", means, str)
     with wire(mounted(point, Upstream("pets")), aliases=(named,), **options) as server:
         yield server
 
@@ -82,6 +89,11 @@ def under_way(server: Wire) -> list[int]:
 
     found: list[int] = server.on_loop(count)
     return found
+
+
+def settled(server: Wire) -> None:
+    """No member has a request any more."""
+    wait_for(lambda: not any(under_way(server)))
 
 
 class Noting:

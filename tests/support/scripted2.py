@@ -176,7 +176,8 @@ async def upstream2(
             each.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for peer in peers:
-            peer.transport.abort()
+            if peer.transport is not None:  # or the client did not like the certificate
+                peer.transport.abort()
         await asyncio.sleep(0)
     if running.failures:
         raise running.failures[0]

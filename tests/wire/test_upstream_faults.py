@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.support.members import Noting, before, passing, served, under_way
+from tests.support.members import Noting, before, passing, served, settled, under_way
 from tests.support.memory import Client, Wire, wait_for
 from tests.support.scripted import Peer, open_descriptors
 from tests.support.upstreams import free_port
@@ -34,10 +34,6 @@ def saying(data: bytes, wait: bool = False) -> object:
             await peer.reader.read()
 
     return talk
-
-
-def settled(server: Wire) -> None:
-    wait_for(lambda: not any(under_way(server)))
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,7 @@ _OF_ERRORS = {
     431: StatusCode.RESOURCE_EXHAUSTED,
     499: StatusCode.CANCELLED,
     501: StatusCode.UNIMPLEMENTED,
+    502: StatusCode.UNAVAILABLE,
     503: StatusCode.UNAVAILABLE,
     504: StatusCode.DEADLINE_EXCEEDED,
 }

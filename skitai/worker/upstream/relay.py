@@ -340,7 +340,7 @@ class Relay:
         assert self._seat is not None
         unheard = self.head is None and not self._started
         again = unheard and not self._body and (not error.sent or self._repeatable)
-        if again and isinstance(error, Broken) and self._used and self._attempts < ATTEMPTS:
+        if again and isinstance(error, Broken) and (self._used or not error.sent) and self._attempts < ATTEMPTS:
             self._reach(True)
             return
         self._members.done(self._seat, False if speaks_against(error) else None)
