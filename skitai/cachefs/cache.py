@@ -15,7 +15,7 @@ from skitai.cachefs.asked import Asked, selecting
 from skitai.cachefs.decision import BYPASS, LABELS, SERVED, Decision, Verdict, decide
 from skitai.cachefs.fetch import Fetch, Waiter
 from skitai.cachefs.files import Files
-from skitai.cachefs.record import Head, Selector, Stored, digest, encode
+from skitai.cachefs.record import Content, Head, Selector, Stored, digest, encode
 from skitai.cachefs.ring import Ring
 from skitai.cachefs.shared import Books, Count
 from skitai.http.head import Fields
@@ -146,7 +146,7 @@ class Cache:
         """Whether what was stored, or asked for, at `since` has been invalidated."""
         return self.stores.books.void(_number(digest(asked.key)), since, now)
 
-    def _decided(self, asked: Asked, stored: Stored, content: bytes, now: float, hit: Count) -> Decision:
+    def _decided(self, asked: Asked, stored: Stored, content: Content, now: float, hit: Count) -> Decision:
         terms = asked.terms
         verdict = decide(terms, stored, now)
         if verdict in SERVED:

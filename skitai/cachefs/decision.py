@@ -6,7 +6,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from skitai.cachefs.asked import Terms
-from skitai.cachefs.record import Stored
+from skitai.cachefs.record import Content, Stored
 from skitai.http.dates import format_http_date
 
 ERRORS = frozenset((500, 502, 503, 504))
@@ -63,7 +63,7 @@ class Decision(NamedTuple):
     verdict: Verdict
     key: bytes = b""
     stored: Stored | None = None
-    content: bytes = b""
+    content: Content = b""
     label: str = "BYPASS"
 
 

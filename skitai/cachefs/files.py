@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from skitai.cachefs.record import HEADER, Head, Parts, decode, digest, lengths, whole
+from skitai.cachefs.record import HEADER, Content, Head, Parts, decode, digest, lengths, whole
 from skitai.cachefs.shared import Books
 
 log = logging.getLogger("skitai.server")
@@ -80,7 +80,7 @@ class Files:
         self._books.use(at, time.time())
         return head, content
 
-    def write(self, parts: Parts, content: Sequence[bytes]) -> bool:
+    def write(self, parts: Parts, content: Sequence[Content]) -> bool:
         """Store a record, unless there is no room; whether that is done."""
         size = blocks(parts.total)
         if size > self._books.limit or time.monotonic() < self._off_until:

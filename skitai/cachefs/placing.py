@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from skitai.cachefs.asked import Asked, selecting, vary_names
-from skitai.cachefs.record import Selector, Stored, digest, encode
+from skitai.cachefs.record import Content, Selector, Stored, digest, encode
 from skitai.http.head import Fields
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Answer(NamedTuple):
     fields: Fields
     came: float
     initial_age: float
-    content: Sequence[bytes]
+    content: Sequence[Content]
 
     def stored(self, key: bytes) -> Stored:
         """Its head as it is stored."""
@@ -66,7 +66,7 @@ def heads_of(answer: Answer, known: Selector | None) -> tuple[Selector | None, S
     return selector, answer.stored(selector.variant(selecting(answer.asked.fields, names)))
 
 
-def put_in_ring(ring: Ring, selector: Selector | None, stored: Stored, content: Sequence[bytes]) -> bool:
+def put_in_ring(ring: Ring, selector: Selector | None, stored: Stored, content: Sequence[Content]) -> bool:
     """Store in memory; whether it is there."""
     if selector is not None:
         found = ring.find(selector.key, digest(selector.key))
@@ -75,7 +75,7 @@ def put_in_ring(ring: Ring, selector: Selector | None, stored: Stored, content: 
     return ring.put(encode(stored), content)
 
 
-def put_in_files(files: Files, selector: Selector | None, stored: Stored, content: Sequence[bytes]) -> bool:
+def put_in_files(files: Files, selector: Selector | None, stored: Stored, content: Sequence[Content]) -> bool:
     """Store in files; whether it is there. Belongs into a thread."""
     if selector is not None:
         found = files.read(selector.key) if files.knows(digest(selector.key)) else None

@@ -26,6 +26,9 @@ SELECTOR = 0
 
 Pairs = tuple[tuple[str, str], ...]
 
+Content = bytes | memoryview
+"""The content of an answer."""
+
 
 class Stored:
     """The head of a stored answer.

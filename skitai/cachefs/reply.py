@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from skitai.cachefs.record import Pairs, Stored
+from skitai.cachefs.record import Content, Pairs, Stored
 from skitai.http import ranges
 from skitai.http.byteranges import length, multipart, part_fields
 from skitai.http.ranges import Span
@@ -33,13 +33,13 @@ class Reply(NamedTuple):
         """Bytes of all pieces."""
         return sum(map(length, self.pieces or ()))
 
-    def body(self, content: bytes) -> bytes:
+    def body(self, content: Content) -> bytes:
         """The bytes that are sent.
 
         :param content: the whole.
         """
         if self.pieces is None:
-            return content
+            return bytes(content)
         return b"".join([each if isinstance(each, bytes) else content[each[0] : each[1]] for each in self.pieces])
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from weakref import WeakValueDictionary
 
-from skitai.cachefs.record import HEADER, Head, Parts, Stored, decode, digest, encode, lengths, whole
+from skitai.cachefs.record import HEADER, Content, Head, Parts, Stored, decode, digest, encode, lengths, whole
 from skitai.cachefs.shared import Books, taken
 from skitai.ipc.memory import SLOT_BYTES, Memory
 
@@ -23,21 +23,17 @@ _TABLE_AT = 8
 WAYS = 8
 """Entries among which a key is looked for."""
 
-BYTES_PER_ENTRY = 2048
+BYTES_PER_ENTRY = 512
 SMALLEST = 65536
 SHARE = 4
 """One record has at most this part of the ring."""
 
-SHARED_FROM = 65536
+SHARED_FROM = 262145
 """Contents from this size on are held once, however many clients are taking them."""
 
 KNOWN = 2048
 
 MOST_META = 65536
-
-
-class Content(bytes):
-    """Bytes that can be referred to weakly."""
 
 
 class Ring:
@@ -56,7 +52,7 @@ class Ring:
         self._data = ints.cast("B")[first:]
         self.size = len(self._data)
         self._known: dict[bytes, tuple[int, int, Head]] = {}
-        self._large: WeakValueDictionary[int, Content] = WeakValueDictionary()
+        self._large: WeakValueDictionary[int, memoryview[int]] = WeakValueDictionary()
 
     @classmethod
     def create(cls, size: int, books: Books) -> Ring:
@@ -129,8 +125,9 @@ class Ring:
             return None
         return head if self._is_there(place) else None
 
-    def content(self, head: Stored, place: int) -> bytes | None:
-        """The content of what `find` found; None when it has gone meanwhile."""
+    def content(self, head: Stored, place: int) -> Content | None:
+        """The content of what `find` found; None when it has gone meanwhile. Of a large one a view, on the same bytes as
+        long as somebody has one."""
         large = head.size >= SHARED_FROM
         if large and (held := self._large.get(place)) is not None:
             return held
@@ -140,7 +137,8 @@ class Ring:
         if not self._is_there(place) or len(data) != head.size:
             return None
         if large:
-            data = self._large[place] = Content(data)
+            view = self._large[place] = memoryview(data)
+            return view
         return data
 
     def _meta_size(self, at: int) -> int:
@@ -153,7 +151,7 @@ class Ring:
 
     # Writing
 
-    def put(self, parts: Parts, content: Sequence[bytes], unless_moved: int = 0) -> bool:
+    def put(self, parts: Parts, content: Sequence[Content], unless_moved: int = 0) -> bool:
         """Store a record; whether that is done: it is not where it is too large, or a writer stands still.
 
         :param content: pieces of it.
@@ -187,7 +185,7 @@ class Ring:
         self._ints[_HEAD] = place + total
         return place
 
-    def _write(self, place: int, parts: Parts, content: Sequence[bytes]) -> None:
+    def _write(self, place: int, parts: Parts, content: Sequence[Content]) -> None:
         at = place % self.size
         for piece in (parts.header(place), parts.meta, *content):
             self._data[at : at + len(piece)] = piece

@@ -7,7 +7,7 @@ from typing import IO, Any, cast
 
 from skitai.cachefs.asked import Asked
 from skitai.cachefs.decision import Decision
-from skitai.cachefs.record import Stored
+from skitai.cachefs.record import Content, Stored
 from skitai.cachefs.reply import reply
 from skitai.errors import Answerable
 from skitai.exchange import Exchange, Settled
@@ -28,7 +28,7 @@ def serve(exchange: Exchange, asked: Asked, decision: Decision, now: float) -> N
     assert stored is not None
     wishes = asked.terms.wishes
     if wishes.plain and len(content) <= AT_ONCE_BYTES:
-        exchange.respond(stored.status, _settled(stored, decision.label, now), content)
+        exchange.respond(stored.status, _settled(stored, decision.label, now), bytes(content))
         return
     answer = reply(exchange.head.method, wishes, stored, decision.label, now)
     size = len(content) if answer.pieces is None else answer.size
@@ -59,7 +59,7 @@ class Held(io.RawIOBase):
     :param content: held as long as somebody reads from it.
     """
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: Content) -> None:
         super().__init__()
         self._content = content
         self._at = 0

@@ -150,7 +150,7 @@ def kept(decision: Decision, now: float, check: Check | None) -> Kept:
     head = _head(stored.status, Fields((*stored.fields.pairs, *more)), stored.size)
     if check is not None:
         check(head)
-    return Kept(head, decision.content)
+    return Kept(head, bytes(decision.content))
 
 
 def asked_of(request: HttpRequest, uri: str, fields: Sequence[Field], space: str) -> Asked:
