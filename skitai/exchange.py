@@ -140,7 +140,13 @@ class Tunnel(Protocol):
 
 
 class Body(Protocol):
-    """The body of a request."""
+    """The body of a request.
+
+    :ivar trailers: the fields behind it (RFC 9110, section 6.5), once it has ended; most have none. They are not among the
+        fields of the head, and what frames or routes a message is never in them.
+    """
+
+    trailers: Fields
 
     def open(self) -> IO[bytes]:
         """The whole body as a file at its beginning. Only for apps of `BodyMode.WHOLE`; may be called once."""

@@ -87,6 +87,11 @@ class Asked:
         return headers
 
     @property
+    def trailers(self) -> Headers:
+        """The fields that came behind the body; most requests have none."""
+        return Headers.of(self.exchange.body.trailers)
+
+    @property
     def header(self) -> list[str]:
         """The fields as lines, "Name: value"."""
         return [f"{name}: {value}" for name, value in self.headers.items()]

@@ -13,14 +13,22 @@ from time import monotonic
 from typing import IO, Protocol
 
 from skitai.errors import Gone
+from skitai.exchange import Fields
 from skitai.worker.services import Services
+
+NO_TRAILERS = Fields(())
 
 STREAM_BYTES = 131072
 """Read ahead of an app that takes its body as a stream."""
 
 
 class Sink(Protocol):
-    """Takes a body from the wire. All methods belong to the loop's thread."""
+    """Takes a body from the wire. All methods belong to the loop's thread.
+
+    :ivar trailers: set before `end`, when there are some.
+    """
+
+    trailers: Fields
 
     def add(self, data: bytes) -> None: ...
     def end(self) -> None: ...
@@ -31,6 +39,8 @@ class NoBody:
     """The body of a request that has none."""
 
     __slots__ = ()
+
+    trailers = NO_TRAILERS
 
     def open(self) -> IO[bytes]:
         return io.BytesIO()
@@ -51,6 +61,8 @@ class Discard:
 
     __slots__ = ()
 
+    trailers = NO_TRAILERS
+
     def add(self, data: bytes) -> None: ...
     def end(self) -> None: ...
     def lost(self) -> None: ...
@@ -66,7 +78,19 @@ class WholeBody:
     :param ready: called once the body is complete, with it, and with None or the error of the disk.
     """
 
-    __slots__ = ("_file", "_gone", "_memory", "_pace", "_pieces", "_ready", "_services", "_size", "_writing", "complete")
+    __slots__ = (
+        "_file",
+        "_gone",
+        "_memory",
+        "_pace",
+        "_pieces",
+        "_ready",
+        "_services",
+        "_size",
+        "_writing",
+        "complete",
+        "trailers",
+    )
 
     def __init__(
         self, services: Services, pace: Callable[[bool], None], ready: Callable[[WholeBody, OSError | None], None]
@@ -81,6 +105,7 @@ class WholeBody:
         self._writing = False
         self._gone = False
         self.complete = False
+        self.trailers = NO_TRAILERS
 
     def add(self, data: bytes) -> None:
         size = len(data)
@@ -207,6 +232,7 @@ class StreamBody:
         "_waiter",
         "_wanted",
         "patient",
+        "trailers",
     )
 
     def __init__(self, pace: Callable[[bool], None], wanted: Callable[[StreamBody], None]) -> None:
@@ -219,6 +245,7 @@ class StreamBody:
         self._since = inf
         self._waited = 0.0
         self.patient = False
+        self.trailers = NO_TRAILERS
 
     def add(self, data: bytes) -> None:
         self._pieces.append(data)

@@ -26,6 +26,7 @@ from hyperframe.frame import (
 )
 
 from skitai.saddle import Saddle
+from skitai.was.context import current
 from tests.support.http2 import http2
 from tests.support.memory import Wire, mounted, wait_for, wire
 
@@ -448,6 +449,49 @@ def test_trailers_both_ways(engine: str) -> None:
         answer = client.wait(stream)
         assert answer.body == b"whole"
         assert answer.trailers == {"x-sum": "42"}
+
+
+def trailed(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """Answers with what came behind the body."""
+    start_response("200 OK", [])
+    exchange: Any = current.get()
+    return [repr(exchange.body.trailers.pairs).encode()]
+
+
+def test_trailers_of_requests_are_at_the_seam(engine: str) -> None:
+    with wire(mounted("/", trailed), engine=engine) as server:
+        client = http2(server)
+        assert client.ask("/", "POST", body=b"none").body == b"()"
+        stream = client.begin("/", "POST", ended=False)
+        client.send(stream, b"whole")
+        client.h2.send_headers(stream, [("x-check", "1"), ("x-check", "2")], end_stream=True)
+        client.flush()
+        assert client.wait(stream).body == b"((b'x-check', b'1'), (b'x-check', b'2'))"
+        ended = (
+            b"POST / HTTP/1.1\r\nHost: example\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nwhole\r\n0\r\nX-Check: 3\r\n\r\n"
+        )
+        assert server.ask(ended)[2] == b"((b'x-check', b'3'),)"
+        assert server.get()[2] == b"()"
+        bad = client.begin("/", "POST", ended=False)
+        client.h2.send_headers(bad, [("content-length", "0")], end_stream=True)
+        client.flush()
+        assert client.wait(bad).reset == ErrorCodes.PROTOCOL_ERROR
+
+
+def test_trailers_of_requests_in_saddle(threads: int) -> None:
+    app = Saddle(__name__)
+
+    @app.route("/", methods=["POST"])
+    def check(was: Any) -> str:
+        return f"{was.request.body.decode()} {was.request.trailers.get('X-Check')} {was.request.get_header('X-Check')}"
+
+    with wire(mounted("/", app), kind="saddle", threads=threads) as server:
+        client = http2(server)
+        stream = client.begin("/", "POST", ended=False)
+        client.send(stream, b"whole")
+        client.h2.send_headers(stream, [("x-check", "1")], end_stream=True)
+        client.flush()
+        assert client.wait(stream).body == b"whole 1 None"
 
 
 def test_a_body_keeps_to_its_length(server: Wire) -> None:

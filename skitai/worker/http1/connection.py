@@ -271,7 +271,9 @@ class Http1Connection(Connection):
                 pieces, rest = self._decoder.feed(data)
                 ended = self._decoder.done
                 if ended and self._decoder.trailers:
-                    self.services.heads.trailers(self._decoder.trailers)
+                    trailers = self.services.heads.trailers(self._decoder.trailers)
+                    if sink is not DISCARD:
+                        sink.trailers = trailers
             except Answerable as error:
                 self._break_body(error)
                 return

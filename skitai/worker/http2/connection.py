@@ -15,7 +15,7 @@ from typing import Any
 from skitai.errors import Answerable
 from skitai.exchange import BodyMode, Fields, Head
 from skitai.protocols.http2.core import Core, ErrorCodes
-from skitai.protocols.http2.events import Ended, Event, Received, Requested, Reset
+from skitai.protocols.http2.events import Ended, Event, Received, Requested, Reset, Trailers
 from skitai.protocols.http2.stream import Stream
 from skitai.protocols.http2.upgrade import Upgrade
 from skitai.worker.connection import Connection, vouched_for
@@ -127,6 +127,10 @@ class Http2Connection(Connection):
                 exchange = self.exchanges.get(number)
                 if exchange is not None and exchange.intake is not None:
                     exchange.intake.add(data, padding)
+            case Trailers(number, pairs):
+                exchange = self.exchanges.get(number)
+                if exchange is not None and isinstance(exchange.intake, Intake):
+                    exchange.intake.take_trailers(pairs)
             case Ended(number):
                 exchange = self.exchanges.get(number)
                 if exchange is not None and exchange.intake is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from skitai.errors import Answerable, TooLarge
-from skitai.exchange import BodyMode
-from skitai.worker.body import DISCARD, Sink, StreamBody, WholeBody
+from skitai.exchange import BodyMode, Fields
+from skitai.protocols.http2.events import Pair
+from skitai.worker.body import DISCARD, NO_TRAILERS, Sink, StreamBody, WholeBody
 from skitai.worker.site import Route
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Intake:
         "_limit",
         "_paused",
         "_sink",
+        "_trailers",
         "ended",
         "handed",
     )
@@ -65,6 +67,7 @@ class Intake:
         self._exchange = exchange
         self._sink: Sink | None = None
         self._early: list[bytes] = []
+        self._trailers = NO_TRAILERS
         self._limit = 0
         self._held = 0
         self._paused = False
@@ -98,7 +101,7 @@ class Intake:
         for data in early:
             self._take(data)
         if self.ended:
-            self._sink.end()
+            self._end()
 
     def add(self, data: bytes, padding: int) -> None:
         """A piece has come."""
@@ -129,6 +132,13 @@ class Intake:
             if not self._paused:
                 self._give_back()
 
+    def take_trailers(self, pairs: Sequence[Pair]) -> None:
+        """Fields have come behind the body."""
+        if any(name in (b"content-length", b"host") for name, _ in pairs):
+            self._connection.violate(self._exchange, "a field in trailers that must not be there")
+            return
+        self._trailers = Fields(pairs)
+
     def end(self) -> None:
         """The body is complete."""
         self.ended = True
@@ -136,7 +146,14 @@ class Intake:
         if 0 < exchange.head.length != exchange.received:
             self._connection.violate(exchange, "the body is shorter than its Content-Length")
         elif self._sink is not None:
-            self._sink.end()
+            self._end()
+
+    def _end(self) -> None:
+        sink = self._sink
+        assert sink is not None
+        if sink is not DISCARD:
+            sink.trailers = self._trailers
+        sink.end()
 
     def complete(self) -> None:
         """The response is."""
