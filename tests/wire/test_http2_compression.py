@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skitai.protocols.http2.budget import Limits
-from skitai.protocols.http2.compression import KNOWN, KNOWN_FIELDS_BYTES, LONGEST_INTEGER, BlockReader
+from skitai.protocols.http2.compression import KNOWN, KNOWN_FIELDS_BYTES, LONGEST_INTEGER, BlockReader, BlockWriter
 from skitai.protocols.http2.events import ErrorCodes, Malformed, Pair, Violation
 from skitai.protocols.http2.fields import anything, check_request
 from skitai.protocols.http2.huffman import unpacked
@@ -386,3 +386,16 @@ def test_every_byte_in_huffman_s_code() -> None:
     for byte in range(256):
         for text in (bytes((byte,)) * count for count in range(1, 9)):
             assert unpacked(packed(text)) == text
+
+
+def test_values_that_never_come_again_stay_out_of_the_table() -> None:
+    writer, decoder = BlockWriter(4096), Decoder()
+    asked = [(b":method", b"GET"), (b"user-agent", b"somebody")]
+    sizes = []
+    for number in range(300):
+        pairs = [*asked, (b"traceparent", b"00-%032x-%016x-01" % (number + 1, number + 1)), (b"etag", b'"%d"' % number)]
+        block = writer.write(pairs)
+        assert decoder.decode(block, raw=True) == pairs
+        sizes.append(len(block))
+    assert [name for name, _ in decoder.header_table.dynamic_entries] == [b"traceparent", b"user-agent"]
+    assert max(sizes[1:]) < 70  # its name went once

@@ -48,14 +48,19 @@ VARYING = frozenset(
         b"content-range",
         b"etag",
         b"expires",
+        b"grpc-timeout",
         b"if-modified-since",
         b"if-none-match",
         b"last-modified",
         b"location",
         b"range",
+        b"traceparent",
+        b"x-gtxn-id",
+        b"x-ltxn-id",
+        b"x-request-id",
     )
 )
-"""These would push others out of the table and be of no use there."""
+"""Their values would push others out of the table and be of no use there; their names are, once."""
 
 
 class BlockReader:
@@ -259,7 +264,7 @@ class BlockWriter:
         size = len(name) + len(value) + ENTRY_OVERHEAD
         if name in NEVER or (name == b"cookie" and len(value) < SHORT_COOKIE):
             return _literal(NEVER_INDEXED, 4, index, name, value)
-        if name in VARYING or size > self._table_bytes >> 1:
+        if (name in VARYING and index) or size > self._table_bytes >> 1:
             return _literal(0, 4, index, name, value)
         self._evict(size)
         self._entries.append((name, value))
