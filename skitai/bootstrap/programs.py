@@ -7,6 +7,7 @@ from functools import partial
 
 from skitai.config.sources import environment_name
 from skitai.config.tree import Config, options
+from skitai.errors import StartError
 from skitai.ipc.link import Child
 from skitai.master.program import Program
 from skitai.net.tls import Certificates
@@ -18,7 +19,7 @@ _HELPERS = {"smtpda": "skitai.helpers.smtpda:serve", "cron": "skitai.helpers.cro
 def programs(config: Config) -> list[Program]:
     """What the supervisor keeps running; the workers come first.
 
-    :raises StartError: there is no engine of the name configured, or a certificate cannot be served.
+    :raises StartError: there is no engine of the name configured, or a certificate or a key for tokens cannot be used.
     """
     if config.helper:
         return [_helper(config.helper, config)]
@@ -30,10 +31,22 @@ def _workers(config: Config) -> Program:
     engine = config.server.engine
     if ":" not in engine:
         engines.check(engine)
+    _check_key(config.gateway.gateway_secret)
     protocols = ("h2", "http/1.1") if config.http2.http2 else ("http/1.1",)
     certificates = Certificates(config.tls, protocols) if config.tls.certfile else None
     target = partial(_foreign, engine) if ":" in engine else partial(_worker, certificates)
     return Program("worker", target, config.server.workers, config.title)
+
+
+def _check_key(secret: str) -> None:
+    """:raises StartError: a public key in PEM is none."""
+    if "-----BEGIN" in secret:
+        from skitai.lib.jwt import Key  # most servers have a secret, or none
+
+        try:
+            Key(secret)
+        except ValueError as error:
+            raise StartError(f"gateway_secret: {error}") from None
 
 
 def _helper(name: str, config: Config) -> Program:

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from skitai.bootstrap.programs import programs, run_helper
+from skitai.config.sections.guarding import Gateway
 from skitai.config.sections.helping import Cron, Job, Smtpda
 from skitai.config.sections.serving import Server
 from skitai.config.tree import Config
@@ -31,6 +32,12 @@ def test_a_helper_alone_has_no_workers(helper: str) -> None:
 def test_an_engine_that_does_not_exist_is_refused() -> None:
     with pytest.raises(StartError, match="no engine is named 'turbo'"):
         programs(Config(server=Server(engine="turbo")))
+
+
+def test_a_public_key_that_is_none_is_refused() -> None:
+    broken = "-----BEGIN PUBLIC KEY-----\nnone\n-----END PUBLIC KEY-----"
+    with pytest.raises(StartError, match="gateway_secret: it is no public key"):
+        programs(Config(gateway=Gateway(gateway_auth=True, gateway_secret=broken)))
 
 
 def secret_in_sight(child: object) -> int:

@@ -153,6 +153,11 @@ def test_the_upstream_learns_who_asks_from_us_alone() -> None:
     nobody = decisions.passed_on(came, "", "X-User", hide_token=True)
     assert nobody.fields.pairs == ((b"accept", b"*/*"), (b"X-User2", b"b"))
     assert decisions.passed_on(came, "hans", "", hide_token=False) is came
+    stripping = head("GET", ("connection", "keep-alive, X-USER , close"), ("x-user", "root"))
+    assert decisions.passed_on(stripping, "hans", "X-User", hide_token=False).fields.pairs == (
+        (b"connection", b"keep-alive, close"),
+        (b"x-user", b"hans"),
+    )
     assert (nobody.method, nobody.target, nobody.query, nobody.host) == ("GET", "/a?b", "b", "example")
 
 

@@ -21,8 +21,10 @@ from skitai.config.mounted import Upstream as Target
 from skitai.lib.jwt import gen_token
 from skitai.saddle.wac import wac
 from skitai.was import was
+from tests.support.http2 import http2
 from tests.support.memory import Wire, mounted, wait_for, wire
 from tests.support.upstream import Upstream, upstream
+from tests.support.websocket import handshake
 
 KEY = "8fa06210-e109-11e6-934f-001b216d6e71"
 Served = Callable[..., Wire]
@@ -421,6 +423,47 @@ def test_only_who_can_decide_becomes_an_authorizer(serve: Served) -> None:
         wac.handler.set_auth_handler(object())
 
 
+# Other protocols
+
+
+def decides_later(handler: Any, request: Any) -> None:
+    threading.Timer(0.02, handler.continue_request, (request, "hans", ["user"] if request.token == "abc" else None)).start()
+
+
+def test_over_http2_with_a_body(serve: Served, members: Upstream) -> None:
+    server = serve(authorizer=Does(decides_later))
+    client = http2(server)
+    before = len(members.asked)
+    assert client.ask("/members/a", "POST", body=b"x" * 40_000).status == 401
+    refused = client.ask("/members/a", "POST", [("authorization", "Bearer a b")], body=b"x")
+    assert (refused.status, 'error="invalid_token"' in refused.fields["www-authenticate"]) == (401, True)
+    assert len(members.asked) == before
+    fields = [("authorization", "Bearer abc"), ("content-length", "40000")]
+    passed = client.ask("/members/a", "POST", fields, body=b"x" * 40_000)
+    assert (passed.status, json.loads(passed.body)["body"]) == (200, "x" * 40_000)
+    assert client.ask("/members/b", fields=[("authorization", f"Bearer {GOOD}")]).status == 200
+
+
+def test_calls_of_grpc_are_refused_in_their_own_words(serve: Served, members: Upstream) -> None:
+    client = http2(serve(role="admin"))
+    before = len(members.asked)
+    grpc = [("content-type", "application/grpc"), ("te", "trailers")]
+    for fields, status in ((grpc, "16"), ([*grpc, ("authorization", f"Bearer {GOOD}")], "7")):
+        answer = client.ask("/members/Service/Method", "POST", fields, body=b"\0\0\0\0\0")
+        assert (answer.status, {**answer.fields, **answer.trailers}["grpc-status"]) == (200, status)
+    assert len(members.asked) == before
+
+
+def test_handshakes_of_websocket_need_a_token(serve: Served, members: Upstream) -> None:
+    server = serve(authorizer=Does(decides_later))
+    before = len(members.asked)
+    assert server.ask(handshake("/members/ws"))[0] == 401
+    assert server.ask(handshake("/members/ws", Authorization="Bearer no"))[0] != 101
+    assert len(members.asked) == before
+    server.ask(handshake("/members/ws", Authorization="Bearer abc"))  # to a server that knows no WebSocket
+    wait_for(lambda: len(members.asked) == before + 1)
+
+
 # What the upstream hears
 
 
@@ -430,6 +473,12 @@ def test_the_upstream_hears_who_asks_where_that_is_wanted(serve: Served) -> None
         _, _, said = ask(server, GOOD, X_Authenticated_User="root")
         assert said["fields"]["x-authenticated-user"] == "hans"
         assert "authorization" not in said["fields"]
+
+
+def test_a_client_does_not_keep_it_from_hearing(serve: Served) -> None:
+    server = serve(gateway_user_field="X-Authenticated-User")
+    _, _, said = ask(server, GOOD, Connection="X-Authenticated-User", X_Authenticated_User="root")
+    assert said["fields"]["x-authenticated-user"] == "hans"
 
 
 def test_preflights_need_a_token_unless_told_otherwise(serve: Served) -> None:

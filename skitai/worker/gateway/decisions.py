@@ -139,6 +139,16 @@ def is_preflight(head: Head) -> bool:
     )
 
 
+def _without_ours(pair: tuple[bytes, bytes], own: set[bytes]) -> tuple[bytes, bytes]:
+    """A field; one that names the neighbour's own fields names none of ours, or it would be dropped on the way."""
+    name, value = pair
+    if name != b"connection" or not own:
+        return pair
+    named = [each.strip() for each in value.split(b",")]
+    kept = [each for each in named if each.lower() not in own]
+    return pair if len(kept) == len(named) else (name, b", ".join(kept))
+
+
 def passed_on(head: Head, user: str, user_field: str, hide_token: bool) -> Head:
     """The head as the upstream gets it: what clients say of themselves in our field is not ours.
 
@@ -150,10 +160,10 @@ def passed_on(head: Head, user: str, user_field: str, hide_token: bool) -> Head:
         own |= {name for name, _ in pairs if name.replace(b"_", b"-") in own}
     if hide_token:
         own.add(b"authorization")
-    kept = [pair for pair in pairs if pair[0] not in own]
+    kept = [_without_ours(pair, own) for pair in pairs if pair[0] not in own]
     if user_field and user:
         kept.append((user_field.lower().encode("ascii"), quote(user, SAFE).strip().encode("ascii")))
-    if len(kept) == len(pairs) and not own.intersection(name for name, _ in pairs):
+    if kept == list(pairs):
         return head
     return Head(
         head.method,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from functools import cache, partial
 from typing import Any
 
+from skitai.cachefs.asked import Asked
 from skitai.config.aliases import Alias
 from skitai.config.tree import Config
 from skitai.errors import Answerable
@@ -163,6 +164,9 @@ class Guarded:
                 options = self._options
                 changed = decisions.passed_on(head, user, options.gateway_user_field, options.gateway_hide_token)
                 head.forms[form] = changed
+                if options.gateway_hide_token:  # a cache is to see that the answer is for who has a token
+                    terms = Asked(head.method, b"", changed.fields).terms
+                    terms.authorized, terms.plain = True, False
             exchange.head = changed
         go_on(exchange)
 
