@@ -72,9 +72,10 @@ async def by_handle(port: int, stack: AsyncExitStack) -> Ask:
 async def by_driver(port: int, stack: AsyncExitStack) -> Ask:
     from skitai.backend.drivers.postgresql import PostgresqlDriver
     from skitai.backend.drivers.statements import Statement
+    from skitai.backend.room import Room
 
     loop = asyncio.get_running_loop()
-    driver = PostgresqlDriver(Home(loop))  # type: ignore[arg-type]
+    driver = PostgresqlDriver(Home(loop), Room(loop, 1000))  # type: ignore[arg-type]
     stack.push_async_callback(driver.close)
     server, statement = member("postgresql", port), Statement("select 1")
 
@@ -150,9 +151,10 @@ async def in_thread(port: int, stack: AsyncExitStack) -> Ask:
 async def redis_by_driver(port: int, stack: AsyncExitStack) -> Ask:
     from skitai.backend.drivers.redis import RedisDriver
     from skitai.backend.drivers.redis_commands import Command
+    from skitai.backend.room import Room
 
     loop = asyncio.get_running_loop()
-    driver = RedisDriver(Home(loop))  # type: ignore[arg-type]
+    driver = RedisDriver(Home(loop), Room(loop, 1000))  # type: ignore[arg-type]
     stack.push_async_callback(driver.close)
     server, command = member("redis", port), Command((b"ECHO", b"hello"))
 

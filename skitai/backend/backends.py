@@ -13,6 +13,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
+from skitai.backend.alarm import Alarm
 from skitai.backend.cluster import Cluster
 from skitai.backend.errors import BackendError, Code
 from skitai.backend.handle import WAIT_S
@@ -59,6 +60,7 @@ class Backends:
     ) -> None:
         options = home.config.backends
         self._home = home
+        self._alarm = Alarm(home.loop)
         self._room = Room(home.loop, options.backend_total_connections)
         self._clusters: dict[str, Cluster] = {}
         self._know(home.config.aliases)
@@ -120,15 +122,13 @@ class Backends:
         """
         if timeout is None and isinstance(target, Cluster):
             timeout = target.alias.timeout
-        key = self._key(target, operation)
-        asked = time.time()
-        task = Task(self._home, timeout, partial(self._keep, key) if key is not None else None, then)
-        task.asked = asked
+        task = Task(self._home, timeout, partial(self._keep, target, operation), then)
+        task.asked = asked = time.time()
         task.id, task.filter, task.method = id, filter, operation.method
         if meta:
             task.meta = meta
         joins: tuple[Any, float] | None = None
-        if key is not None and use_cache is not False:
+        if use_cache is not False and self.cache.used and (key := self._key(target, operation)) is not None:
             since = 0.0 if use_cache is True else float(use_cache)
             kept = self.cache.get(key, asked, since)
             if kept is not None:
@@ -136,7 +136,10 @@ class Backends:
                 return task
             if operation.repeatable and self.cache.knows(key):
                 joins = key, since
-        self._soon(partial(self._start, task, target, operation, joins))
+        if self._home.in_loop() and not self._asked and not self._closing:
+            self._start(task, target, operation, joins)
+        else:
+            self._soon(partial(self._start, task, target, operation, joins))
         return task
 
     def ask_all(
@@ -164,8 +167,9 @@ class Backends:
             return None
         return (target.alias.name if isinstance(target, Cluster) else target, type(operation), asked)
 
-    def _keep(self, key: Any, result: Result, seconds: float) -> None:
-        if not result.is_cached or seconds <= 0:
+    def _keep(self, target: Target, operation: Operation, result: Result, seconds: float) -> None:
+        key = self._key(target, operation)
+        if key is not None and (not result.is_cached or seconds <= 0):
             self.cache.put(key, result, seconds, time.time(), result.asked)
 
     def _soon_or_now(self, job: Callable[[], None], now: bool) -> None:
@@ -204,7 +208,7 @@ class Backends:
             if under_way is not None and under_way[0] >= joins[1] and not under_way[1].done():
                 task.asked, running = under_way
                 running.add_done_callback(partial(self._joined, task, target, operation, joins))
-                task.watch()
+                task.watch(self._alarm)
                 return
         self.asked += 1
         running = self._home.loop.create_task(self._run(task, target, operation))
@@ -214,7 +218,7 @@ class Backends:
         if joins is not None:
             self._under_way[joins[0]] = (task.asked, running)
             running.add_done_callback(partial(self._arrived, joins[0]))
-        task.watch()
+        task.watch(self._alarm)
 
     def _arrived(self, key: Any, running: asyncio.Future[Result]) -> None:
         if key in self._under_way and self._under_way[key][1] is running:
@@ -242,7 +246,11 @@ class Backends:
         limit_s = LONGEST_S if task.timeout is None else task.timeout
         deadline = loop.time() + limit_s - (time.monotonic() - task.began)
         try:
-            result = await self._asked_of(target, operation, deadline)
+            if isinstance(target, Cluster):
+                result = await target.ask(self.driver(target.alias.kind), operation, deadline, loop.time)
+            else:
+                result = await self.driver(target.kind).ask(target, operation, deadline)
+                result.member = target
         except BackendError as error:
             result = failure(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for the result
@@ -257,14 +265,6 @@ class Backends:
             self.unanswered += 1
         if not task.done:  # cancelled, and nobody had given it up; maybe before it had begun
             task.settle(shutdown())
-
-    async def _asked_of(self, target: Target, operation: Operation, deadline: float) -> Result:
-        if isinstance(target, Cluster):
-            driver = self.driver(target.alias.kind)
-            return await target.ask(driver, operation, deadline, self._home.loop.time)
-        result = await self.driver(target.kind).ask(target, operation, deadline)
-        result.member = target
-        return result
 
     def driver(self, kind: str) -> Driver:
         """The driver for a kind of back-end."""
@@ -319,6 +319,7 @@ class Backends:
             running.cancel()
         if self._running:
             await asyncio.wait(self._running)
+        self._alarm.close()
 
 
 def shutdown() -> Result:

@@ -82,6 +82,11 @@ class ResultCache:
         for key in [key for key, kept in self._kept.items() if kept.ends <= now]:
             del self._kept[key]
 
+    @property
+    def used(self) -> bool:
+        """Whether a result was ever kept."""
+        return bool(self._known)
+
     def knows(self, key: Hashable) -> bool:
         """Whether results of this request were ever kept, even if there is none now."""
         return hash(key) in self._known

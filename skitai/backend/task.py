@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Callable, Collection, Generator
 from copy import copy
 from typing import Any
 
+from skitai.backend.alarm import Alarm
 from skitai.backend.errors import TimedOut
 from skitai.backend.handle import Handle, Validate
 from skitai.backend.result import Result, Results, Status, failure
@@ -43,7 +43,7 @@ class Task(Handle):
         self.asked = 0.0
         self._keeper = keep
         self._then = then
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm: Alarm | None = None
         self.meta: dict[str, Any] = {}
         self.id = ""
         self.method = ""
@@ -155,7 +155,7 @@ class Task(Handle):
 
     def _finish(self) -> None:
         if self._alarm is not None:
-            self._alarm.cancel()
+            self._alarm.forget(self)
         then, self._then = self._then, None
         if then is not None:
             try:
@@ -163,18 +163,12 @@ class Task(Handle):
             except Exception:  # noqa: BLE001 - the caller's own function; others wait for the loop, too
                 log.exception("the callback of a request to a back-end failed: %s", self.method)
 
-    def watch(self) -> None:
-        """Give the request up when it is due."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-        if self._result is None:
-            self._alarm = self._home.loop.call_later(self._due - time.monotonic(), self._look)
-
-    def _look(self) -> None:
-        if self._due - time.monotonic() > 0.001:  # somebody has come who waits for longer
-            self.watch()
-        else:
-            self.give_up()
+    def watch(self, alarm: Alarm) -> None:
+        """Be given up when it is due."""
+        self._alarm = alarm
+        alarm.watch(self)
+        if self._result is not None:  # a thread has given it up meanwhile
+            alarm.forget(self)
 
     def give_up(self) -> None:
         """Let nobody wait any longer."""

@@ -68,6 +68,9 @@ class Member:
     http2: bool | None = None
     readonly: bool = False
 
+    def __hash__(self) -> int:
+        return hash((self.host, self.port, self.user, self.database))  # enough to tell most apart, at every request
+
     @property
     def node(self) -> tuple[str, int]:
         """Address and port, as results name it."""
