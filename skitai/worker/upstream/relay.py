@@ -9,71 +9,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection
-from typing import Any, Protocol
+from collections.abc import AsyncIterator
+from typing import Any
 
-from skitai.backend.balance import Balance, Seat
+from skitai.backend.balance import Seat
 from skitai.backend.drivers.http.bodies import Stream
 from skitai.backend.drivers.http.http1 import Http1Connection
-from skitai.backend.drivers.http.incoming import INFINITE, Broken, Flow, Watch
-from skitai.backend.drivers.http.origin import ATTEMPTS, Connection, Origin
+from skitai.backend.drivers.http.incoming import INFINITE, Broken, Flow
+from skitai.backend.drivers.http.origin import ATTEMPTS, Connection
 from skitai.backend.errors import BackendError, Code
 from skitai.config.aliases import Member
-from skitai.config.sections.passing import Upstreams
-from skitai.errors import Answerable, Unanswerable, Unreached
+from skitai.errors import Answerable, Unanswerable
 from skitai.exchange import Flow as Pace
-from skitai.exchange import Head, Peer, Settled
+from skitai.exchange import Settled
 from skitai.http.head import Fields
 from skitai.log.txn import hand_on
 from skitai.protocols.http1.answer import AnswerHead
-from skitai.protocols.http1.response import without_body
-from skitai.protocols.http2.events import Pair
+from skitai.worker.upstream.answers import refusal, send_rest, send_whole
 from skitai.worker.upstream.heads import Passed, allowed_trailers
 from skitai.worker.upstream.members import speaks_against
+from skitai.worker.upstream.servers import Servers, Telling
 
 log = logging.getLogger("skitai.server")
 
 
-class Telling(Protocol):
-    """What a server is told, and what a client gets of its answers: `heads.Lane`, say.
-
-    :ivar traces: the server is told our transaction ids.
-    """
-
-    @property
-    def traces(self) -> bool: ...
-    def passed(self, head: Head, trusted: bool) -> Passed: ...
-    def told(self, peer: Peer, head: Head, passed: Passed, trusted: bool) -> list[Pair]: ...
-    def answered(self, fields: Fields, head: Head) -> Settled: ...
-
-
-class Reaching(Protocol):
-    """How a server is reached."""
-
-    @property
-    def lane(self) -> Telling: ...
-    def origin(self, calls: bool) -> Origin: ...
-
-
-class Servers(Protocol):
-    """Who may be asked: `Members`, say, where it is explained."""
-
-    name: str
-    balance: Balance[Member]
-    options: Upstreams
-    loop: asyncio.AbstractEventLoop
-    watch: Watch
-
-    @property
-    def statuses(self) -> frozenset[int]: ...
-    def pick(self, tried: Collection[Seat[Member]]) -> Seat[Member] | None: ...
-    def way(self, seat: Seat[Member]) -> Reaching: ...
-    def done(self, seat: Seat[Member], well: bool | None) -> None: ...
-    async def reach(self, origin: Origin, fresh: bool) -> Connection: ...
-
-
 REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 """RFC 9110, section 9.2.2."""
+
+HALF_CLOSED_S = 1.0
+"""A client that has ended its side may listen on, though hardly any does: so long the answer may be silent then."""
 
 
 class Relay:
@@ -122,6 +86,7 @@ class Relay:
         self._pieces: list[bytes] = []
         self._started = self._held = self._body = self._used = self._refused = False
         self._owed = self._pending = self._attempts = 0
+        self._at = 0.0
         self.head: AnswerHead | None = None
         self.error: BackendError | None = None
 
@@ -139,11 +104,15 @@ class Relay:
             return
         self._tried = (*self._tried, seat)
         try:
-            self._passed = members.way(seat).lane.passed(self._exchange.head, self._trusted)
+            self._passed = self._request(members.way(seat).lane)
         except Answerable as error:
             self._refuse(error)
         else:
             self._reach(False)
+
+    def _request(self, lane: Telling) -> Passed:
+        """What a server is asked."""
+        return lane.passed(self._exchange.head, self._trusted)
 
     def _reach(self, fresh: bool) -> None:
         """Get a connection to the member that was picked.
@@ -255,18 +224,22 @@ class Relay:
         """Begin the response; False when nobody wants it."""
         exchange, head = self._exchange, self.head
         assert self._seat is not None and head is not None
-        lane = self._members.way(self._seat).lane
         try:
-            self._started = exchange.start(head.status, lane.answered(head.fields, exchange.head), head.reason)
+            fields = self._fields(self._members.way(self._seat).lane, head, exchange)
+            self._started = exchange.start(head.status, fields, head.reason)
         except ValueError as error:
             self.fail(BackendError(Code.PROTOCOL, f"an answer that cannot be passed on: {error}", sent=True))
             return False
         options = self._members.options
         if not self._started:
-            self.leave()
+            self._release(None)
         elif options.upstream_idle_s < options.upstream_first_byte_s:
             self._members.watch.add(self, self._at + options.upstream_idle_s)
         return self._started
+
+    def _fields(self, lane: Telling, head: AnswerHead, exchange: Any) -> Settled:
+        """What the client is told of the answer."""
+        return lane.answered(head.fields, exchange.head)
 
     def _write(self) -> None:
         """Hand on what has come."""
@@ -276,7 +249,7 @@ class Relay:
         self._owed += len(data)
         match self._exchange.write(data):
             case Pace.GONE:
-                self.leave()
+                self._release(None)
             case Pace.WAIT:
                 if not self._held and self._flow is not None:
                     self._held = True
@@ -306,24 +279,13 @@ class Relay:
         assert head is not None and seat is not None
         data = b"".join(self._pieces)
         self._release(head.status not in self._members.statuses)
-        method, answered = exchange.head.method, 0 <= head.length != len(data)
-        if not self._started and answered and method != "HEAD" and not without_body(head.status):
-            self._answer_error(exchange, BackendError(Code.PROTOCOL, "the answer is shorter or longer than it says"))
-            return
-        ending = allowed_trailers(trailers, exchange.head)
-        fields = self._members.way(seat).lane.answered(head.fields, exchange.head)
+        trailing = allowed_trailers(trailers, exchange.head)
         try:
             if self._started:
-                if data:
-                    exchange.write(data)
-                exchange.finish(ending)
-            elif ending or method == "HEAD":
-                if exchange.start(head.status, fields, head.reason):
-                    if data:
-                        exchange.write(data)
-                    exchange.finish(ending)
+                send_rest(exchange, data, trailing)
             else:
-                exchange.respond(head.status, fields, data, head.reason)
+                fields = self._fields(self._members.way(seat).lane, head, exchange)
+                send_whole(exchange, head.status, fields, data, head.reason, trailing)
         except ValueError as error:
             self._answer_error(exchange, BackendError(Code.PROTOCOL, f"an answer that cannot be passed on: {error}"))
 
@@ -380,9 +342,26 @@ class Relay:
             exchange.fail(refusal(error, self._members.name))
 
     def leave(self) -> None:
-        """The client has left: nobody wants the rest."""
-        if self._exchange is not None:
+        """The client has left, and nobody wants the rest; or it has ended its side, which looks the same for a while."""
+        exchange = self._exchange
+        if exchange is None:
+            return
+        if exchange.gone:
             self._release(None)
+        else:
+            self._members.loop.call_later(HALF_CLOSED_S, self._leave_unless_heard, self._at)
+
+    def _leave_unless_heard(self, since: float) -> None:
+        """A client that has ended its side is taken for gone once nothing moves."""
+        exchange = self._exchange
+        if exchange is None:
+            return
+        if exchange.gone or (self._at == since and not self._held):
+            self._release(None)
+            if not exchange.gone:
+                exchange.connection.abort()
+        else:
+            self._members.loop.call_later(HALF_CLOSED_S, self._leave_unless_heard, self._at)
 
     def _release(self, well: bool | None) -> None:
         """Let go of everything: the connection goes back, or is closed where the answer was not complete."""
@@ -410,13 +389,3 @@ class Relay:
             self.fail(BackendError(Code.SLOW, f"nothing came for {limit_s:g} seconds", sent=True))
             return INFINITE
         return self._at + limit_s
-
-
-def refusal(error: BackendError, name: str) -> Unreached:
-    """What a client is told of a member that gave no answer; the reason goes into the log alone."""
-    message = f"{name}: {error.message}"
-    if error.code is Code.SHUTDOWN:
-        return Unreached(message, status=503)
-    if error.code is Code.TIMEOUT and not error.sent:
-        return Unreached(message, status=503, fields=[("Retry-After", "5")])
-    return Unreached(message, status=504 if error.code in (Code.TIMEOUT, Code.SLOW) else 502)
