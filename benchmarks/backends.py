@@ -40,6 +40,7 @@ class Home:
 
     config: Any
     loop: asyncio.AbstractEventLoop
+    cache: None = None
 
 
 async def ours(url: str, http2: bool, stack: AsyncExitStack) -> Get:

@@ -39,6 +39,7 @@ class Home:
         from skitai.config.tree import Config
 
         self.config = Config()
+        self.cache = None
         self.loop = loop
         self.on_loop = loop.call_soon
         self.waiting = nullcontext
