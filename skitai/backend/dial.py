@@ -44,15 +44,18 @@ class Dialler:
         self._contexts: dict[tuple[bool, Protocols], ssl.SSLContext] = {}
         self._poller: Poller | None = None
 
-    async def open(self, host: str, port: int, tls: Tls | None, proxy: Proxy | None, deadline: float) -> Any:
+    async def open(
+        self, host: str, port: int, tls: Tls | None, proxy: Proxy | None, deadline: float, through: bool = False
+    ) -> Any:
         """A connected transport whose protocol is still to be set: `attach` does it.
 
+        :param through: a proxy opens a tunnel also without TLS, where it could pass requests on.
         :raises BackendError: NO_HOST, REFUSED, TLS, SLOW; TimedOut.
         """
         until = min(deadline, self.loop.time() + self._connect_s)
         try:
             async with asyncio.timeout_at(until):
-                return await self._open(host, port, tls, proxy)
+                return await self._open(host, port, tls, proxy, through)
         except TimeoutError:
             if until >= deadline:
                 raise TimedOut(f"no connection to {host}:{port} in time", sent=False) from None
@@ -64,14 +67,14 @@ class Dialler:
             reason = os.strerror(error.errno) if error.errno else error  # which asyncio says in words of its own
             raise BackendError(Code.REFUSED, f"no connection to {host}:{port}: {reason}") from error
 
-    async def _open(self, host: str, port: int, tls: Tls | None, proxy: Proxy | None) -> Any:
+    async def _open(self, host: str, port: int, tls: Tls | None, proxy: Proxy | None, through: bool) -> Any:
         there = (host, port) if proxy is None else (proxy.host, proxy.port)
         sock = await connect(self.loop, *there, self._admit if proxy is None else None)
         try:
+            if proxy is not None and (tls is not None or through):
+                await tunnel(self.loop, sock, host, port, proxy)
             if tls is None:
                 return sock
-            if proxy is not None:
-                await tunnel(self.loop, sock, host, port, proxy)
             context = await self._context(tls.verify, tls.protocols)
             transport, _ = await self.loop.create_connection(
                 _Waiting, sock=sock, ssl=context, server_hostname=host, ssl_handshake_timeout=self._connect_s + 1

@@ -30,13 +30,20 @@ class Splice(asyncio.Protocol):
     :param what: it is, and for whom, for the log.
     :param idle_s: it ends when nothing was said for so long.
     :param over: called once, when both connections are gone, or on their way.
+    :param whole: no direction ends by itself: the end of one is that of both, as with WebSocket.
     :ivar there: bytes that went to the server.
     :ivar back: bytes that came from it.
     :ivar waits: somebody wants to know when the server has taken everything.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, what: str, idle_s: float, over: Callable[[Splice], object] | None = None
+        self,
+        loop: asyncio.AbstractEventLoop,
+        what: str,
+        idle_s: float,
+        over: Callable[[Splice], object] | None = None,
+        *,
+        whole: bool = False,
     ) -> None:
         self.there = self.back = 0
         self.waits = False
@@ -44,6 +51,7 @@ class Splice(asyncio.Protocol):
         self._what = what
         self._idle_s = idle_s
         self._over = over
+        self._whole = whole
         self._transport: Any = None
         self._tunnel: Tunnel | None = None
         self._early: list[bytes] = []
@@ -105,7 +113,7 @@ class Splice(asyncio.Protocol):
 
     def _lose_server(self, error: Exception | None) -> None:
         assert self._tunnel is not None
-        if self._server_ended:
+        if not self._why and self._server_ended:
             self._finish("the server closed")
             self._tunnel.close()
         elif not self._why:
@@ -134,7 +142,11 @@ class Splice(asyncio.Protocol):
         """The server says nothing more."""
         assert self._tunnel is not None
         if self._client_ended:
-            self._close()
+            self._close("both closed")
+        elif self._whole:
+            self._finish("the server closed")
+            self._tunnel.half_close()
+            self._transport.close()
         elif not self._tunnel.write_eof():
             self._finish("the server closed")
             self._transport.close()
@@ -158,8 +170,8 @@ class Splice(asyncio.Protocol):
         self._client_ended = True
         if self._why or self._transport is None:
             return
-        if self._server_ended:
-            self._close()
+        if self._server_ended or self._whole:
+            self._close("both closed" if self._server_ended else "the client closed")
         elif self._transport.can_write_eof():
             self._transport.write_eof()
         else:
@@ -208,9 +220,9 @@ class Splice(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _close(self) -> None:
-        """Both have said all; what waits for them still goes out."""
-        self._finish("both closed")
+    def _close(self, why: str) -> None:
+        """All is said; what waits for them still goes out."""
+        self._finish(why)
         assert self._tunnel is not None
         self._tunnel.close()
         if self._transport is not None:

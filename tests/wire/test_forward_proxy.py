@@ -103,8 +103,8 @@ def test_what_is_between_neighbours_stays_there(proxy: Wire) -> None:
         client = proxy.connect()
         client.send(
             f"GET http://127.0.0.1:{there.port} HTTP/1.1\r\nHost: a\r\nConnection: close, X-Mine\r\nX-Mine: 1\r\n"
-            "Keep-Alive: 5\r\nTE: trailers\r\nProxy-Connection: keep-alive\r\nProxy-Authorization: Basic eDp5\r\nUpgrade: other\r\n"
-            "Proxy: evil\r\nVia: 1.1 first\r\n\r\n".encode()
+            "Keep-Alive: 5\r\nTE: trailers\r\nProxy-Connection: keep-alive\r\nUpgrade: other\r\n"
+            "Proxy-Authorization: Basic eDp5\r\nProxy: evil\r\nVia: 1.1 first\r\n\r\n".encode()
         )
         said = client.read().lower()
         assert said.startswith(b"http/1.1 200 ")

@@ -20,6 +20,9 @@ class Upstreams:
         60, "a server may take so long for the head of its answer; then its client gets a 504", unit="s", minimum=0.01
     )
     upstream_idle_s: float = option(60, "a server may be silent for so long within its answer", unit="s", minimum=0.01)
+    upstream_websocket_s: float = option(
+        3600, "a WebSocket in which nothing is said is kept open for so long", unit="s", minimum=0.01
+    )
     upstream_host: str = option(
         "member", "the Host that servers are asked for: their own, or the client's", choices=("member", "client")
     )

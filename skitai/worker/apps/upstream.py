@@ -8,8 +8,10 @@ from skitai.config.mounted import Mount, Upstream
 from skitai.exchange import BodyMode, Context, Exchange, Head
 from skitai.http.forwarded import Trusted
 from skitai.was import process
+from skitai.worker.caching import Caching
 from skitai.worker.upstream.members import Members
 from skitai.worker.upstream.relay import Relay
+from skitai.worker.upstream.upgrade import Upgrade
 
 ENDLESS = 1 << 62
 
@@ -34,11 +36,14 @@ class UpstreamApp:
         self._alias = mount.target.alias
         self._trusted = Trusted(())
         self._checking: asyncio.Task[None] | None = None
+        self._caching: Caching | None = None
 
     def __repr__(self) -> str:
         return f"<UpstreamApp {self._mount.point} @{self._alias}>"
 
     async def startup(self, context: Context) -> None:
+        if context.cache is not None:
+            self._caching = Caching(context.cache, f"{self._mount.host}{self._mount.point}")
         config = context.config
         self._trusted = Trusted(config.proxies.trusted_proxies)
         self.members = Members(self._mount.point, self._alias, process.backends(), config.upstreams)
@@ -51,6 +56,11 @@ class UpstreamApp:
 
     def handle(self, exchange: Exchange) -> None:
         self._relay(exchange, False)
+
+    def upgrade(self, exchange: Exchange) -> None:
+        """Pass a handshake of WebSocket on."""
+        if exchange.take():
+            Upgrade(self.members, exchange, self._trusts(exchange)).begin()
 
     # Calls of gRPC
 
@@ -71,8 +81,21 @@ class UpstreamApp:
     def _relay(self, exchange: Exchange, calls: bool) -> None:
         if not exchange.take():
             return
-        peer = exchange.peer
-        trusted = bool(self._trusted) and (peer.proxy or peer).client in self._trusted
+        trusted = self._trusts(exchange)
+        if self._caching is None or calls:
+            self._ask(exchange, trusted, calls)
+        else:
+            self._caching.handle(exchange, self._ask_trusting if trusted else self._ask, trusted)
+
+    def _ask_trusting(self, exchange: Exchange) -> None:
+        self._ask(exchange, True)
+
+    def _ask(self, exchange: Exchange, trusted: bool = False, calls: bool = False) -> None:
         relay = Relay(self.members, exchange, trusted, calls)
         exchange.when_gone(relay.leave)
         relay.ask()
+
+    def _trusts(self, exchange: Exchange) -> bool:
+        """Whether a trusted proxy asks."""
+        peer = exchange.peer
+        return bool(self._trusted) and (peer.proxy or peer).client in self._trusted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -94,10 +95,10 @@ class Origin:
 
     # Connections
 
-    async def _dial(self, deadline: float, *protocols: str) -> Any:
+    async def _dial(self, deadline: float, *protocols: str, through: bool = False) -> Any:
         server = self._server
         tls = Tls(server.verify, protocols) if server.secure else None
-        opened = await self._dialler.open(server.host, server.port, tls, server.proxy, deadline)
+        opened = await self._dialler.open(server.host, server.port, tls, server.proxy, deadline, through)
         if self._closing:
             close(opened)
             raise shutdown()
@@ -268,6 +269,18 @@ class Origin:
             self._pool.drop(connection)
             raise shutdown()
         return connection
+
+    async def lend(self, protocol: asyncio.Protocol, deadline: float) -> None:
+        """Have a protocol speak on a connection of its own, which is none of ours any more.
+
+        :raises BackendError: there is none to be had.
+        """
+        opened = await self._dial(deadline, H1, through=True)
+        try:
+            await self._dialler.attach(opened, protocol)
+        except BaseException:
+            close(opened)
+            raise
 
     def drop(self, connection: Http1Connection) -> None:
         """Close a connection of `free` or `reach` that is not asked after all."""
