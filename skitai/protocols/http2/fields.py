@@ -9,6 +9,7 @@ from skitai.protocols.http2.events import Malformed, Pair
 
 NAME = re.compile(rb"[!-9;-@\[-~]+").fullmatch
 VALUE = re.compile(rb"(?![ \t])[^\0\r\n]*(?<![ \t])").fullmatch
+SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*").fullmatch
 STATUS = re.compile(rb"[1-9][0-9][0-9]").fullmatch
 
 OF_CONNECTIONS = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
@@ -35,8 +36,8 @@ def check_request(pairs: Sequence[Pair]) -> None:
     if method == b"CONNECT" and b":protocol" not in pseudo:
         if b":scheme" in pseudo or b":path" in pseudo:
             raise Malformed("CONNECT with :scheme or :path")
-    elif not pseudo.get(b":path") or b":scheme" not in pseudo:
-        raise Malformed("a request without :scheme or :path")
+    elif not pseudo.get(b":path") or not SCHEME(pseudo.get(b":scheme", b"")):
+        raise Malformed("a request without :path or a proper :scheme")
     elif method != b"CONNECT" and b":protocol" in pseudo:
         raise Malformed(":protocol without CONNECT")
     authority = pseudo.get(b":authority")
