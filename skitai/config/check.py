@@ -84,7 +84,7 @@ def build(
     aliases = check_aliases(draft, faults)
     named = {each.name: each for each in aliases}
     mounts = check_mounts(draft.mounts, named, world.look, production, faults, warnings)
-    check_gateway(given.values, given.labels, mounts, faults, warnings)
+    check_gateway(given.values, given.labels, mounts, named, faults, warnings)
     max_ages = _max_ages(draft.max_ages, faults)
     made = sections(given.values)
     made["cron"] = replace(made["cron"], jobs=check_jobs(draft.jobs, made["cron"], world.schedule, faults))

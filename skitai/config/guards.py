@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from skitai.config.mounted import Mount, View
+from skitai.config.aliases import Alias
+from skitai.config.mounted import Mount, Upstream, View
 
 SECRET_BYTES = 32
 """Shorter ones can be guessed (RFC 7518, section 3.2)."""
@@ -21,12 +22,18 @@ NOT_OURS = frozenset(
 
 
 def check_gateway(
-    values: Mapping[str, Any], labels: Mapping[str, str], mounts: Iterable[Mount], faults: list[str], warnings: list[str]
+    values: Mapping[str, Any],
+    labels: Mapping[str, str],
+    mounts: Iterable[Mount],
+    aliases: Mapping[str, Alias],
+    faults: list[str],
+    warnings: list[str],
 ) -> None:
     """See that the gateway can work, and that no database is open to everybody.
 
     :param values: the options that were given.
     :param labels: where each was given.
+    :param aliases: by name.
     """
     auth = values.get("gateway_auth", False)
     secret = values.get("gateway_secret", "")
@@ -43,8 +50,16 @@ def check_gateway(
     if name and not auth:
         warnings.append(f"{labels['gateway_user_field']}: without gateway_auth nobody is known, so that it tells nothing")
     for mount in mounts:
-        if isinstance(mount.target, View) and not auth:
-            where = f"{mount.source}: mount {mount.point[:-1] or '/'!r}"
+        if auth or not isinstance(mount.target, Upstream):
+            continue
+        where = f"{mount.source}: mount {mount.point[:-1] or '/'!r}"
+        alias = aliases[mount.target.alias]
+        if alias.role or alias.source:
+            warnings.append(
+                f"{where}: without the gateway everybody reaches @{alias.name}, whatever its role and source say; "
+                "call skitai.enable_gateway(True, ...)"
+            )
+        if isinstance(mount.target, View):
             faults.append(
                 f"{where}: the database @{mount.target.alias} would be everybody's to read; "
                 "call skitai.enable_gateway(True, ...), so that tokens are demanded"

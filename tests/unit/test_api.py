@@ -307,6 +307,21 @@ def test_a_mail_agent_has_only_what_it_was_given(draft: Draft) -> None:
     assert "sesame" not in repr(built(draft))
 
 
+def test_the_gateway_as_it_is_documented(draft: Draft) -> None:
+    skitai.enable_gateway(True, b"a key of bytes")
+    gateway = built(draft).gateway
+    assert (gateway.gateway_auth, gateway.gateway_secret) == (True, "a key of bytes")
+    assert gateway.gateway_realm == "Skitai API Gateway"
+    assert "a key of bytes" not in repr(built(draft))
+    skitai.enable_gateway(False, "a key", "The Club")
+    gateway = built(draft).gateway
+    assert (gateway.gateway_auth, gateway.gateway_secret, gateway.gateway_realm) == (False, "a key", "The Club")
+    with pytest.raises(TypeError, match="secure_key should be text or bytes$"):
+        skitai.enable_gateway(True, 5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="True or False"):
+        skitai.enable_gateway("yes")  # type: ignore[arg-type]
+
+
 def test_jobs_come_in_order_with_defaults_and_options_of_their_own(draft: Draft) -> None:
     def tidy() -> None: ...
 
