@@ -22,6 +22,7 @@ from skitai.http.head import Fields, Head
 if TYPE_CHECKING:
     import asyncio
 
+    from skitai.cachefs.cache import Cache
     from skitai.config.tree import Config
 
 __all__ = ["App", "Body", "BodyMode", "Context", "Exchange", "Fields", "Flow", "Head", "Peer", "Settled", "Tunnel"]
@@ -305,8 +306,10 @@ class Context(Protocol):
 
     :ivar config: the configuration.
     :ivar leave_by: on the monotonic clock: when this worker has to be gone; `inf` while it serves.
+    :ivar cache: the HTTP cache; None where there is none.
     """
 
+    cache: Cache | None
     config: Config
     number: int
     leave_by: float

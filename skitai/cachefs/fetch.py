@@ -96,7 +96,8 @@ class Fetch:
             self._head = status, fields, now
         else:
             self._release(False)
-            if stored is not None and self.asked.method == "GET" and status in (200, 404, 410):
+            replaced = self._decision.verdict is not Verdict.MISS and self.asked.method == "GET"
+            if stored is not None and replaced and status in (200, 404, 410):
                 self._cache.invalidate(self.asked.key, now)  # the origin has something else for it now
         return None
 

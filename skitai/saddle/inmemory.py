@@ -24,6 +24,7 @@ from skitai.was import host, process
 from skitai.was.context import current
 
 if TYPE_CHECKING:
+    from skitai.cachefs.cache import Cache
     from skitai.exchange import Exchange
 
 _transactions = Transactions()
@@ -204,6 +205,7 @@ class MemoryWorker:
 
     number = 0
     leave_by = inf
+    cache: Cache | None = None
 
     def __init__(self) -> None:
         self.config = Config()

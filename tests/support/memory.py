@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from skitai.cachefs.cache import Cache
+from skitai.cachefs.host import Host
 from skitai.config.aliases import Alias
 from skitai.config.mounted import AppObject, Folder, Mount, Upstream, View
 from skitai.config.pref import Preference
@@ -219,6 +221,9 @@ def wire(
 
     async def run() -> None:
         services = Services(config, loop, log)
+        cachefs = Host.open(config.cachefs, config.cachefs.cachefs_path)
+        if cachefs is not None:
+            services.cache = Cache(cachefs.stores(), loop, services.disk)
         services.pool.start()
         backends = process.lend(services)
         routes = []
@@ -244,6 +249,8 @@ def wire(
         process.take_back(backends)
         services.pool.stop()
         services.disk.shutdown(wait=True)
+        if cachefs is not None:
+            cachefs.close()
 
     def main() -> None:
         try:

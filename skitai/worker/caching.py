@@ -1,0 +1,250 @@
+"""The HTTP cache between clients and who passes their requests on, the reverse proxy or the forward proxy.
+
+Whoever passes requests on gets an exchange either way; where the cache has a say in the answer it is a `Watched` one, which
+looks like the client's and tells the cache what comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from time import time
+from typing import Any
+
+from skitai.cachefs.asked import CONDITIONAL, Asked
+from skitai.cachefs.cache import Cache
+from skitai.cachefs.decision import ERRORS, SERVED, Decision, Verdict
+from skitai.cachefs.fetch import Fetch
+from skitai.errors import Answerable
+from skitai.exchange import Flow, Head, Peer, Settled
+from skitai.http.head import Fields
+from skitai.worker.cached import refuse, serve
+
+Ask = Callable[[Any], None]
+"""Passes a request on: it is called with an exchange."""
+
+
+class Caching:
+    """Answers out of the cache, or has the origin asked.
+
+    :param space: see `cachefs.asked.Asked`.
+    """
+
+    def __init__(self, cache: Cache, space: str) -> None:
+        self._cache = cache
+        self._space = space.encode("utf-8").replace(b" ", b"%20")
+
+    def handle(self, exchange: Any, ask: Ask, trusted: bool = False) -> None:
+        """Take a request.
+
+        :param ask: asks the origin, where that is necessary; also after this call.
+        :param trusted: what the request says of X-Forwarded-Host reaches the origin.
+        """
+        head: Head = exchange.head
+        scheme: str = exchange.peer.scheme
+        key = (self, scheme, trusted)
+        asked: Asked | None = head.forms.get(key)
+        if asked is None:
+            named = head.fields.get(b"x-forwarded-host") if trusted else None
+            space = self._space if named is None else self._space + b"," + named.replace(b" ", b"%20")
+            asked = head.forms[key] = Asked(head.method, uri_of(head, scheme), head.fields, space)
+        if head.length and head.method in ("GET", "HEAD"):
+            ask(exchange)  # what its body says is in no key
+        else:
+            self._look(exchange, asked, ask, True)
+
+    def _look(self, exchange: Any, asked: Asked, ask: Ask, may_wait: bool) -> None:
+        now = time()
+        decision = self._cache.lookup(asked, now)
+        if decision.verdict is Verdict.FRESH:
+            serve(exchange, asked, decision, now)
+        elif decision.verdict is Verdict.LOAD:
+            self._cache.load(asked, lambda found: self._go_on(exchange, asked, ask, found, may_wait))
+        else:
+            self._go_on(exchange, asked, ask, decision, may_wait)
+
+    def _go_on(self, exchange: Any, asked: Asked, ask: Ask, decision: Decision, may_wait: bool) -> None:
+        if exchange.gone:
+            return
+        now = time()
+        if decision.verdict in SERVED:
+            serve(exchange, asked, decision, now)
+            if decision.verdict is Verdict.STALE_WHILE_REVALIDATE:
+                fetch = self._cache.fetch(asked, decision, now)
+                if fetch is not None:
+                    ask(Watched(Nobody(exchange), self._cache, asked, fetch))
+        elif decision.verdict is Verdict.ONLY_IF_CACHED:
+            refuse(exchange)
+        elif decision.verdict is Verdict.BYPASS:
+            ask(Watched(exchange, self._cache, asked, None))
+        else:
+            fetch = self._cache.fetch(
+                asked, decision, now, (lambda again: self._woken(exchange, asked, ask, again)) if may_wait else None
+            )
+            if fetch is not None:
+                ask(Watched(exchange, self._cache, asked, fetch))
+
+    def _woken(self, exchange: Any, asked: Asked, ask: Ask, may_wait: bool) -> None:
+        if not exchange.gone:
+            self._look(exchange, asked, ask, may_wait)
+
+
+class Watched:
+    """A client's exchange, for who passes its request on. What is not here is the client's own.
+
+    :param fetch: None for a request whose answer the cache does not want.
+    :ivar head: the request, with the conditions of the cache in place of the client's where it has some.
+    """
+
+    def __init__(self, exchange: Any, cache: Cache, asked: Asked, fetch: Fetch | None) -> None:
+        self._exchange = exchange
+        self._cache = cache
+        self._asked = asked
+        self._fetch = fetch
+        self._answered = False
+        self.head: Head = exchange.head
+        if fetch is not None:
+            exchange.when_gone(fetch.abort)
+            if fetch.conditions:
+                self.head = _conditional(exchange.head, fetch.conditions)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._exchange, name)
+
+    def respond(self, status: int, fields: Iterable[tuple[str, str]], body: bytes = b"", reason: str = "") -> bool:
+        if not self._begins(status, fields):
+            return True
+        done: bool = self._exchange.respond(status, self._shown(fields), body, reason)
+        if self._fetch is not None:
+            self._fetch.add(body)
+            self._fetch.commit()
+        return done
+
+    def start(self, status: int, fields: Iterable[tuple[str, str]], reason: str = "") -> bool:
+        if not self._begins(status, fields):
+            return False
+        begun: bool = self._exchange.start(status, self._shown(fields), reason)
+        return begun
+
+    def write(self, data: bytes) -> Flow:
+        if self._fetch is not None:
+            self._fetch.add(data)
+        flow: Flow = self._exchange.write(data)
+        if flow is Flow.GONE and self._fetch is not None:
+            self._fetch.abort()
+        return flow
+
+    def finish(self, trailers: Iterable[tuple[Any, Any]] = ()) -> bool:
+        done: bool = self._exchange.finish(trailers)
+        if self._fetch is not None:
+            if done:
+                self._fetch.commit()
+            else:
+                self._fetch.abort()
+        return done
+
+    def fail(self, error: BaseException) -> None:
+        fetch, now = self._fetch, time()
+        if fetch is not None and not self._answered:
+            self._answered = True
+            if isinstance(error, Answerable) and error.status in ERRORS and (instead := fetch.failed(now)) is not None:
+                serve(self._exchange, self._asked, instead, now)
+                return
+        if fetch is not None:
+            fetch.abort()
+        self._exchange.fail(error)
+
+    def _begins(self, status: int, fields: Iterable[tuple[str, str]]) -> bool:
+        """Tell the cache of the head; False where it has something to serve in its place."""
+        now = time()
+        self._answered = True
+        came = Fields([(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in fields])
+        if self._fetch is None:
+            self._cache.changed(self._asked, status, came, now)
+            return True
+        instead = self._fetch.answered(status, came, now)
+        if instead is None:
+            return True
+        self._fetch.abort()
+        serve(self._exchange, self._asked, instead, now)
+        return False
+
+    def _shown(self, fields: Iterable[tuple[str, str]]) -> Settled:
+        """The fields of the answer, with what the cache says of itself."""
+        if self._asked.method not in ("GET", "HEAD"):
+            return Settled(fields)
+        label = "MISS" if self._fetch is not None else "BYPASS"
+        return Settled((*[each for each in fields if each[0].lower() != "x-cache"], ("X-Cache", label)))
+
+
+class Nobody:
+    """The exchange of a request that no client waits for: an answer that was served stale is asked for anew."""
+
+    def __init__(self, exchange: Any) -> None:
+        self.head: Head = exchange.head
+        self.peer: Peer = exchange.peer
+        self.txn: tuple[str, str] = exchange.txn
+        self.gone = False
+        self.user = ""
+
+    def respond(self, status: int, fields: Any, body: bytes = b"", reason: str = "") -> bool:
+        return True
+
+    def start(self, status: int, fields: Any, reason: str = "") -> bool:
+        return True
+
+    def write(self, data: bytes) -> Flow:
+        return Flow.ON
+
+    def finish(self, trailers: Any = ()) -> bool:
+        return True
+
+    def send_file(self, file: Any, offset: int, count: int) -> None:
+        file.close()
+
+    def fail(self, error: BaseException) -> None:
+        """The next request will see."""
+
+    def when_gone(self, job: Callable[[], None]) -> None:
+        """It never leaves."""
+
+    def when_writable(self, job: Callable[[], None]) -> None:
+        job()
+
+    def take(self) -> bool:
+        return True
+
+
+def uri_of(head: Head, scheme: str) -> bytes:
+    """What a request means, as an absolute URI.
+
+    :param scheme: by which the client has asked.
+    """
+    if head.form == "absolute":
+        scheme, _, rest = head.target.partition("://")
+        cut = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
+        authority, target = rest[:cut], rest[cut:]
+    else:
+        authority, target = head.fields.text("host"), head.target
+    if not target.startswith("/"):
+        target = f"/{target}"
+    return f"{scheme.lower()}://{authority.lower()}{target}".encode("latin-1")
+
+
+def _conditional(head: Head, conditions: tuple[tuple[bytes, bytes], ...]) -> Head:
+    """The same request with other conditions."""
+    fields = Fields((*(pair for pair in head.fields.pairs if pair[0] not in CONDITIONAL), *conditions))
+    made = Head(
+        head.method,
+        head.target,
+        head.form,
+        head.path,
+        head.raw_path,
+        head.query,
+        head.host,
+        head.version,
+        fields,
+        keep_alive=head.keep_alive,
+        protocol=head.protocol,
+    )
+    made.route = head.route
+    return made
