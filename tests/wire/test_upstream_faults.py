@@ -245,13 +245,10 @@ def test_a_full_queue_is_a_503() -> None:
 
 @pytest.mark.parametrize("when", ["before", "within", "uploading", "waiting"])
 def test_a_client_that_leaves_frees_the_server(when: str) -> None:
-    freed = []
+    begun, freed = [], []
 
     async def talk(peer: Peer) -> None:
-        if when == "uploading":
-            await peer.head()
-        else:
-            await peer.request()
+        begun.append(await (peer.head() if when == "uploading" else peer.request()))
         if when == "within":
             await peer.say(b"HTTP/1.1 200 OK\r\n\r\nabc")
         try:
@@ -268,6 +265,7 @@ def test_a_client_that_leaves_frees_the_server(when: str) -> None:
         client = server.connect()
         client.send(GET if when != "uploading" else b"PUT /pets/ HTTP/1.1\r\nHost: zoo\r\nContent-Length: 9\r\n\r\nabc")
         wait_for(lambda: under_way(server) == [1 + (when == "waiting")])
+        wait_for(lambda: begun)
         if when == "within":
             client.until(b"abc")
         client.close()

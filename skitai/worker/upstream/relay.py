@@ -21,14 +21,13 @@ from skitai.backend.errors import BackendError, Code
 from skitai.config.aliases import Member
 from skitai.errors import Answerable, Unanswerable
 from skitai.exchange import Flow as Pace
-from skitai.exchange import Settled
 from skitai.http.head import Fields
 from skitai.log.txn import hand_on
 from skitai.protocols.http1.answer import AnswerHead
 from skitai.worker.upstream.answers import refusal, send_rest, send_whole
 from skitai.worker.upstream.heads import Passed, allowed_trailers
 from skitai.worker.upstream.members import speaks_against
-from skitai.worker.upstream.servers import Servers, Telling
+from skitai.worker.upstream.servers import Servers
 
 log = logging.getLogger("skitai.server")
 
@@ -104,15 +103,11 @@ class Relay:
             return
         self._tried = (*self._tried, seat)
         try:
-            self._passed = self._request(members.way(seat).lane)
+            self._passed = members.way(seat).lane.passed(self._exchange.head, self._trusted)
         except Answerable as error:
             self._refuse(error)
         else:
             self._reach(False)
-
-    def _request(self, lane: Telling) -> Passed:
-        """What a server is asked."""
-        return lane.passed(self._exchange.head, self._trusted)
 
     def _reach(self, fresh: bool) -> None:
         """Get a connection to the member that was picked.
@@ -225,7 +220,7 @@ class Relay:
         exchange, head = self._exchange, self.head
         assert self._seat is not None and head is not None
         try:
-            fields = self._fields(self._members.way(self._seat).lane, head, exchange)
+            fields = self._members.way(self._seat).lane.answered(head.fields, exchange.head)
             self._started = exchange.start(head.status, fields, head.reason)
         except ValueError as error:
             self.fail(BackendError(Code.PROTOCOL, f"an answer that cannot be passed on: {error}", sent=True))
@@ -236,10 +231,6 @@ class Relay:
         elif options.upstream_idle_s < options.upstream_first_byte_s:
             self._members.watch.add(self, self._at + options.upstream_idle_s)
         return self._started
-
-    def _fields(self, lane: Telling, head: AnswerHead, exchange: Any) -> Settled:
-        """What the client is told of the answer."""
-        return lane.answered(head.fields, exchange.head)
 
     def _write(self) -> None:
         """Hand on what has come."""
@@ -284,7 +275,7 @@ class Relay:
             if self._started:
                 send_rest(exchange, data, trailing)
             else:
-                fields = self._fields(self._members.way(seat).lane, head, exchange)
+                fields = self._members.way(seat).lane.answered(head.fields, exchange.head)
                 send_whole(exchange, head.status, fields, data, head.reason, trailing)
         except ValueError as error:
             self._answer_error(exchange, BackendError(Code.PROTOCOL, f"an answer that cannot be passed on: {error}"))
