@@ -291,3 +291,15 @@ def test_http2_clients_get_the_same() -> None:
         stored(server)
         answer = http2(server).ask("/pets/cats")
     assert (answer.status, answer.fields["x-cache"], len(answer.body)) == (200, "HIT", 400_000)
+
+
+def test_the_forward_proxy_has_a_space_of_its_own() -> None:
+    """What a mount has stored is not served to who names the same URI to the proxy."""
+    zoo = Zoo(FRESH)
+    with served(zoo) as running:
+        there = f"127.0.0.1:{running[0].port}"
+        with passing([there], point="/", cachefs_memmax=1 << 20, forward_proxy=True, trusted_proxies=("unix",)) as server:
+            asked = f"GET http://{there}/cats HTTP/1.1\r\nHost: {there}\r\n\r\n".encode()
+            plain = f"GET /cats HTTP/1.1\r\nHost: {there}\r\n\r\n".encode()
+            found = [(fields["x-cache"], body) for _, fields, body in map(server.ask, (plain, asked, plain, asked))]
+            assert found == [("MISS", b"number 1"), ("MISS", b"number 2"), ("HIT", b"number 1"), ("HIT", b"number 2")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from skitai.backend.dial import Dialler
@@ -11,6 +12,7 @@ from skitai.backend.drivers.http.origin import Heads, Origin, Server
 from skitai.backend.room import Room
 from skitai.errors import Answerable, Unavailable
 from skitai.exchange import BodyMode, Head
+from skitai.worker.caching import Caching
 from skitai.worker.proxy.access import Access, Target, refuse
 from skitai.worker.proxy.destination import Destination, Speech
 from skitai.worker.proxy.listening import PORTS
@@ -39,6 +41,7 @@ class Passing:
         self._watch = Watch(services.loop, channel_s)
         self._heads = Heads()
         self._room = Room(services.loop, options.proxy_connections)
+        self._caching = Caching(services.cache, "proxy") if services.cache is not None else None
         self._destinations: dict[tuple[str, int, str, bool], Destination] = {}
 
     def limit(self, head: Head) -> int:
@@ -60,6 +63,13 @@ class Passing:
             refuse(exchange, error)
             return
         exchange.user = target.user
+        if self._caching is None:
+            self._ask(exchange, destination)
+        else:
+            self._caching.handle(exchange, partial(self._ask, destination=destination))
+
+    @staticmethod
+    def _ask(exchange: Any, destination: Destination) -> None:
         relay = Relay(destination, exchange, False, False)
         exchange.when_gone(relay.leave)
         relay.ask()
