@@ -189,10 +189,11 @@ class RequestLog:
         if second != self._second:
             self._second, self._stamp = second, f"{local(second):%Y.%m.%d %H:%M:%S}"
         user = request.user
+        note = getattr(request.fields, "note", "")
         return (
             f"{self._stamp} {request.peer.client or '-'} {before} {request.received} {request.status} {request.sent} "
             f"{ids or self.transactions.text(request.serial)} {quoted(user) if user else '-'} {after} {self._open} "
-            f"{int((ended - request.began) * 1000 + 0.5)} {int((taken - ended) * 1000 + 0.5)}\n"
+            f"{int((ended - request.began) * 1000 + 0.5)} {int((taken - ended) * 1000 + 0.5)}{note and ' ' + note}\n"
         )
 
     def _forms(self, head: Head) -> tuple[str, str, str]:
@@ -242,6 +243,8 @@ class RequestLog:
             "handling_ms": round((ended - request.began) * 1000, 1),
             "sending_ms": round((taken - ended) * 1000, 1),
         }
+        if note := getattr(request.fields, "note", ""):
+            line["note"] = note
         return json.dumps(line, separators=(",", ":")) + "\n"
 
     def is_off(self, path: str) -> bool:

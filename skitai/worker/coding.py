@@ -139,7 +139,9 @@ def stream(name: str, fields: Pairs, options: Responses) -> tuple[Pairs, Coder |
 
 def begun(head: Head, status: int, fields: Pairs, options: Responses) -> tuple[Pairs, Coder | None]:
     """The same, in the coding that the response deserves and the client accepts."""
-    if type(fields) is Settled or not options.compress or expected_size(fields) < options.compress_bytes:
+    if isinstance(fields, Settled):
+        return fields, None
+    if not options.compress or expected_size(fields) < options.compress_bytes:
         return list(fields), None
     name = negotiate(head, status, fields)
     return stream(name, fields, options) if name is not None else (list(fields), None)

@@ -30,6 +30,15 @@ EXPOSED = ", ".join((STATUS, MESSAGE, DETAILS))
 Pairs = list[tuple[str, str]]
 
 
+class Answered(Settled):
+    """The fields of a response.
+
+    :ivar note: the status of the call, for the request log, once there is one: the status of HTTP says nothing of it.
+    """
+
+    note = ""
+
+
 class Line:
     """A call, from what its head says to its status.
 
@@ -40,7 +49,19 @@ class Line:
     :ivar over: so was its end, or nobody is there to get it.
     """
 
-    __slots__ = ("_deframer", "_lock", "_most", "_text", "asked", "begun", "exchange", "fields", "over", "packing")
+    __slots__ = (
+        "_answered",
+        "_deframer",
+        "_lock",
+        "_most",
+        "_text",
+        "asked",
+        "begun",
+        "exchange",
+        "fields",
+        "over",
+        "packing",
+    )
 
     def __init__(self, exchange: Any, asked: Asked, most_bytes: int) -> None:
         self.exchange = exchange
@@ -49,6 +70,7 @@ class Line:
         self.packing = compression.IDENTITY
         self._most = most_bytes
         self.fields: Pairs = []
+        self._answered: Answered
         self._deframer = Deframer(most_bytes)
         self._text = web.TextDecoder() if asked.kind.is_text else None
         self._lock = threading.Lock()
@@ -124,7 +146,8 @@ class Line:
         self.begun = True
         fields = self._head()
         fields.append(("grpc-encoding", self.packing))
-        if self.exchange.start(200, Settled(fields)):
+        self._answered = Answered(fields)
+        if self.exchange.start(200, self._answered):
             return True
         self.over = True
         return False
@@ -167,7 +190,10 @@ class Line:
             exchange = self.exchange
             if not self.begun:
                 self.begun = True
-                return bool(exchange.respond(200, Settled([*self._head(), *fields])))
+                self._answered = Answered([*self._head(), *fields])
+                self._answered.note = f"grpc:{code}"
+                return bool(exchange.respond(200, self._answered))
+            self._answered.note = f"grpc:{code}"
             if not self.asked.kind.is_web:
                 return bool(exchange.finish(fields))
             exchange.write(self._coded(web.trailer_frame(fields)))
@@ -258,5 +284,6 @@ def refuse(exchange: Any, error: BaseException) -> bool:
     except Answerable:
         return False
     end = end_of(exchange, error)
-    fields = [("content-type", kind.media_type), *trailers(end.code, end.message, end.details)]
-    return bool(exchange.respond(200, Settled(fields)))
+    fields = Answered([("content-type", kind.media_type), *trailers(end.code, end.message, end.details)])
+    fields.note = f"grpc:{end.code}"
+    return bool(exchange.respond(200, fields))

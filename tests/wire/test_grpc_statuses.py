@@ -111,6 +111,28 @@ def test_errors_of_http_have_a_code():
     assert (error.code(), error.details()) == (grpc.StatusCode.NOT_FOUND, "no such place")
 
 
+def test_the_request_log_tells_the_status_of_calls():
+    def get(was, point):
+        raise RpcError(StatusCode.ABORTED, "enough")
+
+    def some(was, area):
+        yield pb.Feature(name="one")
+        raise RpcError(StatusCode.DATA_LOSS, "enough")
+
+    app = app_of(get)
+    app.add_route("/ListFeatures", some)
+    with asked(app) as (guide, server):
+        assert failure(guide.GetFeature).code() is grpc.StatusCode.ABORTED
+        wait_for(lambda: server.log.lines and server.log.lines[-1].endswith(" grpc:10"))
+        with pytest.raises(grpc.RpcError):
+            list(guide.ListFeatures(pb.Area(), timeout=PATIENCE_S))
+        wait_for(lambda: server.log.lines[-1].endswith(" grpc:15"))
+        assert " 200 " in server.log.lines[-1]
+        server.get("/nowhere")
+        wait_for(lambda: "/nowhere" in server.log.lines[-1])
+        assert "grpc:" not in server.log.lines[-1]
+
+
 def test_nothing_is_no_answer(caplog):
     with asked(app_of(lambda was, point: None, name="get")) as (guide, _):
         assert failure(guide.GetFeature).code() is grpc.StatusCode.UNKNOWN
