@@ -52,6 +52,7 @@ class Backends:
     :param more: tells all aliases when one is not known, which may be newer; in a process that is no worker.
     :ivar asked: requests that were made, without those that others' answers were good enough for.
     :ivar unanswered: of these, without an answer.
+    :ivar passing: of these, requests of clients that are being handed on.
     :ivar cache: the results that are kept.
     """
 
@@ -72,7 +73,7 @@ class Backends:
         self._under_way: dict[Any, tuple[float, asyncio.Future[Result]]] = {}
         self._running: set[asyncio.Task[Result]] = set()
         self._closing = False
-        self.asked = self.unanswered = 0
+        self.asked = self.unanswered = self.passing = 0
         self.cache = ResultCache(options.max_rcache)
 
     @property
@@ -283,7 +284,7 @@ class Backends:
     @property
     def asking(self) -> int:
         """Requests under way."""
-        return len(self._running)
+        return len(self._running) + self.passing
 
     def connections(self) -> int:
         """Connections that are open, or being opened."""

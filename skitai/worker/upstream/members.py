@@ -66,17 +66,25 @@ class Members:
         self.loop = backends.home.loop
         self.watch = driver.watch
         self._driver: HttpDriver = driver
+        self._backends = backends
         self._ways = {seat: Way(point, seat.member, driver, options) for seat in self.balance.seats}
 
     def pick(self, tried: Collection[Seat[Member]]) -> Seat[Member] | None:
         """The member to ask, until `done`; None when all were tried."""
-        return self.balance.pick(self.loop.time(), tried)
+        seat = self.balance.pick(self.loop.time(), tried)
+        if seat is not None:
+            self._backends.asked += 1
+            self._backends.passing += 1
+        return seat
 
     def way(self, seat: Seat[Member]) -> Way:
         return self._ways[seat]
 
     def done(self, seat: Seat[Member], well: bool | None) -> None:
         """A request to a member has ended; `well` as of `Balance.done`."""
+        self._backends.passing -= 1
+        if well is False:
+            self._backends.unanswered += 1
         self.balance.done(seat, well, self.loop.time())
 
     async def reach(self, origin: Origin, fresh: bool) -> Connection:

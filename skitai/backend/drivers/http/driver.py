@@ -201,7 +201,7 @@ class HttpDriver:
         return {origin.name: origin.stats() for origin in self._origins.values()} | passing
 
     def connections(self) -> int:
-        return sum(origin.size for origin in self._origins.values())
+        return sum(origin.size for origin in (*self._origins.values(), *self._lanes.values()))
 
     async def close(self) -> None:
         self._closing = True
