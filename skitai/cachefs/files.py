@@ -87,14 +87,15 @@ class Files:
             return False
         pid = os.getpid()
         try:
-            note = self._reserve(pid, size)
+            name = halves(digest(parts.head.key))
+            note = self._reserve(pid, size, name)
             if note < 0:
                 return False
             new = os.path.join(self.path, NEW, f"{pid}-{next(self._serials)}")
             try:
                 with open(new, "wb", opener=_private) as file:
                     file.writelines((parts.header(0), parts.meta, *content))
-                self._publish(new, halves(digest(parts.head.key)), size, note, pid)
+                self._publish(new, name, note, pid)
             except BaseException:
                 with suppress(OSError):
                     os.unlink(new)
@@ -107,7 +108,7 @@ class Files:
             return False
         return True
 
-    def _reserve(self, pid: int, size: int) -> int:
+    def _reserve(self, pid: int, size: int, name: Digest) -> int:
         """Make room; the slot of the note, -1 when there is none."""
         books = self._books
         with books.changing(pid):
@@ -118,13 +119,13 @@ class Files:
                 if at < 0:
                     return -1
                 self._drop(at)
-            note = books.reserve(pid, size)
+            note = books.reserve(pid, size, *name)
             if note < 0:
                 self._sweep()
-                note = books.reserve(pid, size)
+                note = books.reserve(pid, size, *name)
             return note
 
-    def _publish(self, new: str, name: Digest, size: int, note: int, pid: int) -> None:
+    def _publish(self, new: str, name: Digest, note: int, pid: int) -> None:
         """Give a file that is complete its name."""
         books = self._books
         with books.changing(pid):
@@ -132,8 +133,7 @@ class Files:
             if another:
                 self._drop(at)
             os.rename(new, self._name(name))
-            books.settle(note)
-            books.enter(at, *name, size, time.time())
+            books.publish(note, at, time.time())
 
     def remove(self, hashed: bytes) -> None:
         """Forget a digest, and remove its file."""
@@ -172,17 +172,20 @@ class Files:
         self._books.leave(at)
 
     def _sweep(self) -> None:
-        """Take back what processes had reserved that have died. With the lock."""
-        dead = {pid for _, pid in self._books.writers() if not _lives(pid)}
+        """Take back what processes had reserved that have died, and remove what they had written. With the lock."""
+        dead = {pid for _, pid, _ in self._books.writers() if not _lives(pid)}
         if not dead:
             return
         folder = os.path.join(self.path, NEW)
-        for name in os.listdir(folder):
-            if name.partition("-")[0] in map(str, dead):
-                os.unlink(os.path.join(folder, name))
-        for at, pid in self._books.writers():
+        for file in os.listdir(folder):
+            if file.partition("-")[0] in map(str, dead):
+                os.unlink(os.path.join(folder, file))
+        for note, pid, name in self._books.writers():
             if pid in dead:
-                self._books.settle(at)
+                if self._books.place(*name) < 0:
+                    with suppress(FileNotFoundError):
+                        os.unlink(self._name(name))
+                self._books.settle(note)
 
     def _name(self, name: Digest) -> str:
         text = text_of(name)

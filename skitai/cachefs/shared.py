@@ -26,7 +26,10 @@ _LAYOUT, _BUSY, _BYTES, _OBJECTS, _LIMIT, _HAND, _CLEARED, _CAPACITY = range(8)
 _COUNTERS_AT = 16
 _INVALIDATIONS_AT = _COUNTERS_AT + ROWS * COUNTERS
 _PENDING_AT = _INVALIDATIONS_AT + INVALIDATIONS
-TABLE_AT = _PENDING_AT + 2 * PENDING
+NOTE = 4
+"""Slots of a note of what is being written: of whom, how many bytes, and two for its digest."""
+
+TABLE_AT = _PENDING_AT + NOTE * PENDING
 
 ENTRY = 4
 """Slots of an entry of the table of files: two for its digest, one each for its bytes and its last use."""
@@ -148,7 +151,7 @@ class Books:
     def recount(self) -> None:
         """Have the sums from the table itself."""
         sizes = self.ints[TABLE_AT + 2 :: ENTRY].tolist()
-        pending = self.ints[_PENDING_AT + 1 : TABLE_AT : 2].tolist()
+        pending = self.ints[_PENDING_AT + 1 : TABLE_AT : NOTE].tolist()
         self.ints[_BYTES] = sum(sizes) + sum(pending)
         self.ints[_OBJECTS] = sum(1 for size in sizes if size)
 
@@ -219,25 +222,38 @@ class Books:
 
     # What is being written
 
-    def reserve(self, pid: int, size: int) -> int:
+    def reserve(self, pid: int, size: int, high: int, low: int) -> int:
         """Count bytes that a process is going to write; the slot of the note, -1 when there are too many already."""
         ints = self.ints
-        for at in range(_PENDING_AT, TABLE_AT, 2):
+        for at in range(_PENDING_AT, TABLE_AT, NOTE):
             if not ints[at]:
+                ints[at + 2], ints[at + 3] = high, low
                 ints[at], ints[at + 1] = pid, size
                 ints[_BYTES] += size
                 return at
         return -1
 
-    def settle(self, at: int) -> None:
-        """What was noted is written, or not wanted."""
+    def settle(self, note: int) -> None:
+        """What was noted is not wanted any more."""
         ints = self.ints
-        ints[_BYTES] -= ints[at + 1]
-        ints[at + 1] = ints[at] = 0
+        ints[_BYTES] -= ints[note + 1]
+        ints[note + 1] = ints[note] = 0
 
-    def writers(self) -> list[tuple[int, int]]:
-        """The slots of all notes, and whose they are."""
-        return [(at, self.ints[at]) for at in range(_PENDING_AT, TABLE_AT, 2) if self.ints[at]]
+    def publish(self, note: int, at: int, used: float) -> None:
+        """What was noted is written: its entry goes into a slot that is free, or its own."""
+        ints = self.ints
+        old, size = ints[at + 2], ints[note + 1]
+        ints[at + 2] = 0
+        ints[at], ints[at + 1], ints[at + 3] = ints[note + 2], ints[note + 3], int(used * 1000)
+        ints[at + 2] = size
+        ints[_BYTES] -= old
+        ints[_OBJECTS] += 0 if old else 1
+        ints[note + 1] = ints[note] = 0
+
+    def writers(self) -> list[tuple[int, int, tuple[int, int]]]:
+        """The slots of all notes, whose they are, and the digests."""
+        ints = self.ints
+        return [(at, ints[at], (ints[at + 2], ints[at + 3])) for at in range(_PENDING_AT, TABLE_AT, NOTE) if ints[at]]
 
     def _bucket(self, low: int) -> int:
         buckets = self.entries // WAYS

@@ -335,7 +335,7 @@ def test_who_dies_in_the_middle_of_a_change_leaves_no_wrong_sums(host: Host, tmp
     died = os.fork()
     if died == 0:
         with host.books.changing(os.getpid()):
-            host.books.reserve(os.getpid(), 900_000)
+            host.books.reserve(os.getpid(), 900_000, 1, 2)
             host.books.ints[2] += 77
             os.kill(os.getpid(), 9)
     os.waitpid(died, 0)
