@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import socket
 import ssl
+import struct
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -77,6 +79,8 @@ class Peer:
 
     def reset(self) -> None:
         """Close so that the proxy gets a reset."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
     async def _line(self) -> bytes:
@@ -129,6 +133,11 @@ class Recorder:
     def open(self) -> int:
         """Connections that neither side has left."""
         return len(self._open)
+
+    @property
+    def peers(self) -> list[Peer]:
+        """The connections that are open."""
+        return list(self._open.values())
 
     def forget(self) -> None:
         """Begin anew; connections stay."""
