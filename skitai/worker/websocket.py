@@ -37,6 +37,9 @@ OPEN, CLOSING, CLOSED = range(3)
 
 PING_PAYLOAD = b"skitai"
 
+LONG = 65536
+"""A message of this length takes most of a millisecond to compress."""
+
 
 class Listener(Protocol):
     """Who works with a conversation. All methods are called in the loop's thread."""
@@ -173,7 +176,22 @@ class Conversation:
         """
         if self._state != OPEN:
             return Flow.GONE
-        return self._put(outgoing.message(message, self._window_bits, self._options.websocket_compress_bytes))
+        return self._put(self.packed(message))
+
+    def is_long(self, message: str | bytes) -> bool:
+        """Whether packing a message takes so long that the loop should not do it."""
+        return self._window_bits > 0 and len(message) >= LONG
+
+    def packed(self, message: str | bytes) -> bytes:
+        """A message as `send_packed` takes it; in any thread.
+
+        :raises UnicodeEncodeError: as `send`.
+        """
+        return outgoing.message(message, self._window_bits, self._options.websocket_compress_bytes)
+
+    def send_packed(self, data: bytes) -> Flow:
+        """`send` what was packed before."""
+        return self._put(data) if self._state == OPEN else Flow.GONE
 
     def share(self, message: outgoing.Shared) -> Flow:
         """`send` a message that others get, too."""

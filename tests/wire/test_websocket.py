@@ -258,6 +258,47 @@ def test_rfc_7692_section_7_2_messages_both_ways(serve: Serve) -> None:
     assert talk.hears() == "short", "small messages are sent as they are"
 
 
+def test_long_messages_are_compressed_off_the_loop_and_in_order(serve: Serve) -> None:
+    noise = os.urandom(50_000).hex()
+
+    async def several(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+        sent = [{"type": "websocket.send", "text": text} for text in (f"1 {noise}", "2", f"3 {noise}", "4", f"5 {noise}")]
+        tasks = [asyncio.create_task(send(message)) for message in (*sent, {"type": "websocket.close", "code": 4000})]
+        await asyncio.gather(*tasks)
+
+    talk = opened(serve(several), **DEFLATE)
+    talk.text("begin")
+    for wanted in "12345":
+        first, payload = talk.receive()
+        text = inflated(payload) if first & 0x40 else payload
+        assert text[:1].decode() == wanted
+        assert len(text) in (1, 100_002)
+    assert talk.receive() == (CLOSE, (4000).to_bytes(2))
+    talk.send(close(4000))
+    assert talk.client.closed()
+
+
+def test_long_texts_that_cannot_be_sent(serve: Serve) -> None:
+    said: list[str] = []
+
+    async def wrong(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        try:
+            await send({"type": "websocket.send", "text": "\ud800" * 100_000})
+        except UnicodeEncodeError as error:
+            said.append(error.reason)
+        await send({"type": "websocket.send", "text": "after"})
+        await receive()
+
+    talk = opened(serve(wrong), **DEFLATE)
+    assert talk.hears() == "after"
+    assert said
+
+
 def test_rfc_7692_section_7_2_fragments_of_a_compressed_message(serve: Serve) -> None:
     talk = opened(serve(), **DEFLATE)
     data = deflated(b"hello")
