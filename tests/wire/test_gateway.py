@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hmac
 import json
+import logging
 import threading
 import time
 from base64 import urlsafe_b64encode
@@ -21,6 +23,8 @@ from skitai.config.mounted import Upstream as Target
 from skitai.lib.jwt import gen_token
 from skitai.saddle.wac import wac
 from skitai.was import was
+from skitai.worker.gateway.guard import NO_HANDLER, Pending
+from skitai.worker.http1.exchange import Http1Exchange
 from tests.support.http2 import http2
 from tests.support.memory import Wire, mounted, wait_for, wire
 from tests.support.upstream import Upstream, upstream
@@ -120,7 +124,7 @@ def test_a_body_comes_in_with_its_token_and_not_without(serve: Served, members: 
     assert len(members.asked) == before
 
 
-def test_json_web_tokens_need_no_authorizer(serve: Served) -> None:
+def test_json_web_tokens_need_no_authorizer(serve: Served, caplog: pytest.LogCaptureFixture) -> None:
     server = serve()
     token = gen_token(KEY, {"user": "Hans Roh", "roles": ["user"]})
     assert ask(server, token)[0] == 200
@@ -129,6 +133,8 @@ def test_json_web_tokens_need_no_authorizer(serve: Served) -> None:
     status, fields, _ = ask(server, "12345678-1234-123456")
     assert status == 401
     assert 'error="invalid_token"' in fields["www-authenticate"]
+    assert NO_HANDLER in caplog.text
+    assert "12345678-1234-123456" not in caplog.text
 
 
 now = time.time()
@@ -303,7 +309,16 @@ def forgets(handler: Any, request: Any) -> None: ...
 
 
 async def sleeps(handler: Any, request: Any) -> None:
-    await asyncio.sleep(3600)
+    await asyncio.get_running_loop().create_future()
+
+
+def decides_at_once(handler: Any, request: Any) -> None:
+    handler.continue_request(request, "hans", ["user"] if request.token == "abc" else None)
+
+
+async def decides_in_the_loop(handler: Any, request: Any) -> None:
+    await asyncio.sleep(0)
+    decides_at_once(handler, request)
 
 
 @pytest.mark.parametrize("function", [forgets, sleeps])
@@ -396,6 +411,26 @@ def test_what_an_authorizer_sees(serve: Served) -> None:
         ("w", "w", "10.0.0.9", "<GatewayRequest GET /members/a?b @members>"),
         ("hans", ("user",), "here", "hans"),
     ]
+
+
+@pytest.mark.parametrize("function", [decides_at_once, decides_in_the_loop, raises_later, forgets, sleeps])
+def test_a_request_that_is_answered_is_gone(serve: Served, function: Any) -> None:
+    server = serve(authorizer=Does(function), gateway_wait_s=0.02)
+    statuses = {ask(server, token)[0] for token in ("abc", "no", GOOD)}
+    assert statuses
+    gc.collect()
+    gc.disable()
+    logging.disable()  # for pytest keeps what is logged, and with it the frames of a traceback
+    try:
+        for _ in range(10):
+            for token in ("abc", "no", GOOD):
+                ask(server, token)
+        server.on_loop(lambda: None)
+        assert sum(type(each) is Pending for each in gc.get_objects()) <= 2
+        assert sum(type(each) is Http1Exchange for each in gc.get_objects()) <= 2
+    finally:
+        logging.disable(logging.NOTSET)
+        gc.enable()
 
 
 def test_a_client_that_leaves_is_not_waited_for(serve: Served, members: Upstream) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 import time
+import weakref
 from collections.abc import Callable, Coroutine
 from functools import cache, partial
 from typing import Any
@@ -207,7 +208,7 @@ class Pending(GatewayRequest):
         if not self.exchange.take():
             return
         self._timer = self._guard.loop.call_later(self._guard.wait_s, self._late)
-        self.exchange.when_gone(self._gone)
+        self.exchange.when_gone(partial(leave, weakref.ref(self)))  # weakly, for this refers to the exchange
         if inspect.iscoroutinefunction(decide):
             self._begin(decide(handler, self))
         else:
@@ -277,7 +278,7 @@ class Pending(GatewayRequest):
             self.exchange.fail(Answerable(f"the authorizer has not decided within {self._guard.wait_s:g} s", status=504))
         self._cancel()
 
-    def _gone(self) -> None:
+    def gone(self) -> None:
         """The client has left."""
         self._close()
         self._stop_waiting()
@@ -292,3 +293,10 @@ class Pending(GatewayRequest):
         if self._task is not None:
             self._task.cancel()
             self._task = None
+
+
+def leave(pending: weakref.ref[Pending]) -> None:
+    """The client has left; it may be that nobody waits for its authorizer any more."""
+    found = pending()
+    if found is not None:
+        found.gone()
