@@ -144,7 +144,7 @@ class Cache:
 
     def void(self, asked: Asked, since: float, now: float) -> bool:
         """Whether what was stored, or asked for, at `since` has been invalidated."""
-        return self.stores.books.void(_number(digest(asked.key)), since, now)
+        return self.stores.books.void(digest(asked.key), since, now)
 
     def _decided(self, asked: Asked, stored: Stored, content: Content, now: float, hit: Count) -> Decision:
         terms = asked.terms
@@ -222,7 +222,7 @@ class Cache:
     def invalidate(self, key: bytes, now: float) -> None:
         """Forget what is stored for a key, and its variants, in all workers."""
         hashed = digest(key)
-        self.stores.books.invalidate(_number(hashed), now)
+        self.stores.books.invalidate(hashed, now)
         if self.stores.ring is not None:
             self.stores.ring.remove(hashed)
         if self.stores.files is not None and self.stores.files.knows(hashed):
@@ -239,7 +239,3 @@ def same_origin(uri: bytes, reference: bytes) -> bytes | None:
         return None
     same = (one.scheme, one.netloc.lower()) == (other.scheme, other.netloc.lower())
     return meant.encode("latin-1") if same else None
-
-
-def _number(hashed: bytes) -> int:
-    return int.from_bytes(hashed[:8], "little")

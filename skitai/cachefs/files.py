@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from skitai.cachefs.record import HEADER, Content, Head, Parts, decode, digest, lengths, whole
+from skitai.cachefs.record import HEADER, Content, Head, Parts, Stored, decode, digest, lengths, uri_of, whole
 from skitai.cachefs.shared import Books
 
 log = logging.getLogger("skitai.server")
@@ -147,9 +147,9 @@ class Files:
         removed = 0
         for name in self._books.names():
             head = self._head(name)
-            if prefix and (head is None or not head.key.partition(b" ")[2].startswith(prefix)):
+            if prefix and (head is None or not uri_of(head).startswith(prefix)):
                 continue
-            removed += head is None or head.is_answer
+            removed += isinstance(head, Stored)
             with self._books.changing(os.getpid()):
                 at = self._books.place(*name)
                 if at >= 0:

@@ -45,8 +45,6 @@ class Stored:
     :ivar last_modified: in seconds since the epoch, or None.
     """
 
-    is_answer = True
-
     __slots__ = (
         "_shown",
         "_shown_as",
@@ -114,10 +112,6 @@ class Selector(NamedTuple):
     names: tuple[bytes, ...]
     epoch: bytes
 
-    @property
-    def is_answer(self) -> bool:
-        return False
-
     def variant(self, values: tuple[bytes, ...]) -> bytes:
         """The key of the answer for a request with these values."""
         return b"\0".join((self.key, self.epoch, *values))
@@ -170,6 +164,11 @@ def lengths(header: bytes) -> tuple[int, int] | None:
     return (meta, size) if mark == MARK else None
 
 
+def is_answer(header: bytes) -> bool:
+    """Whether these first bytes are of an answer, and not of a selector."""
+    return bool(HEADER.unpack_from(header)[6] != SELECTOR)
+
+
 def decode(data: bytes, place: int) -> Head | None:
     """The head in `data`; None when it is not a whole one that was written for this place.
 
@@ -200,6 +199,11 @@ def whole(head: Head, data: bytes, offset: int) -> bytes | None:
         return b""
     content = data[offset : offset + head.size]
     return content if len(content) == head.size and zlib.crc32(content) == head.check else None
+
+
+def uri_of(head: Head) -> bytes:
+    """The URI for which something is stored."""
+    return head.key.partition(b" ")[2].partition(b"\0")[0]
 
 
 def digest(key: bytes) -> bytes:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from weakref import WeakValueDictionary
 
-from skitai.cachefs.record import HEADER, Content, Head, Parts, Stored, decode, digest, encode, lengths, whole
+from skitai.cachefs.record import HEADER, Content, Head, Parts, Stored, decode, digest, encode, is_answer, lengths, whole
 from skitai.cachefs.shared import Books, taken
 from skitai.ipc.memory import SLOT_BYTES, Memory
 
@@ -214,21 +214,27 @@ class Ring:
 
     # For people
 
-    def heads(self) -> Iterator[tuple[Head, bytes]]:
-        """All that is stored, and the digests."""
-        end = _TABLE_AT + self._buckets * WAYS * 2
-        for place in self._ints[_TABLE_AT + 1 : end : 2].tolist():
-            if place and self._is_there(place) and (head := self._read(place)) is not None:
-                yield head, digest(head.key)
+    def heads(self) -> Iterator[Head]:
+        """The heads of all that is stored."""
+        for place in self._places():
+            head = self._read(place)
+            if head is not None:
+                yield head
 
     def usage(self) -> tuple[int, int]:
         """Answers, and bytes of their records."""
         count = used = 0
-        for head, _ in self.heads():
-            if isinstance(head, Stored):
-                count += 1
-                used += HEADER.size + head.size
+        for place in self._places():
+            at = place % self.size
+            header = bytes(self._data[at : at + HEADER.size])
+            if (found := lengths(header)) is not None and self._is_there(place):
+                count += is_answer(header)
+                used += HEADER.size + sum(found)
         return count, used
+
+    def _places(self) -> list[int]:
+        end = _TABLE_AT + self._buckets * WAYS * 2
+        return [place for place in self._ints[_TABLE_AT + 1 : end : 2].tolist() if place and self._is_there(place)]
 
 
 def _tag(hashed: bytes) -> int:

@@ -100,18 +100,21 @@ class Books:
 
     # Invalidations
 
-    def invalidate(self, tag: int, now: float) -> None:
-        """What was stored of a URI until now is void (RFC 9111, section 4.4)."""
-        self.floats[_INVALIDATIONS_AT + tag % INVALIDATIONS] = now
+    def invalidate(self, hashed: bytes, now: float) -> None:
+        """What was stored of a URI until now is void (RFC 9111, section 4.4).
+
+        :param hashed: the digest of its key.
+        """
+        self.floats[_invalidation(hashed)] = now
 
     def clear(self, now: float) -> None:
         """Everything that was stored until now is void."""
         self.floats[_CLEARED] = now
 
-    def void(self, tag: int, since: float, now: float) -> bool:
+    def void(self, hashed: bytes, since: float, now: float) -> bool:
         """Whether what was stored of a URI, or asked for, at `since` is void now."""
         floats = self.floats
-        return since <= floats[_INVALIDATIONS_AT + tag % INVALIDATIONS] <= now or since <= floats[_CLEARED] <= now
+        return since <= floats[_invalidation(hashed)] <= now or since <= floats[_CLEARED] <= now
 
     # The table of files; all that change it hold `files_lock`
 
@@ -258,6 +261,11 @@ class Books:
     def _bucket(self, low: int) -> int:
         buckets = self.entries // WAYS
         return TABLE_AT + (low % buckets) * WAYS * ENTRY
+
+
+def _invalidation(hashed: bytes) -> int:
+    """The slot for a URI, which shares it with some others."""
+    return _INVALIDATIONS_AT + int.from_bytes(hashed[:4], "little") % INVALIDATIONS
 
 
 def taken(lock: ProcessLock) -> bool:

@@ -39,6 +39,10 @@ def main(words: list[str] | None = None) -> int:
             from skitai.cli import cert
 
             return said(lambda: cert.make(rest))
+        case ["cache", *rest]:
+            from skitai.cli import cache
+
+            return said(lambda: cache.main(rest))
     return said(lambda: _command(words))
 
 

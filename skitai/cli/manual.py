@@ -10,6 +10,7 @@ from skitai.version import __version__
 
 _COMMAND_NOTES = """\
 skitai cert [NAME]... makes a self-signed certificate, for development.
+skitai cache [APP] shows the HTTP cache, skitai cache clear [APP] [URL-PREFIX] clears it.
 
 APP is a script that calls skitai.run(), module:variable, or a folder to serve. Without it: service.py, then app.py of
 this folder; `status` then prints all servers of this user.

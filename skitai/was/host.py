@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from skitai.config.tree import Config
 from skitai.ipc.bus import Bus
 from skitai.ipc.lastupdate import Table
 from skitai.ipc.rundir import Places
 from skitai.ipc.scoreboard import Row
+
+
+if TYPE_CHECKING:
+    from skitai.cachefs.host import Host
 
 
 class WorkerServices(Protocol):
@@ -19,6 +23,7 @@ class WorkerServices(Protocol):
     :ivar table: the last-update table.
     :ivar places: the server's own folders.
     :ivar bus: the way to the other workers.
+    :ivar cachefs: the HTTP cache; None where none is configured.
     """
 
     config: Config
@@ -28,6 +33,7 @@ class WorkerServices(Protocol):
     table: Table
     places: Places
     bus: Bus
+    cachefs: Host | None
 
     def restart(self) -> None:
         """Ask for new code: of the whole server when this is its only worker, else of this worker."""

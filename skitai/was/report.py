@@ -12,6 +12,7 @@ from collections.abc import Collection
 from dataclasses import fields
 from typing import Any
 
+from skitai.cachefs.survey import survey
 from skitai.config.mounted import AppFile, Folder, Mount, Upstream
 from skitai.config.tree import SECTIONS
 from skitai.ipc.scoreboard import Row
@@ -28,7 +29,7 @@ STYLE = (
 
 
 def collect(worker: WorkerServices, wanted: Collection[str] = ()) -> dict[str, Any]:
-    """The sections "server", "workers", "mounts", "options", "last_updates" and "backends".
+    """The sections "server", "workers", "mounts", "options", "last_updates", "backends" and "cachefs".
 
     :param wanted: names of sections; all when empty.
     :raises ValueError: an unknown name.
@@ -40,6 +41,7 @@ def collect(worker: WorkerServices, wanted: Collection[str] = ()) -> dict[str, A
         "options": _options,
         "last_updates": _updates,
         "backends": _backends,
+        "cachefs": _cachefs,
     }
     if unknown := set(wanted) - sections.keys():
         raise ValueError(f"status has no section {', '.join(sorted(unknown))}; it has {', '.join(sections)}")
@@ -66,6 +68,11 @@ def _server(worker: WorkerServices) -> dict[str, Any]:
 def _backends(worker: WorkerServices) -> dict[str, Any]:
     """Of this worker: connections by server, members by alias, results that are kept."""
     return process.backends().stats()
+
+
+def _cachefs(worker: WorkerServices) -> dict[str, Any]:
+    """Of all workers: the HTTP cache; {} where there is none."""
+    return survey(worker.cachefs.stores()) if worker.cachefs is not None else {}
 
 
 def _workers(worker: WorkerServices) -> list[dict[str, Any]]:
