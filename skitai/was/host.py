@@ -10,7 +10,6 @@ from skitai.ipc.lastupdate import Table
 from skitai.ipc.rundir import Places
 from skitai.ipc.scoreboard import Row
 
-
 if TYPE_CHECKING:
     from skitai.cachefs.host import Host
 
