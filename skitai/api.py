@@ -362,7 +362,10 @@ def enable_gateway(
     if secure_key is not None:
         if not isinstance(secure_key, str | bytes):  # which is not shown
             raise TypeError("enable_gateway() secure_key should be text or bytes")
-        _set("gateway_secret", secure_key.decode("utf-8") if isinstance(secure_key, bytes) else secure_key)
+        try:
+            _set("gateway_secret", secure_key.decode("utf-8") if isinstance(secure_key, bytes) else secure_key)
+        except UnicodeDecodeError:
+            raise ValueError("enable_gateway() secure_key should be text, or bytes that are text in UTF-8") from None
 
 
 def enable_proxy(

@@ -316,6 +316,8 @@ def test_the_gateway_as_it_is_documented(draft: Draft) -> None:
     skitai.enable_gateway(False, "a key", "The Club")
     gateway = built(draft).gateway
     assert (gateway.gateway_auth, gateway.gateway_secret, gateway.gateway_realm) == (False, "a key", "The Club")
+    with pytest.raises(ValueError, match="text in UTF-8"):
+        skitai.enable_gateway(True, b"\xff")
     with pytest.raises(TypeError, match="secure_key should be text or bytes$"):
         skitai.enable_gateway(True, 5)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="True or False"):

@@ -19,7 +19,7 @@ from skitai.errors import BadRequest, LoadError, NotFound
 from skitai.lib.jwt import gen_token
 from skitai.worker.views import documents, wishes
 from skitai.worker.views.tables import Table, Writer
-from tests.support.memory import Wire, mounted, wire
+from tests.support.memory import Wire, mounted, wait_for, wire
 
 KEY = "8fa06210-e109-11e6-934f-001b216d6e71"
 TOKEN = gen_token(KEY, {"user": "hans", "roles": ["user"]})
@@ -211,6 +211,34 @@ def test_several_members_take_turns_and_stand_in_for_each_other(tmp_path: Path) 
     with wire(mounted("/photos/", View("photos")), aliases=(alias,), **OPTIONS) as server:
         found = {read(server, "who")[1]["rows"][0]["name"] for _ in range(12)}
     assert found == {"a", "b"}
+
+
+def test_what_others_write_is_seen(tmp_path: Path) -> None:
+    """Also where they write ahead (WAL), with or without the files that belong to that."""
+    path = made(tmp_path / "a", "PRAGMA journal_mode = WAL; CREATE TABLE who (name)")
+    with wire(mounted("/photos/", View("photos")), aliases=(photos(path),), **OPTIONS) as server:
+        assert read(server, "who")[1]["rows"] == []
+        writer = sqlite3.connect(path, isolation_level=None)
+        for number in range(3):
+            writer.execute("INSERT INTO who VALUES (?)", (number,))
+            assert len(read(server, "who")[1]["rows"]) == number + 1
+        writer.execute("CREATE TABLE more (name)")
+        writer.execute("DROP TABLE who")
+        writer.close()
+        assert read(server, "who")[0] in (404, 502)  # it may still be remembered, once
+        assert read(server, "who")[0] == 404
+        assert read(server, "more")[0] == 200
+
+
+ENDLESS = "CREATE VIEW endless AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c"
+
+
+def test_a_statement_without_an_end_is_ended(tmp_path: Path) -> None:
+    path = made(tmp_path / "a", f"CREATE TABLE who (name); {ENDLESS}")
+    with wire(mounted("/photos/", View("photos")), aliases=(photos(path),), view_wait_s=1, **OPTIONS) as server:
+        assert read(server, "endless?x__lt=0")[0] == 504
+        wait_for(lambda: read(server, "endless?limit=2")[1].get("rows") == [{"x": 1}, {"x": 2}], 30)
+        wait_for(lambda: read(server, "who")[0] == 200, 30)
 
 
 def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:

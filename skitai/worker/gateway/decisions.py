@@ -88,13 +88,15 @@ class Holder(NamedTuple):
 def holder(name: object, roles: object) -> Holder | None:
     """Whom an authorizer, or the claims of a token, name.
 
-    :param name: text, or None.
+    :param name: text, a number, or None.
     :param roles: several texts, or one with commas or blanks between them. None says that the token is not known; an empty
         list is somebody without a role.
     :returns: None when the token is not known, or says what cannot be used.
     """
     if name is None:
         name = ""
+    elif isinstance(name, int) and not isinstance(name, bool):
+        name = str(name)
     if isinstance(roles, str):
         roles = split_roles(roles)
     if not isinstance(name, str) or not isinstance(roles, list | tuple | set | frozenset):
