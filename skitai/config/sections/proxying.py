@@ -20,7 +20,7 @@ class ForwardProxy:
     )
     proxy_realm: str = option("Skitai proxy", "name that clients are asked for a password in")
     proxy_allow: tuple[str, ...] = option(
-        (), "nothing else is reached: hosts, .domains, addresses, networks, loopback, private, *; each may end in :PORT"
+        (), "nothing else is reached: hosts, .domains, addresses, networks, loopback, private; each may end in :PORT"
     )
     proxy_deny: tuple[str, ...] = option((), "never reached, in the same words")
     proxy_ports: tuple[str, ...] = option(("80", "443", "1024-65535"), "ports to which requests are passed on; * for all")
