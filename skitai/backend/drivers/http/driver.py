@@ -98,12 +98,14 @@ class HttpDriver:
         wanted = partial(check, request=request, most_bytes=most_bytes)
         origin, target = self._origin(member, request), target_at(member, request)
 
-        async def ask(fields: Sequence[Field]) -> Came:
-            return await origin.ask(request, target, fields, wanted, most_bytes, deadline)
-
+        came: Came
         if self._caching is None or request.stream:
-            came = await ask(fields)
+            came = await origin.ask(request, target, fields, wanted, most_bytes, deadline)
         else:
+
+            async def ask(fields: Sequence[Field]) -> Came:
+                return await origin.ask(request, target, fields, wanted, most_bytes, deadline)
+
             uri = f"{'https' if member.secure else 'http'}://{request.host or authority(member)}{target}"
             trust = f"was,{request.proxy or member.proxy},{member.verify}"
             asked = asked_of(request, uri, fields, trust)

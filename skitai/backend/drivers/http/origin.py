@@ -150,44 +150,24 @@ class Origin:
         :returns: the answer, complete or, of a streaming request, with its head.
         :raises BackendError:
         """
-
-        def incoming() -> Incoming:
-            return Incoming(self._watch, check, most_bytes, deadline, request.stream)
-
-        if self._speaks != H1:
-            came = await self._ask2(request, target, fields, incoming, deadline)
-            if came is not None:
-                return came
-        return await self._ask1(request, target, fields, incoming, deadline)
-
-    async def _ask1(
-        self,
-        request: HttpRequest,
-        target: str,
-        fields: Sequence[Field],
-        make: Callable[[], Incoming],
-        deadline: float,
-    ) -> Incoming:
-        fields = [*fields, *framing(request), *self._for_proxy]
-        head = request_head(request.verb, self._prefix + target, request.host or self.authority, fields)
-        fresh = False
+        attempts, fresh = 0, False
         while True:
-            connection, used = await self._pool.take(deadline, fresh)
-            if self._closing:
-                self._pool.drop(connection)
-                raise shutdown()
-            if used and not request.repeatable and not connection.silent:
-                self._pool.drop(connection)
+            connection = None if fresh else self.free()
+            if connection is None:
+                connection = await self.reach(deadline, fresh)
+            used = connection.asked > 0
+            if used and not request.repeatable and isinstance(connection, Http1Connection) and not connection.silent:
+                self.drop(connection)
                 fresh = True
                 continue
-            incoming = make()
-            self._running[connection] = incoming
+            attempts += 1
+            incoming = Incoming(self._watch, check, most_bytes, deadline, request.stream)
             try:
-                connection.ask(request.verb, head, request.body, incoming, self._give)
+                self._begin(connection, request, target, fields, incoming)
                 await incoming.ready
             except Broken as error:
                 incoming.leave()
-                if not used or (error.sent and not request.repeatable):
+                if attempts == ATTEMPTS or not again(error, request, used):
                     del incoming  # it holds the error, whose traceback holds this frame
                     raise
                 fresh = True
@@ -200,51 +180,24 @@ class Origin:
                     incoming.leave()
                 return incoming
 
+    def _begin(
+        self, connection: Connection, request: HttpRequest, target: str, fields: Sequence[Field], incoming: Incoming
+    ) -> None:
+        """Send a request on a connection, in its version's words."""
+        host, body = request.host or self.authority, request.body
+        if isinstance(connection, Http1Connection):
+            head = request_head(request.verb, self._prefix + target, host, [*fields, *framing(request), *self._for_proxy])
+            self.send(connection, request.verb, head, body, incoming)
+        else:
+            length = body.length if isinstance(body, Stream) else len(body) if body else -1
+            if body is None and request.method in WITH_LENGTH:
+                length = 0
+            connection.ask(request_pairs(request.verb, self._scheme, host, target, fields, length), body, incoming)
+
     def _give(self, connection: Http1Connection) -> None:
         """A connection is not needed any more."""
         del self._running[connection]
         self._pool.give(connection)
-
-    async def _ask2(
-        self,
-        request: HttpRequest,
-        target: str,
-        fields: Sequence[Field],
-        make: Callable[[], Incoming],
-        deadline: float,
-    ) -> Incoming | None:
-        """As `_ask1`; None when the server does not speak HTTP/2."""
-        body = request.body
-        length = body.length if isinstance(body, Stream) else len(body) if body else -1
-        if body is None and request.method in WITH_LENGTH:
-            length = 0
-        pairs = request_pairs(request.verb, self._scheme, request.host or self.authority, target, fields, length)
-        attempts = 0
-        while True:
-            connection = await self._multiplex.take(deadline)
-            if connection is None:
-                return None
-            attempts += 1
-            used = connection.asked > 0
-            incoming = make()
-            try:
-                connection.ask(pairs, body, incoming)
-                await incoming.ready
-            except Broken as error:
-                incoming.leave()
-                lost = isinstance(body, Stream) and not body.repeatable
-                again = not lost if not error.sent else used and request.repeatable
-                if not again or attempts == ATTEMPTS:
-                    del incoming
-                    raise
-            except BaseException:
-                incoming.leave()
-                del incoming
-                raise
-            else:
-                if not request.stream:
-                    incoming.leave()
-                return incoming
 
     # For who hands answers on as they come
 
@@ -337,6 +290,16 @@ def close(opened: Any) -> None:
         opened.abort()
     else:
         opened.close()
+
+
+def again(error: Broken, request: HttpRequest, used: bool) -> bool:
+    """Whether a request is made once more whose connection has ended.
+
+    :param used: that had carried others before, so that it may have ended long ago.
+    """
+    if error.sent:
+        return used and request.repeatable
+    return not (isinstance(request.body, Stream) and not request.body.repeatable)
 
 
 def framing(request: HttpRequest) -> list[Field]:
