@@ -18,6 +18,7 @@ from skitai.config.sections.serving import Timeouts
 from skitai.config.sources import OPTIONS, ConfigFile, Entry, from_calls, from_environment, from_file, from_flags
 from skitai.config.targets import Look, Seen
 from skitai.config.tree import SECTIONS, Config
+from skitai.config.upstreams import check_upstreams
 from skitai.config.values import convert
 from skitai.errors import ConfigError, StartError
 from skitai.http.forwarded import Trusted
@@ -78,6 +79,7 @@ def build(
     check_smtpda(given, world, faults)
     check_forward_proxy(given.values, given.labels, faults)
     warnings += doubts_of_forward_proxy(given.values, given.labels)
+    check_upstreams(given.values, given.labels, faults)
     production = environ.get("SKITAI_ENV") == "PRODUCTION"
     if not draft.mounts:
         faults.append(f"{draft.script}: nothing is mounted; call skitai.mount() before skitai.run()")

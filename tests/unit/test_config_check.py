@@ -341,6 +341,19 @@ def test_an_alias_that_cannot_be_mounted_is_a_fault(name: str, kind: str, fault:
         built(made)
 
 
+def test_options_of_mounted_aliases_are_checked() -> None:
+    made = Draft("/srv/site/service.py")
+    mount(made, "/", "static")
+    made.set("upstream_eject_statuses", ["502", "many"], "service.py:3")
+    made.set("upstream_check", "health", "service.py:4")
+    with pytest.raises(ConfigError) as caught:
+        built(made)
+    assert [fault.rpartition(": ")[2] for fault in caught.value.faults] == [
+        "'many' is no status of an error, 502 say",
+        "'health' is no path, /health say",
+    ]
+
+
 def test_an_alias_is_mounted_without_any_alias() -> None:
     made = Draft("/srv/site/service.py")
     mount(made, "/pets", Upstream("pets"))
