@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from skitai.cachefs.asked import Asked, vary_names
 from skitai.cachefs.decision import ERRORS, Decision, Verdict, helps, validators
 from skitai.cachefs.freshness import initial_age, kept_fields, may_store, updated
 from skitai.cachefs.placing import Answer, heads_of, put_in_files, put_in_ring, selector_of
-from skitai.cachefs.record import Stored
+from skitai.cachefs.record import Selector, Stored, digest
 from skitai.cachefs.shared import Count
 from skitai.http.head import Fields
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from skitai.cachefs.cache import Cache
+    from skitai.cachefs.files import Files
 
 JOIN_S = 5.0
 """So long a request waits for another one that asks the same; then it asks, too."""
@@ -180,15 +182,22 @@ class Fetch:
         selector, stored = heads_of(answer, known)
         is_stored = put_in_ring(ring, selector, stored, answer.content)
         if files is not None:
-            cache.disk.submit(put_in_files, files, selector, stored, answer.content)
+            cache.disk.submit(self._write, files, selector, stored, answer)
         self._stored(stored, is_stored)
 
     def _store_in_thread(self, answer: Answer) -> None:
         ring, files = self._cache.stores.ring, self._cache.stores.files
         selector, stored = heads_of(answer, selector_of(answer, ring, files))
         in_ring = ring is not None and put_in_ring(ring, selector, stored, answer.content)
-        in_files = files is not None and put_in_files(files, selector, stored, answer.content)
+        in_files = files is not None and self._write(files, selector, stored, answer)
         self._cache.loop.call_soon_threadsafe(self._stored, stored, in_ring or in_files)
+
+    def _write(self, files: Files, selector: Selector | None, stored: Stored, answer: Answer) -> bool:
+        """Store in files, unless that is void by the time it is done. In a thread."""
+        done = put_in_files(files, selector, stored, answer.content)
+        if done and self._cache.void(self.asked, self._began, time.time()):
+            files.remove(digest(stored.key))
+        return done
 
     def _stored(self, stored: Stored, is_stored: bool) -> None:
         if is_stored:
