@@ -31,6 +31,7 @@ from tests.support.upstream import Upstream, upstream
 from tests.support.websocket import handshake
 
 KEY = "8fa06210-e109-11e6-934f-001b216d6e71"
+GOOD = gen_token(KEY, {"user": "hans", "roles": ["user"]})
 Served = Callable[..., Wire]
 
 
@@ -124,6 +125,15 @@ def test_a_body_comes_in_with_its_token_and_not_without(serve: Served, members: 
     assert len(members.asked) == before
 
 
+def test_a_connection_survives_a_refusal(serve: Served) -> None:
+    client = serve().connect()
+    post = b"POST /members/a HTTP/1.1\r\nHost: example\r\nContent-Length: 300000\r\n\r\n"
+    for _ in range(2):
+        assert client.ask(post + b"x" * 300_000)[0] == 401
+        good = f"GET /members/a HTTP/1.1\r\nHost: example\r\nAuthorization: Bearer {GOOD}\r\n\r\n"
+        assert client.ask(good.encode())[0] == 200
+
+
 def test_json_web_tokens_need_no_authorizer(serve: Served, caplog: pytest.LogCaptureFixture) -> None:
     server = serve()
     token = gen_token(KEY, {"user": "Hans Roh", "roles": ["user"]})
@@ -164,9 +174,6 @@ def test_claims(serve: Served, claims: dict[str, Any], status: int, authorizer: 
     server = serve(authorizer=authorizer)
     for _ in range(2):
         assert ask(server, gen_token(KEY, claims))[0] == status
-
-
-GOOD = gen_token(KEY, {"user": "hans", "roles": ["user"]})
 
 
 def test_no_changed_token_comes_in(serve: Served) -> None:
