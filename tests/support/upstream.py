@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -22,9 +23,20 @@ class Upstream(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answers)
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Answers)
         self.asked: list[str] = []
+        self._open: list[socket.socket] = []
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        self._open.append(super().get_request()[0])
+        return self._open[-1], self._open[-1].getpeername()
+
+    def hang_up(self) -> None:
+        """End all connections."""
+        for each in self._open:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
     @property
     def place(self) -> str:
@@ -75,8 +87,9 @@ class Answers(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def upstream() -> Iterator[Upstream]:
-    server = Upstream()
+def upstream(port: int = 0) -> Iterator[Upstream]:
+    """A server, whose connections end with it."""
+    server = Upstream(port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
@@ -85,3 +98,4 @@ def upstream() -> Iterator[Upstream]:
         server.shutdown()
         thread.join()
         server.server_close()
+        server.hang_up()
