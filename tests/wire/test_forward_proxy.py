@@ -9,10 +9,13 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import h11
 import pytest
 
 from tests.support.memory import Client, Wire, mounted, wait_for, wire
+from tests.support.odd import CHUNKS, HEADS, POST
 from tests.support.plainserver import PlainServer, plain_server, reset
+from tests.support.recorder import Recorder, recorder
 
 ALL = {"forward_proxy": True}
 MANY = 3_000_000
@@ -349,3 +352,62 @@ def test_idle_connections_to_servers_are_closed(proxy: Wire) -> None:
         wait_for(lambda: not there.open)
         proxy.on_loop(lambda: passing.tick(proxy.services.loop.time()))
         assert not any(key[1] == there.port for key in passing._destinations)
+
+
+def test_the_cache_does_not_tell_others_what_only_this_host_may_reach() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nCache-Control: max-age=100\r\n\r\nsecret"
+    with answering(answer) as there, wire(cachefs_memmax=1 << 20, trusted_proxies=("unix",), **ALL) as server:
+        for _ in range(2):
+            assert get(server, there.port)[2] == b"secret"
+        assert there.talked == 1
+        status, _, body = get(server, there.port, X_Forwarded_For="10.0.0.9")
+        assert (status, b"secret" in body) == (403, False)
+
+
+# Nothing is smuggled
+
+
+@pytest.fixture(scope="module")
+def behind() -> Iterator[Recorder]:
+    """Reads strictly, and notes whatever is odd."""
+    with recorder() as made:
+        yield made
+
+
+def statuses(said: bytes, method: str) -> list[int]:
+    """Of the responses, as h11 reads them."""
+    found = []
+    while said:
+        reader = h11.Connection(h11.CLIENT)
+        reader.send(h11.Request(method=method, target="/", headers=[("Host", "a")]))
+        reader.send(h11.EndOfMessage())
+        reader.receive_data(said)
+        reader.receive_data(b"")
+        while not isinstance(event := reader.next_event(), h11.EndOfMessage | h11.ConnectionClosed):
+            if isinstance(event, h11.Response):
+                found.append(event.status_code)
+        said, method = reader.trailing_data[0], "GET"
+    return found
+
+
+def named(request: bytes, port: int) -> bytes:
+    """The same with a target in absolute-form, where it has one."""
+    method, _, rest = request.partition(b" ")
+    return b"%b http://127.0.0.1:%d%b" % (method, port, rest) if rest.startswith(b"/") else request
+
+
+@pytest.mark.parametrize("case", [*HEADS, *(f"chunks: {name}" for name in CHUNKS)])
+def test_odd_requests(proxy: Wire, behind: Recorder, case: str) -> None:
+    behind.forget()
+    chunks = case.partition("chunks: ")[2]
+    odd = POST + b"Transfer-Encoding: chunked\r\n\r\n" + CHUNKS[chunks] if chunks else HEADS[case]
+    client = proxy.connect()
+    client.send(named(odd, behind.port) + named(b"GET /probe HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", behind.port))
+    client.sock.shutdown(socket.SHUT_WR)
+    well = [status for status in statuses(client.read(), "HEAD" if odd.startswith(b"HEAD") else "GET") if status < 400]
+    if case != "underscores":  # which are the client's own affair with a server that it has chosen
+        assert behind.oddities == []
+    assert not any("evil" in seen.target for seen in behind.seen)
+    assert len(behind.seen) <= len(well), "what was seen was answered; some of it is for us"
+    for seen in behind.seen:
+        assert seen.all("host") == [f"127.0.0.1:{behind.port}"]

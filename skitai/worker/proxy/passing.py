@@ -41,7 +41,9 @@ class Passing:
         self._watch = Watch(services.loop, channel_s)
         self._heads = Heads()
         self._room = Room(services.loop, options.proxy_connections)
-        self._caching = Caching(services.cache, "proxy") if services.cache is not None else None
+        self._caching: dict[bool, Caching] = {}
+        if services.cache is not None:  # what clients on this host may reach is not for others, out of the cache neither
+            self._caching = {True: Caching(services.cache, "proxy here"), False: Caching(services.cache, "proxy")}
         self._destinations: dict[tuple[str, int, str, bool], Destination] = {}
 
     def limit(self, head: Head) -> int:
@@ -63,10 +65,11 @@ class Passing:
             refuse(exchange, error)
             return
         exchange.user = target.user
-        if self._caching is None:
+        caching = self._caching.get(target.local)
+        if caching is None:
             self._ask(exchange, destination)
         else:
-            self._caching.handle(exchange, partial(self._ask, destination=destination))
+            caching.handle(exchange, partial(self._ask, destination=destination))
 
     @staticmethod
     def _ask(exchange: Any, destination: Destination) -> None:
