@@ -4,10 +4,10 @@ A bucket is one point in time: when it will be full again (the generic cell rate
 by a hash of its name; where all of them are somebody else's, the one that is nearest to being full is forgotten. So the
 table never grows, and with many more clients than `PLACES` at once some are allowed more than they should, never less.
 
-A place is changed under a record lock, which ends with its holder. Nobody waits for it: who finds it taken counts without.
-So the count is exact but for requests of one client that two workers look at within the same microseconds: of those, one may
-count for both. What passes in any time is at most the burst, what the rate gives in that time, and one for each such
-collision.
+A place is changed under a record lock, which ends with its holder. Nobody waits for a holder that does not go on: after some
+tries a place is changed without. So the count is exact but for requests of one client that two workers look at in such
+moments: of those, one may count for both. What passes in any time is at most the burst, what the rate gives in that time,
+and one for each such collision; four processes that do nothing else but count for one client were seen to pass a tenth more.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import mmap
 from hashlib import blake2b
 from typing import NamedTuple
 
-from skitai.ipc.locks import taken_at_once
+from skitai.ipc.locks import for_a_moment
 from skitai.ipc.memory import SLOT_BYTES, Memory
 
 PLACES = 1 << 16
@@ -98,7 +98,7 @@ class Buckets:
         )
         name = name or 1  # 0 is nobody
         first = name % PLACES & -WAYS
-        with taken_at_once(self.memory.fd, first):
+        with for_a_moment(self.memory.fd, first):
             slot = self._slot(name, first * _SLOTS)
             before = self._floats[slot + 1]
             known = self._ints[slot] == name

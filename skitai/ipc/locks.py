@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -87,22 +88,32 @@ class ProcessLock:
         return False
 
 
+TRIES = 50
+"""So often a lock for a moment is asked for: longer than the moment takes, unless its holder is kept from going on."""
+
+
 @contextmanager
-def taken_at_once(fd: int, key: int) -> Iterator[bool]:
-    """A lock for one process among several, around a moment's work; nobody waits for it.
+def for_a_moment(fd: int, key: int) -> Iterator[bool]:
+    """A lock for one process among several, around a moment's work. Nobody waits for a holder that does not go on.
 
     :param fd: as of `ProcessLock`.
     :param key: which lock; not one that a `ProcessLock` of the same file has.
-    :returns: whether it was taken: where another process has it, or there is no file, the work is done without.
+    :returns: whether it was taken: where another process keeps it, or there is no file, the work is done without.
     """
-    try:
-        if fd >= 0:
-            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _BEYOND + key)
-        taken = fd >= 0
-    except OSError:
-        taken = False
+    taken = fd >= 0 and _taken_soon(fd, _BEYOND + key)
     try:
         yield taken
     finally:
         if taken:
             fcntl.lockf(fd, fcntl.LOCK_UN, 1, _BEYOND + key)
+
+
+def _taken_soon(fd: int, offset: int) -> bool:
+    for _ in range(TRIES):
+        try:
+            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
+        except OSError:
+            os.sched_yield()
+        else:
+            return True
+    return False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sqlite3
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from skitai.lib.jwt import gen_token
-from tests.support.dialogue import Served
+from tests.support.dialogue import ROOT, Served
 from tests.support.upstream import Upstream, upstream
 
 pytestmark = pytest.mark.process
@@ -136,6 +138,28 @@ def test_databases(server: Gateway) -> None:
     names = {server.fetch("/photos/who/1", reader)[2] for _ in range(12)}
     assert len(names) == 2  # the members take turns, in each worker
     assert server.fetch("/photos/who/1", reader, "DELETE")[0] == 405
+
+
+RACE = """
+import os, time
+from skitai.ipc.buckets import Buckets
+
+buckets = Buckets.create()
+ends = []
+for _ in range(4):
+    ours, theirs = os.pipe()
+    if os.fork() == 0:
+        allowed = sum(buckets.take("one", time.monotonic(), 1e4, 1000).allowed for _ in range(2000))
+        os.write(theirs, b"%d" % allowed)
+        os._exit(0)
+    ends.append(ours)
+print(sum(int(os.read(end, 20)) for end in ends))
+"""
+
+
+def test_processes_that_do_nothing_else_hardly_miscount() -> None:
+    passed = int(subprocess.run([sys.executable, "-c", RACE], cwd=ROOT, check=True, capture_output=True).stdout)
+    assert 1000 <= passed <= 1500
 
 
 def test_all_workers_count_together_and_a_reload_forgets_nothing(server: Gateway) -> None:
