@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from skitai.errors import Answerable
 from skitai.http.dates import format_http_date
 from skitai.http.status import phrase
+from skitai.protocols.http2.heads import preload
 from skitai.saddle.contents import Api, File
 from skitai.saddle.errors import Unsendable
 
@@ -216,12 +217,15 @@ class Response:
             self.set_header("Cache-Control", f"max-age={int(max_age)}")
 
     def hint_promise(self, uri: str) -> None:
-        """Tell the client that it will want another resource of this server, where the protocol can (HTTP/2 push).
+        """Tell the client that it will want another resource of this server, where the protocol can (HTTP/2).
+
+        What cannot be pushed is named in a 103 response at once, and in the response itself (RFC 8297, section 2).
 
         :raises ValueError: the URI holds what no field may hold.
         """
         checked("Link", uri)
-        self.exchange.push(uri)
+        if not self.exchange.push(uri) and self.exchange.head.version == "2.0":
+            self.append_header("Link", preload(uri))
 
     # Contents
 

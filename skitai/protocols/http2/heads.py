@@ -248,6 +248,11 @@ def promised(head: Head, uri: str, scheme: str, fields: Iterable[tuple[Any, Any]
     return [*pairs, *known, *map(encoded, fields)]
 
 
+def preload(uri: str) -> str:
+    """A Link field's value: the client will want this (RFC 8288, and Preload of the W3C)."""
+    return f"<{uri.replace('>', '%3E')}>; rel=preload; as={kind_of(uri)}"
+
+
 def kind_of(uri: str) -> str:
     """What `as` of a preload link wants to know, by the ending of the path."""
     ending = uri.partition("?")[0].rpartition(".")[2].lower()

@@ -11,7 +11,7 @@ from skitai.errors import Answerable
 from skitai.exchange import Flow, Head, Settled, Tunnel
 from skitai.protocols.http1.response import without_body
 from skitai.protocols.http2.core import ErrorCodes
-from skitai.protocols.http2.heads import encoded, kind_of, promised
+from skitai.protocols.http2.heads import encoded, preload, promised
 from skitai.protocols.http2.stream import Stream
 from skitai.worker import coding, failures
 from skitai.worker.body import NO_BODY
@@ -260,7 +260,7 @@ class Http2Exchange(Answering):
                 if stream is not None:
                     connection.write_soon()
         if stream is None:
-            self.inform(103, [("Link", f"<{uri.replace('>', '%3E')}>; rel=preload; as={kind_of(uri)}")])
+            self.inform(103, [("Link", preload(uri))])
             return False
         connection.services.on_loop(connection.begin_promised, stream, pairs)
         return True
