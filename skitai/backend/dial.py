@@ -11,6 +11,8 @@ import socket
 import ssl
 from base64 import b64encode
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -35,12 +37,20 @@ class Dialler:
 
     :param connect_s: opening one may take so long.
     :param admit: chooses from the addresses of a host those that may be connected to; raises when there are none.
+    :param names: threads that ask for addresses; by default the loop's own way, whose threads are few, and everybody's.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, connect_s: float, admit: Admit | None = None) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        connect_s: float,
+        admit: Admit | None = None,
+        names: ThreadPoolExecutor | None = None,
+    ) -> None:
         self.loop = loop
         self._connect_s = connect_s
         self._admit = admit
+        self._names = names
         self._contexts: dict[tuple[bool, Protocols], ssl.SSLContext] = {}
         self._poller: Poller | None = None
 
@@ -69,7 +79,7 @@ class Dialler:
 
     async def _open(self, host: str, port: int, tls: Tls | None, proxy: Proxy | None, through: bool) -> Any:
         there = (host, port) if proxy is None else (proxy.host, proxy.port)
-        sock = await connect(self.loop, *there, self._admit if proxy is None else None)
+        sock = await connect(self.loop, *there, self._admit if proxy is None else None, self._names)
         try:
             if proxy is not None and (tls is not None or through):
                 await tunnel(self.loop, sock, host, port, proxy)
@@ -204,14 +214,20 @@ def trust(verify: bool, protocols: Protocols) -> ssl.SSLContext:
     return context
 
 
-async def connect(loop: asyncio.AbstractEventLoop, host: str, port: int, admit: Admit | None = None) -> socket.socket:
+async def connect(
+    loop: asyncio.AbstractEventLoop,
+    host: str,
+    port: int,
+    admit: Admit | None = None,
+    names: ThreadPoolExecutor | None = None,
+) -> socket.socket:
     """A connected socket.
 
-    :param admit: see `Dialler`.
+    :param admit, names: see `Dialler`.
     :raises OSError: the error of the first address.
     :raises BackendError: NO_HOST.
     """
-    addresses = await addresses_of(loop, host, port)
+    addresses = await addresses_of(loop, host, port, names)
     addresses = in_turns(addresses if admit is None else admit(host, addresses))
     if len(addresses) == 1:
         return await _connect(loop, addresses[0])
@@ -255,7 +271,9 @@ async def _connect(loop: asyncio.AbstractEventLoop, address: tuple[int, Any]) ->
     return sock
 
 
-async def addresses_of(loop: asyncio.AbstractEventLoop, host: str, port: int) -> Addresses:
+async def addresses_of(
+    loop: asyncio.AbstractEventLoop, host: str, port: int, names: ThreadPoolExecutor | None = None
+) -> Addresses:
     """(family, address) of a host, as the system's resolver knows it.
 
     :raises BackendError: NO_HOST.
@@ -264,7 +282,10 @@ async def addresses_of(loop: asyncio.AbstractEventLoop, host: str, port: int) ->
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except OSError:
         try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            if names is None:
+                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            else:
+                found = await loop.run_in_executor(names, partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM))
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or error
             raise BackendError(Code.NO_HOST, f"{host} has no address: {reason}") from error

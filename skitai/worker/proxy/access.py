@@ -119,5 +119,6 @@ def refuse(exchange: Any, error: Answerable) -> None:
     """Answer, and log why."""
     if error.status < 500:
         head = exchange.head
-        log.info("%s: %s %s: %s", exchange.peer.client or "a client", head.method, head.target, error.message)
+        who = exchange.peer.client or "a client"
+        log.info("%s: %s %s: %s", who, head.method, head.target, error.message, extra={"txn": exchange.txn})
     exchange.fail(error)

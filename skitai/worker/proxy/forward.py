@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from skitai.backend.dial import Dialler
@@ -14,6 +15,9 @@ from skitai.worker.proxy.listening import PORTS, Listening
 from skitai.worker.proxy.passing import Passing, authority_in
 from skitai.worker.proxy.tunnels import Tunnels
 from skitai.worker.services import Services
+
+NAMES_AT_ONCE = 16
+"""Names that are looked up at once. Names that nobody answers for, which clients may think up, hold up no other requests."""
 
 
 class ForwardProxy:
@@ -28,8 +32,10 @@ class ForwardProxy:
         options = services.config.forward_proxy
         self.listening = Listening(each.getsockname() for each in sockets)
         access = Access(options, self.listening)
+        self._names = ThreadPoolExecutor(NAMES_AT_ONCE, "names")
         self._diallers = {
-            local: Dialler(services.loop, options.proxy_connect_s, partial(access.among, local)) for local in (False, True)
+            local: Dialler(services.loop, options.proxy_connect_s, partial(access.among, local), self._names)
+            for local in (False, True)
         }
         self.tunnels = Tunnels(services, access, self._diallers)
         self.passing = Passing(services, access, self._diallers)
@@ -58,6 +64,7 @@ class ForwardProxy:
         self.passing.close()
         for dialler in self._diallers.values():
             dialler.close()
+        self._names.shutdown(wait=False, cancel_futures=True)
 
 
 def make(services: Services, sockets: Iterable[socket.socket]) -> ForwardProxy | None:
