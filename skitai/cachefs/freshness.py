@@ -7,6 +7,7 @@ where they name fields, ``Set-Cookie`` and ``no-store`` are never stored, nothin
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from typing import NamedTuple
 
 from skitai.cachefs import directives
@@ -20,6 +21,9 @@ HEURISTIC = frozenset((200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501))
 
 NEVER = frozenset((206, 304, 401, 407, 412, 416, 421, 426))
 """Answers to what one request brought with it: a range, a condition, credentials, a connection."""
+
+UNDERSTOOD = frozenset(HTTPStatus)
+"""Section 5.2.2.3: an answer may ask not to be stored by caches that do not know its status."""
 
 HEURISTIC_SHARE = 0.1
 HEURISTIC_MOST_S = 86400
@@ -129,6 +133,8 @@ def may_store(request: Asked, status: int, fields: Fields, now: float) -> bool:
         return False
     if any(b"\n" in value or b"\n" in name for name, value in fields.pairs):
         return False
+    if status not in UNDERSTOOD and "must-understand" in directives.of(fields):
+        return False
     if rules.lifetime is None and not rules.no_cache:
         return not terms.cookies and lifetime(status, fields, rules, now) > 0
     if rules.lifetime and not rules.no_cache:
@@ -179,11 +185,11 @@ def kept_fields(fields: Fields) -> tuple[tuple[bytes, bytes], ...]:
 
 
 def updated(stored: Fields, fields: Fields) -> Fields:
-    """Stored fields after a 304 (section 3.2): what it brings replaces what was, except what describes the content."""
+    """Stored fields after a 304 (section 3.2): what it brings replaces what was, except what is said of the content."""
     news = tuple(pair for pair in kept_fields(fields) if pair[0] not in _OF_CONTENT)
     names = {name for name, _ in news}
     return Fields((*(pair for pair in stored.pairs if pair[0] not in names), *news))
 
 
-_OF_CONTENT = frozenset((b"content-encoding", b"content-type", b"content-range", b"content-md5", b"vary"))
-"""What is kept of the stored answer: how its content is coded, and what selected it."""
+_OF_CONTENT = frozenset((b"content-encoding", b"content-range", b"content-md5", b"etag", b"vary"))
+"""What is kept of the stored answer: how its content is coded, which content it is, and what selected it."""

@@ -358,15 +358,26 @@ def test_how_the_origin_is_asked() -> None:
 
 
 def test_a_304_brings_news_of_the_fields_but_not_of_the_content() -> None:
-    before = fields(("Content-Type", "text/plain"), cache_control("max-age=1"), ("X-A", "1"), ("Content-Encoding", "gzip"))
+    before = fields(
+        TAG, ("Content-Type", "text/plain"), cache_control("max-age=1"), ("X-A", "1"), ("Content-Encoding", "gzip")
+    )
     news = fields(cache_control("max-age=9"), ("Content-Type", "x/y"), ("X-B", "2"), ("Set-Cookie", "a=1"), ("Age", "3"))
+    news = Fields((*news.pairs, (b"etag", b'"two"'), (b"content-encoding", b"br")))
     assert sorted(updated(before, news).pairs) == [
         (b"cache-control", b"max-age=9"),
         (b"content-encoding", b"gzip"),
-        (b"content-type", b"text/plain"),
+        (b"content-type", b"x/y"),
+        (b"etag", b'"one"'),
         (b"x-a", b"1"),
         (b"x-b", b"2"),
     ]
+
+
+def test_what_has_to_be_understood_is_not_stored_for_a_strange_status() -> None:
+    request = asked()
+    assert may_store(request, 599, fields(cache_control("max-age=9")), NOW)
+    assert not may_store(request, 599, fields(cache_control("max-age=9, must-understand")), NOW)
+    assert may_store(request, 200, fields(cache_control("max-age=9, must-understand")), NOW)
 
 
 # What clients get
