@@ -48,6 +48,15 @@ VERBS = frozenset(name for name, value in vars(Verbs).items() if isinstance(valu
 Handler = Callable[["Promise", Result], Any]
 
 
+class Rendered(str):
+    """Text of a template, which others do not escape. Joined with other text it is text like any."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        return self
+
+
 class Promise:
     """The response to a request, of which pieces are sent as back-ends answer.
 
@@ -181,13 +190,13 @@ class Promise:
         return name in self._values
 
     def render(self, template: str, values: Mapping[str, Any] | None = None, /, **more: Any) -> str:
-        """The text of a template.
+        """The text of a template. In another template it stands as it is: it is escaped already.
 
         :param values: names for it, here or as keywords; without any, those of the promise.
         """
         if values is None and not more:
-            return str(self._was.render(template, self._values))
-        return str(self._was.render(template, values, **more))
+            return Rendered(self._was.render(template, self._values))
+        return Rendered(self._was.render(template, values, **more))
 
     # The response
 

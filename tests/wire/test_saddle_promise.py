@@ -106,6 +106,31 @@ def test_values_are_kept_for_templates(saddle: Serve, app: Saddle, server: Upstr
     assert saddle(app).get("/")[2] == b"BOTH: [hi] GET"
 
 
+def test_what_a_template_has_made_stands_in_another_as_it_is(
+    saddle: Serve, app: Saddle, server: Upstream, tmp_path: Path
+) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "each.html").write_text("<b>{{ text }}</b>")
+    (tmp_path / "templates" / "final.html").write_text("{{ one }} {{ plain }} {{ joined }}")
+    app.home = str(tmp_path)
+
+    def handler(promise: Promise, response: Result) -> None:
+        promise["one"] = promise.render("each.html", text="<i>" + response.text)
+        promise["joined"] = promise["one"] + "<hr>"
+        promise.send(promise["one"] + "<hr>" + promise["one"] + "\n")
+        promise.settle(promise.render("final.html"))
+
+    @app.route("/")
+    def page(was: Was) -> Any:
+        promise = was.promise(handler, plain="<u>")
+        promise.get("one", f"{server.url}/text/hi")
+        return promise
+
+    sent, page_ = saddle(app).get("/")[2].split(b"\n")
+    assert sent == b"<b>&lt;i&gt;hi</b><hr><b>&lt;i&gt;hi</b>"
+    assert page_ == b"<b>&lt;i&gt;hi</b> &lt;u&gt; &lt;b&gt;&amp;lt;i&amp;gt;hi&lt;/b&gt;&lt;hr&gt;"
+
+
 def test_databases_answer_to_templates_of_the_app(saddle: Serve, app: Saddle, tmp_path: Path) -> None:
     (tmp_path / "sqlmaps").mkdir()
     (tmp_path / "sqlmaps" / "default.sql").write_text('<sql name="twice">\nSELECT {number} * 2 AS found\n</sql>\n')
