@@ -7,6 +7,7 @@ import gc
 import hmac
 import json
 import logging
+import socket
 import threading
 import time
 from base64 import urlsafe_b64encode
@@ -420,6 +421,10 @@ def test_what_an_authorizer_sees(serve: Served) -> None:
     ]
 
 
+def decides_later(handler: Any, request: Any) -> None:
+    threading.Timer(0.02, handler.continue_request, (request, "hans", ["user"] if request.token == "abc" else None)).start()
+
+
 @pytest.mark.parametrize("function", [decides_at_once, decides_in_the_loop, raises_later, forgets, sleeps])
 def test_a_request_that_is_answered_is_gone(serve: Served, function: Any) -> None:
     server = serve(authorizer=Does(function), gateway_wait_s=0.02)
@@ -459,6 +464,20 @@ def test_a_client_that_leaves_is_not_waited_for(serve: Served, members: Upstream
     assert len(members.asked) == before + 1
 
 
+def test_a_client_that_sends_no_more_is_answered_or_let_go(serve: Served) -> None:
+    server = serve(authorizer=Does(decides_later), gateway_wait_s=0.5)
+    client = server.connect()
+    client.send(b"GET /members/a HTTP/1.1\r\nHost: e\r\nAuthorization: Bearer no\r\n\r\n")
+    client.sock.shutdown(socket.SHUT_WR)
+    assert client.response()[0] == 401
+    wac.handler.set_auth_handler(Does(forgets))
+    client = server.connect()
+    client.send(b"GET /members/a HTTP/1.1\r\nHost: e\r\nAuthorization: Bearer no\r\n\r\n")
+    client.sock.shutdown(socket.SHUT_WR)
+    client.read()
+    wait_for(lambda: not server.services.connections)
+
+
 def test_only_who_can_decide_becomes_an_authorizer(serve: Served) -> None:
     serve()
     with pytest.raises(TypeError, match="neither"):
@@ -466,10 +485,6 @@ def test_only_who_can_decide_becomes_an_authorizer(serve: Served) -> None:
 
 
 # Other protocols
-
-
-def decides_later(handler: Any, request: Any) -> None:
-    threading.Timer(0.02, handler.continue_request, (request, "hans", ["user"] if request.token == "abc" else None)).start()
 
 
 def test_over_http2_with_a_body(serve: Served, members: Upstream) -> None:

@@ -279,7 +279,9 @@ class Pending(GatewayRequest):
         self._cancel()
 
     def gone(self) -> None:
-        """The client has left."""
+        """The client has left; or it sends no more and may be listening yet: then it is answered, if that comes soon."""
+        if not self.exchange.gone:
+            return
         self._close()
         self._stop_waiting()
         self._cancel()
