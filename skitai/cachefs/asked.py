@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from typing import NamedTuple
 
 from skitai.cachefs import directives
 from skitai.cachefs.directives import LONGEST_S
@@ -24,33 +24,43 @@ _LISTS = frozenset((b"accept", b"accept-charset", b"accept-encoding", b"accept-l
 _SPACES = re.compile(rb"[ \t]+")
 
 
-class Asked(NamedTuple):
-    """A request.
+class Asked:
+    """A request: immutable, and the same for all requests that carry the same bytes, where these are recognised.
 
     :ivar method: in upper case.
     :ivar uri: absolute, ``http://host/path?query``, as the client means it: whatever of it reaches the origin is in it.
     :ivar fields: of the request.
-    :ivar space: whose answers these are, without spaces: a mount's, a proxy's. What is stored for one space is never served
-        in another, for not everybody may ask in all of them.
+    :ivar space: whose answers these are: a mount's, a proxy's. What is stored for one space is never served in another, for
+        not everybody may ask in all of them.
+    :ivar key: by what its answers are found.
+    :ivar hashed: the key's digest.
+    :ivar terms: what its fields demand.
+    :ivar served: whether it is of a method whose answers may be stored ones.
     """
 
-    method: str
-    uri: bytes
-    fields: Fields
-    space: bytes = b""
+    __slots__ = ("fields", "hashed", "key", "method", "served", "space", "terms", "uri")
 
-    @property
-    def key(self) -> bytes:
-        """By what its answers are found."""
-        return self.space + b" " + self.uri
+    def __init__(self, method: str, uri: bytes, fields: Fields, space: bytes = b"") -> None:
+        self.method = method
+        self.uri = uri
+        self.fields = fields
+        self.space = space.replace(b" ", b"%20")
+        self.key = self.space + b" " + uri
+        self.hashed = digest(self.key)
+        self.terms = Terms.of(fields)
+        self.served = method in ("GET", "HEAD") and not self.terms.passes and not self.terms.no_store
 
-    @property
-    def terms(self) -> Terms:
-        """What its fields demand; made once for all requests that carry the same bytes."""
-        found: Terms | None = self.fields.forms.get(FORM)
-        if found is None:
-            found = self.fields.forms[FORM] = Terms(self.fields)
-        return found
+    def at(self, uri: bytes) -> Asked:
+        """The same for another URI."""
+        return Asked(self.method, uri, self.fields, self.space)
+
+    def __repr__(self) -> str:
+        return f"<Asked {self.method} {self.key!r}>"
+
+
+def digest(key: bytes) -> bytes:
+    """16 bytes that stand for a key."""
+    return hashlib.blake2b(key, digest_size=16).digest()
 
 
 class Terms:
@@ -86,6 +96,14 @@ class Terms:
         "stale_if_error",
         "wishes",
     )
+
+    @classmethod
+    def of(cls, fields: Fields) -> Terms:
+        """Made once for all requests that carry the same bytes."""
+        found: Terms | None = fields.forms.get(FORM)
+        if found is None:
+            found = fields.forms[FORM] = cls(fields)
+        return found
 
     def __init__(self, fields: Fields) -> None:
         said = directives.of(fields)

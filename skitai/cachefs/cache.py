@@ -11,12 +11,12 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-from skitai.cachefs.asked import Asked, selecting
+from skitai.cachefs.asked import Asked, digest, selecting
 from skitai.cachefs.decision import BYPASS, LABELS, SERVED, Decision, Verdict, decide
 from skitai.cachefs.fetch import Fetch, Waiter
 from skitai.cachefs.files import Files
-from skitai.cachefs.record import Content, Head, Selector, Stored, digest, encode
-from skitai.cachefs.ring import Ring
+from skitai.cachefs.record import Content, Head, Selector, Stored, encode
+from skitai.cachefs.ring import Found, Ring
 from skitai.cachefs.shared import Books, Count
 from skitai.http.head import Fields
 
@@ -60,12 +60,14 @@ class Cache:
         self.loop = loop
         self.disk = disk
         self.buffered = 0
+        self._books = stores.books
+        self._ring = stores.ring
         self._row = row
         self._under_way: dict[bytes, Fetch] = {}
         self._alone: dict[bytes, float] = {}
 
     def count(self, what: Count) -> None:
-        self.stores.books.count(self._row, what)
+        self._books.count(self._row, what)
 
     # Looking up
 
@@ -74,39 +76,37 @@ class Cache:
 
         :param now: in seconds since the epoch.
         """
-        terms = asked.terms
-        if asked.method not in ("GET", "HEAD") or terms.passes or terms.no_store:
+        if not asked.served:
             self.count(Count.BYPASSED)
             return BYPASS
-        key = asked.key
-        hashed = digest(key)
-        ring = self.stores.ring
+        key, hashed = asked.key, asked.hashed
+        ring, files = self._ring, self.stores.files
         if ring is not None:
             found = ring.find(key, hashed)
-            if found is not None and isinstance(selector := found[0], Selector):
-                key = self._variant(ring, selector, found[1], asked)
-                found = ring.find(key, digest(key))
-            if found is not None and isinstance(stored := found[0], Stored):
-                place = found[1]
-                content = ring.content(stored, place)
-                if content is not None and not self.void(asked, stored.came, now):
-                    if ring.is_old(place):
-                        self._renew(ring, stored, place, now)
+            if found is not None and isinstance(selector := found.head, Selector):
+                key = self._variant(ring, selector, found.place, asked)
+                hashed = digest(key)
+                found = ring.find(key, hashed)
+            if found is not None and isinstance(stored := found.head, Stored):
+                content = ring.content(found)
+                if content is not None and not self._books.void(asked.hashed, stored.came, now):
+                    if ring.is_old(found.place):
+                        self._renew(ring, found, now)
                     return self._decided(asked, stored, content, now, Count.MEMORY_HITS)
-        if self.stores.files is not None and self.stores.files.knows(hashed if key == asked.key else digest(key)):
+        if files is not None and files.knows(hashed):
             return Decision(Verdict.LOAD, key)
         return self._missed(asked, key)
 
     def _variant(self, ring: Ring, selector: Selector, place: int, asked: Asked) -> bytes:
-        if ring.is_old(place):
-            ring.again(selector, place)
+        if ring.is_old(place) and (found := ring.find(selector.key, asked.hashed)) is not None:
+            ring.again(found)
         return selector.variant(selecting(asked.fields, selector.names))
 
-    def _renew(self, ring: Ring, stored: Stored, place: int, now: float) -> None:
+    def _renew(self, ring: Ring, found: Found, now: float) -> None:
         """It is used, so it shall stay in both tiers."""
-        ring.again(stored, place)
+        ring.again(found)
         if self.stores.files is not None:
-            self.stores.files.touch(digest(stored.key), now)
+            self.stores.files.touch(digest(found.head.key), now)
 
     def load(self, asked: Asked, then: Callable[[Decision], None]) -> None:
         """Read from its file what `lookup` has found there.
@@ -144,7 +144,7 @@ class Cache:
 
     def void(self, asked: Asked, since: float, now: float) -> bool:
         """Whether what was stored, or asked for, at `since` has been invalidated."""
-        return self.stores.books.void(digest(asked.key), since, now)
+        return self._books.void(asked.hashed, since, now)
 
     def _decided(self, asked: Asked, stored: Stored, content: Content, now: float, hit: Count) -> Decision:
         terms = asked.terms
@@ -217,7 +217,7 @@ class Cache:
             if value is not None and (other := same_origin(asked.uri, value)) is not None:
                 uris.add(other)
         for uri in uris:
-            self.invalidate(asked._replace(uri=uri).key, now)
+            self.invalidate(asked.at(uri).key, now)
 
     def invalidate(self, key: bytes, now: float) -> None:
         """Forget what is stored for a key, and its variants, in all workers."""

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from skitai.cachefs.asked import Asked, vary_names
+from skitai.cachefs.asked import Asked, digest, vary_names
 from skitai.cachefs.decision import ERRORS, Decision, Verdict, helps, validators
 from skitai.cachefs.freshness import initial_age, kept_fields, may_store, updated
 from skitai.cachefs.placing import Answer, heads_of, put_in_files, put_in_ring, selector_of
-from skitai.cachefs.record import Selector, Stored, digest
+from skitai.cachefs.record import Selector, Stored
 from skitai.cachefs.shared import Count
 from skitai.http.head import Fields
 

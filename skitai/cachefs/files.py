@@ -17,7 +17,8 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from skitai.cachefs.record import HEADER, Content, Head, Parts, Stored, decode, digest, lengths, uri_of, whole
+from skitai.cachefs.asked import digest
+from skitai.cachefs.record import HEADER, Content, Head, Parts, Stored, decode, lengths, uri_of, whole
 from skitai.cachefs.shared import Books
 
 log = logging.getLogger("skitai.server")

@@ -7,8 +7,8 @@ import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from skitai.cachefs.asked import Asked, selecting, vary_names
-from skitai.cachefs.record import Content, Selector, Stored, digest, encode
+from skitai.cachefs.asked import Asked, digest, selecting, vary_names
+from skitai.cachefs.record import Content, Selector, Stored, encode
 from skitai.http.head import Fields
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def selector_of(answer: Answer, ring: Ring | None, files: Files | None) -> Selec
     """
     key, names = answer.asked.key, vary_names(answer.fields)
     found = None if ring is None else ring.find(key, digest(key))
-    head = found[0] if found is not None else None
+    head = found.head if found is not None else None
     if head is None and files is not None and (read := files.read(key)) is not None:
         head = read[0]
     return head if isinstance(head, Selector) and head.names == names else None
@@ -70,7 +70,7 @@ def put_in_ring(ring: Ring, selector: Selector | None, stored: Stored, content: 
     """Store in memory; whether it is there."""
     if selector is not None:
         found = ring.find(selector.key, digest(selector.key))
-        if (found is None or found[0] != selector) and not ring.put(encode(selector), ()):
+        if (found is None or found.head != selector) and not ring.put(encode(selector), ()):
             return False
     return ring.put(encode(stored), content)
 

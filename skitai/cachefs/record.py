@@ -6,7 +6,6 @@ meant for this place and key is ever taken for one.
 
 from __future__ import annotations
 
-import hashlib
 import struct
 import zlib
 from typing import NamedTuple
@@ -204,11 +203,6 @@ def whole(head: Head, data: bytes, offset: int) -> bytes | None:
 def uri_of(head: Head) -> bytes:
     """The URI for which something is stored."""
     return head.key.partition(b" ")[2].partition(b"\0")[0]
-
-
-def digest(key: bytes) -> bytes:
-    """16 bytes that stand for a key."""
-    return hashlib.blake2b(key, digest_size=16).digest()
 
 
 def _coded(key: bytes) -> bytes:

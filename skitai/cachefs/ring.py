@@ -9,9 +9,11 @@ whether somebody may have written there meanwhile. A writer that is killed leave
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
-from skitai.cachefs.record import HEADER, Content, Head, Parts, Stored, decode, digest, encode, is_answer, lengths, whole
+from skitai.cachefs.asked import digest
+from skitai.cachefs.record import HEADER, Content, Head, Parts, decode, encode, is_answer, lengths, whole
 from skitai.cachefs.shared import Books, taken
 from skitai.ipc.memory import SLOT_BYTES, Memory
 
@@ -36,6 +38,22 @@ KNOWN = 2048
 MOST_META = 65536
 
 
+class Found(NamedTuple):
+    """A record.
+
+    :ivar place: its position.
+    :ivar slot: that says that it is there.
+    :ivar start: of its content, in the ring.
+    :ivar end: of its content.
+    """
+
+    head: Head
+    place: int
+    slot: int
+    start: int
+    end: int
+
+
 class Ring:
     """The memory of answers.
 
@@ -51,7 +69,8 @@ class Ring:
         first = (_TABLE_AT + self._buckets * WAYS * 2) * SLOT_BYTES
         self._data = ints.cast("B")[first:]
         self.size = len(self._data)
-        self._known: dict[bytes, tuple[int, int, Head]] = {}
+        self._young = self.size * 3 // 4
+        self._known: dict[bytes, Found] = {}
         self._large: WeakValueDictionary[int, memoryview[int]] = WeakValueDictionary()
 
     @classmethod
@@ -85,69 +104,65 @@ class Ring:
 
     # Reading
 
-    def find(self, key: bytes, hashed: bytes) -> tuple[Head, int] | None:
-        """The head stored for a key, and its position.
+    def find(self, key: bytes, hashed: bytes) -> Found | None:
+        """What is stored for a key.
 
         :param hashed: the key's digest.
         """
         known = self._known.get(key)
         if known is not None:
-            slot, place, head = known
-            if self._ints[slot] == place and self._is_there(place):
-                return head, place
+            if self._ints[known.slot] == known.place >= self._ints[_HEAD] - self.size:
+                return known
             del self._known[key]
         tag = _tag(hashed)
         base = _TABLE_AT + tag % self._buckets * WAYS * 2
         entries = self._ints[base : base + 2 * WAYS].tolist()
         for at in range(0, 2 * WAYS, 2):
             if entries[at] == tag and entries[at + 1] and self._is_there(entries[at + 1]):
-                place = entries[at + 1]
-                read = self._read(place)
-                if read is not None and read.key == key:
+                read = self._read(entries[at + 1], base + at + 1)
+                if read is not None and read.head.key == key:
                     if len(self._known) >= KNOWN:
                         self._known.clear()
-                    self._known[key] = base + at + 1, place, read
-                    return read, place
+                    self._known[key] = read
+                    return read
         return None
 
-    def _read(self, place: int) -> Head | None:
-        """The head at a position, once all of the record is known to be whole."""
+    def _read(self, place: int, slot: int = 0) -> Found | None:
+        """The record at a position, once all of it is known to be whole.
+
+        :param slot: which says that it is there.
+        """
         at = place % self.size
         found = lengths(bytes(self._data[at : at + HEADER.size]))
         if found is None:
             return None
         meta, size = found
-        end = HEADER.size + meta
-        if at + end + size > self.size:
+        start = at + HEADER.size + meta
+        if start + size > self.size:
             return None
-        head = decode(bytes(self._data[at : at + end]), place)
-        if head is None or whole(head, bytes(self._data[at + end : at + end + size]), 0) is None:
+        head = decode(bytes(self._data[at:start]), place)
+        if head is None or whole(head, bytes(self._data[start : start + size]), 0) is None:
             return None
-        return head if self._is_there(place) else None
+        return Found(head, place, slot, start, start + size) if self._is_there(place) else None
 
-    def content(self, head: Stored, place: int) -> Content | None:
+    def content(self, found: Found) -> Content | None:
         """The content of what `find` found; None when it has gone meanwhile. Of a large one a view, on the same bytes as
         long as somebody has one."""
-        large = head.size >= SHARED_FROM
+        place = found.place
+        large = found.end - found.start >= SHARED_FROM
         if large and (held := self._large.get(place)) is not None:
             return held
-        at = place % self.size
-        start = at + HEADER.size + self._meta_size(at)
-        data = bytes(self._data[start : start + head.size])
-        if not self._is_there(place) or len(data) != head.size:
+        data = bytes(self._data[found.start : found.end])
+        if place < self._ints[_HEAD] - self.size:
             return None
         if large:
             view = self._large[place] = memoryview(data)
             return view
         return data
 
-    def _meta_size(self, at: int) -> int:
-        found = lengths(bytes(self._data[at : at + HEADER.size]))
-        return 0 if found is None else found[0]
-
     def is_old(self, place: int) -> bool:
         """Whether a record is among the quarter that goes next."""
-        return place < self._ints[_HEAD] - self.size * 3 // 4
+        return place < self._ints[_HEAD] - self._young
 
     # Writing
 
@@ -198,11 +213,11 @@ class Ring:
         found = [at for at in range(0, 2 * WAYS, 2) if entries[at] == tag]
         return base + (found[0] if found else min(range(0, 2 * WAYS, 2), key=lambda at: int(entries[at + 1])))
 
-    def again(self, head: Head, place: int) -> None:
+    def again(self, found: Found) -> None:
         """Store a record at the head that would soon go, for it is used."""
-        content = self.content(head, place) if isinstance(head, Stored) else b""
+        content = self.content(found)
         if content is not None:
-            self.put(encode(head), (content,), unless_moved=place)
+            self.put(encode(found.head), (content,), unless_moved=found.place)
 
     def remove(self, hashed: bytes) -> None:
         """Forget a key. One store of a slot, so that no lock is needed."""
@@ -217,9 +232,9 @@ class Ring:
     def heads(self) -> Iterator[Head]:
         """The heads of all that is stored."""
         for place in self._places():
-            head = self._read(place)
-            if head is not None:
-                yield head
+            found = self._read(place)
+            if found is not None:
+                yield found.head
 
     def usage(self) -> tuple[int, int]:
         """Answers, and bytes of their records."""

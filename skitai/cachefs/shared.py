@@ -265,7 +265,7 @@ class Books:
 
 def _invalidation(hashed: bytes) -> int:
     """The slot for a URI, which shares it with some others."""
-    return _INVALIDATIONS_AT + int.from_bytes(hashed[:4], "little") % INVALIDATIONS
+    return _INVALIDATIONS_AT + (hashed[0] | hashed[1] << 8) % INVALIDATIONS
 
 
 def taken(lock: ProcessLock) -> bool:

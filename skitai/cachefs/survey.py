@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from skitai.cachefs.asked import digest
 from skitai.cachefs.cache import Stores
-from skitai.cachefs.record import Stored, digest, uri_of
+from skitai.cachefs.record import Stored, uri_of
 
 
 def survey(stores: Stores) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class Caching:
 
     def __init__(self, cache: Cache, space: str) -> None:
         self._cache = cache
-        self._space = space.encode("utf-8").replace(b" ", b"%20")
+        self._space = space.encode("utf-8")
 
     def handle(self, exchange: Any, ask: Ask, trusted: bool = False) -> None:
         """Take a request.
@@ -45,7 +45,7 @@ class Caching:
         asked: Asked | None = head.forms.get(key)
         if asked is None:
             named = head.fields.get(b"x-forwarded-host") if trusted else None
-            space = self._space if named is None else self._space + b"," + named.replace(b" ", b"%20")
+            space = self._space if named is None else self._space + b"," + named
             asked = head.forms[key] = Asked(head.method, uri_of(head, scheme), head.fields, space)
         if head.length and head.method in ("GET", "HEAD"):
             ask(exchange)  # what its body says is in no key

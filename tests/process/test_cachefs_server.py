@@ -149,7 +149,7 @@ def test_the_command_shows_and_clears(shop: Shop) -> None:
     assert memory and int(memory[1]) >= 3 and int(memory[2]) >= 3, said
     assert re.search(r"disk +\d+ answers, [\d.]+ KiB of 8.0 MiB, \d+ hits in .*cachefs", said), said
     prefix = f"http://127.0.0.1:{shop.port}/here/page/a"
-    assert "4 answers removed" in shop.command("clear", "app.py", prefix)
+    assert re.search(": [2-4] answers removed", shop.command("clear", "app.py", prefix))
     assert [shop.get(f"/here/page/{name}")[1] for name in ("a1", "a2", "b1")] == ["MISS", "MISS", "HIT"]
     assert "answers removed" in shop.command("clear")
     assert shop.get("/here/page/b1")[1] == "MISS"

@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skitai.cachefs.asked import digest
 from skitai.cachefs.files import BLOCK_BYTES, Files, blocks, halves, name_of, text_of
 from skitai.cachefs.folder import LOCK, Folder
 from skitai.cachefs.host import Host
-from skitai.cachefs.record import HEADER, Content, Parts, Selector, Stored, decode, digest, encode
+from skitai.cachefs.record import HEADER, Content, Parts, Selector, Stored, decode, encode
 from skitai.cachefs.ring import Ring
 from skitai.cachefs.shared import Books
 from skitai.config.sections.caching import CacheFs
@@ -48,9 +49,8 @@ def got(ring: Ring, key: bytes) -> Content | None:
     found = ring.find(key, digest(key))
     if found is None:
         return None
-    head, place = found
-    assert isinstance(head, Stored) and head.key == key
-    return ring.content(head, place)
+    assert isinstance(found.head, Stored) and found.head.key == key
+    return ring.content(found)
 
 
 # Records
@@ -123,8 +123,8 @@ def test_what_is_used_stays(ring: Ring) -> None:
         ring.put(*answer(b"other %d" % number, content_of(number, 900)))
         found = ring.find(b"used", digest(b"used"))
         assert found is not None, number
-        if ring.is_old(found[1]):
-            ring.again(*found)
+        if ring.is_old(found.place):
+            ring.again(found)
     assert got(ring, b"used") == content_of(7, 900)
 
 

@@ -156,7 +156,7 @@ def kept(decision: Decision, now: float, check: Check | None) -> Kept:
 def asked_of(request: HttpRequest, uri: str, fields: Sequence[Field], space: str) -> Asked:
     """A request as the cache sees it."""
     pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in fields]
-    return Asked(request.verb, uri.encode("latin-1"), Fields(pairs), space.encode("latin-1").replace(b" ", b"%20"))
+    return Asked(request.verb, uri.encode("latin-1"), Fields(pairs), space.encode("latin-1"))
 
 
 def _head(status: int, fields: Fields, length: int) -> AnswerHead:
