@@ -55,6 +55,9 @@ class Balance(Generic[M]):
         :param tried: not those.
         :returns: None when all were tried. Where every member is left alone, the one whose time is over first.
         """
+        if len(self.seats) == 1 and not tried:
+            self.seats[0].running += 1
+            return self.seats[0]
         left = [seat for seat in self.seats if seat not in tried]
         if not left:
             return None
@@ -88,6 +91,8 @@ class Balance(Generic[M]):
     def report(self, seat: Seat[M], well: bool, now: float) -> None:
         """A member could be reached, or could not be."""
         if well:
+            if not seat.failures and seat.allowance == inf:
+                return
             seat.failures = 0
             seat.out_until = 0.0
             if seat.allowance != inf:

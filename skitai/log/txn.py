@@ -79,8 +79,13 @@ def hand_on(txn: tuple[str, str], number: int) -> list[tuple[str, str]]:
     :param txn: ids of the request for which we ask.
     :param number: of the requests that were made for it, this one included.
     """
+    chain, sent, parent = marks(txn, number)
+    return [("X-Gtxn-Id", chain), ("X-Ltxn-Id", sent), ("traceparent", parent)]
+
+
+def marks(txn: tuple[str, str], number: int) -> tuple[str, str, str]:
+    """The values of the fields of `hand_on`."""
     chain, local = txn
-    sent = str(int(local) + number)
+    sent = int(local) + number
     trace = chain if TRACE_ID(chain) else hashlib.blake2s(chain.encode(), digest_size=16).hexdigest()
-    span = hashlib.blake2s(f"{chain}/{sent}".encode(), digest_size=8).hexdigest()
-    return [("X-Gtxn-Id", chain), ("X-Ltxn-Id", sent), ("traceparent", f"00-{trace}-{span}-01")]
+    return chain, str(sent), f"00-{trace}-{trace[16:24]}{sent:08x}-01"

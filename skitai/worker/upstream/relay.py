@@ -21,9 +21,11 @@ from skitai.backend.errors import BackendError, Code
 from skitai.config.aliases import Member
 from skitai.errors import Answerable, Unanswerable
 from skitai.exchange import Flow as Pace
+from skitai.exchange import Peer
 from skitai.http.head import Fields
-from skitai.log.txn import hand_on
+from skitai.log.txn import marks
 from skitai.protocols.http1.answer import AnswerHead
+from skitai.protocols.http2.events import Pair
 from skitai.worker.upstream.answers import refusal, send_rest, send_whole
 from skitai.worker.upstream.heads import Passed, allowed_trailers
 from skitai.worker.upstream.members import speaks_against
@@ -31,6 +33,8 @@ from skitai.worker.upstream.servers import Servers
 
 log = logging.getLogger("skitai.server")
 
+
+MARKS = (b"x-gtxn-id", b"x-ltxn-id", b"traceparent")
 
 REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 """RFC 9110, section 9.2.2."""
@@ -157,20 +161,19 @@ class Relay:
         self.error = None
         passed = self._passed
         told = way.lane.told(exchange.peer, head, passed, self._trusted)
-        traced = hand_on(exchange.txn, self._attempts) if way.lane.traces else []
+        traced = marks(exchange.txn, self._attempts) if way.lane.traces else ()
         body: Stream | None = None
         if head.length:
             body = Stream([self._sent()])
             body.length = head.length
         members.watch.add(self, now + members.options.upstream_first_byte_s)
         if isinstance(connection, Http1Connection):
-            lines = [passed.first, *[b"%b: %b\r\n" % (name.title(), value) for name, value in told]]
-            lines.append("".join([f"{name}: {value}\r\n" for name, value in traced]).encode("ascii"))
-            lines.append(b"\r\n")
-            way.origin(self._calls).send(connection, head.method, b"".join(lines), body, self)
+            end = "X-Gtxn-Id: {}\r\nX-Ltxn-Id: {}\r\ntraceparent: {}\r\n\r\n".format(*traced) if traced else "\r\n"
+            data = b"".join((passed.first, lines_of(told, exchange.peer), end.encode("ascii")))
+            way.origin(self._calls).send(connection, head.method, data, body, self)
         else:
-            marks = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in traced]
-            connection.ask([*passed.pairs, *told, *marks], body, self)
+            marked = zip(MARKS, [value.encode("ascii") for value in traced], strict=False)
+            connection.ask([*passed.pairs, *told, *marked], body, self)
 
     async def _sent(self) -> AsyncIterator[bytes]:
         """The body, which can be had but once."""
@@ -328,6 +331,9 @@ class Relay:
     def _answer_error(self, exchange: Any, error: BackendError) -> None:
         cause = error.__cause__
         if isinstance(cause, (Answerable, Unanswerable)):  # the client's own fault, not that of a server
+            if isinstance(cause, Answerable):
+                head = exchange.head
+                log.info("%s %s: %s", head.method, head.target, cause.message, extra={"txn": exchange.txn})
             exchange.fail(cause)
         else:
             exchange.fail(refusal(error, self._members.name))
@@ -380,3 +386,12 @@ class Relay:
             self.fail(BackendError(Code.SLOW, f"nothing came for {limit_s:g} seconds", sent=True))
             return INFINITE
         return self._at + limit_s
+
+
+def lines_of(told: list[Pair], peer: Peer) -> bytes:
+    """Fields as lines; made once for all requests of a connection that are told the same."""
+    known: tuple[list[Pair], bytes] | None = peer.forms.get(lines_of)
+    if known is None or known[0] is not told:
+        lines = b"".join([b"%b: %b\r\n" % (name.title(), value) for name, value in told])
+        known = peer.forms[lines_of] = (told, lines)
+    return known[1]
