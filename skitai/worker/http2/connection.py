@@ -389,9 +389,8 @@ class Http2Connection(Connection):
             if exchange.intake is not None:
                 exchange.intake.check(now)
             if exchange.phase == OPEN and not exchange.taken and now - exchange.began >= services.thread_wait_s:
-                if exchange.intake is None or exchange.intake.ended:
-                    why = "the client took too little" if exchange in self.gate.held else "no thread was free in time"
-                    exchange.fail(Answerable(why, status=503, fields=[("Retry-After", "5")]))
+                if exchange not in self.gate.held and (exchange.intake is None or exchange.intake.ended):
+                    exchange.fail(Answerable("no thread was free in time", status=503, fields=[("Retry-After", "5")]))
             elif exchange.phase >= STARTED:
                 exchange.check_progress(now)
 

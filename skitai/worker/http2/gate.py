@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from skitai.worker.exchange import OPEN
@@ -68,6 +69,7 @@ class Gate:
         if exchange not in self.held:
             return
         job = self.held.pop(exchange)
+        exchange.began = monotonic()  # it was the client that let it wait
         if job is not None:
             self._connection.services.run_for(exchange.app, job)
         elif exchange.phase == OPEN and not exchange.gone:
