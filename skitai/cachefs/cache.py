@@ -83,15 +83,18 @@ class Cache:
         ring, files = self._ring, self.stores.files
         if ring is not None:
             found = ring.find(key, hashed)
-            if found is not None and isinstance(selector := found.head, Selector):
-                key = self._variant(ring, selector, found.place, asked)
+            if found is not None and type(found.head) is Selector:
+                key = self._variant(ring, found.head, found.place, asked)
                 hashed = digest(key)
                 found = ring.find(key, hashed)
-            if found is not None and isinstance(stored := found.head, Stored):
+            if found is not None and type(stored := found.head) is Stored:
                 content = ring.content(found)
                 if content is not None and not self._books.void(asked.hashed, stored.came, now):
                     if ring.is_old(found.place):
                         self._renew(ring, found, now)
+                    if asked.terms.plain and stored.is_fresh(now):
+                        self._books.count(self._row, Count.MEMORY_HITS)
+                        return Decision(Verdict.FRESH, key, stored, content, "HIT")
                     return self._decided(asked, stored, content, now, Count.MEMORY_HITS)
         if files is not None and files.knows(hashed):
             return Decision(Verdict.LOAD, key)

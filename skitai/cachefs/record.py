@@ -46,7 +46,9 @@ class Stored:
 
     __slots__ = (
         "_shown",
+        "_shown_age",
         "_shown_as",
+        "_until",
         "came",
         "check",
         "etag",
@@ -73,15 +75,21 @@ class Stored:
         self.check = check
         self.rules: Policy = policy(fields, came)
         self.lifetime = lifetime(status, fields, self.rules, came)
+        self._until = 0.0 if self.rules.no_cache else came + self.lifetime - initial_age
         self.etag = fields.text("etag") or None
         self.last_modified = last_modified(fields, came)
         self.pairs: Pairs = tuple((name.decode("latin-1").title(), value.decode("latin-1")) for name, value in fields.pairs)
-        self._shown_as: tuple[int, str, type[Pairs]] = (-1, "", tuple)
+        self._shown_age = -1
+        self._shown_as = ""
         self._shown: Pairs = ()
 
     def age(self, now: float) -> float:
         """How old it is, in seconds (RFC 9111, section 4.2.3); a clock that was turned back makes nothing younger."""
         return self.initial_age + max(0.0, now - self.came)
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether it may be served to who demands nothing."""
+        return self._until > now >= self.came
 
     def shown(self, label: str, now: float, kind: type[Pairs] = tuple) -> Pairs:
         """Its fields as a client gets them.
@@ -89,10 +97,10 @@ class Stored:
         :param label: the value of X-Cache.
         :param kind: what they are made.
         """
-        how = int(self.age(now)), label, kind
-        if how != self._shown_as:
-            self._shown = kind((*self.pairs, ("Age", str(how[0])), ("X-Cache", label)))
-            self._shown_as = how
+        age = int(self.age(now))
+        if age != self._shown_age or label is not self._shown_as or type(self._shown) is not kind:
+            self._shown = kind((*self.pairs, ("Age", str(age)), ("X-Cache", label)))
+            self._shown_age, self._shown_as = age, label
         return self._shown
 
     def __repr__(self) -> str:

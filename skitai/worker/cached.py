@@ -7,7 +7,7 @@ from typing import IO, Any, cast
 
 from skitai.cachefs.asked import Asked
 from skitai.cachefs.decision import Decision
-from skitai.cachefs.record import Content, Stored
+from skitai.cachefs.record import Content
 from skitai.cachefs.reply import reply
 from skitai.errors import Answerable
 from skitai.exchange import Exchange, Settled
@@ -28,7 +28,7 @@ def serve(exchange: Exchange, asked: Asked, decision: Decision, now: float) -> N
     assert stored is not None
     wishes = asked.terms.wishes
     if wishes.plain and len(content) <= AT_ONCE_BYTES:
-        exchange.respond(stored.status, _settled(stored, decision.label, now), bytes(content))
+        exchange.respond(stored.status, stored.shown(decision.label, now, Settled), bytes(content))
         return
     answer = reply(exchange.head.method, wishes, stored, decision.label, now)
     size = len(content) if answer.pieces is None else answer.size
@@ -45,12 +45,6 @@ def serve(exchange: Exchange, asked: Asked, decision: Decision, now: float) -> N
 def refuse(exchange: Exchange) -> None:
     """Answer a client that wants nothing that has to be asked for (RFC 9111, section 5.2.1.7)."""
     exchange.fail(Answerable("this is not in the cache", status=504))
-
-
-def _settled(stored: Stored, label: str, now: float) -> Settled:
-    fields = stored.shown(label, now, Settled)
-    assert isinstance(fields, Settled)
-    return fields
 
 
 class Held(io.RawIOBase):
