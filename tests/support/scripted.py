@@ -8,6 +8,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from skitai.backend.drivers.http import HttpDriver, HttpResult, locate, make
@@ -141,6 +142,43 @@ class Upstream:
     def url(self, path: str = "/") -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}{path}"
 
+    async def follow(self, script: Callable[[], Awaitable[None]], *gone: type[BaseException]) -> None:
+        """Do what a script says, in a task of its own; what goes wrong fails the test.
+
+        :param gone: errors that say that the client has closed.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        self.tasks.add(task)
+        try:
+            await script()
+        except (asyncio.CancelledError, *gone):
+            pass
+        except BaseException as error:  # noqa: BLE001 - raised again in the test
+            self.failures.append(error)
+        finally:
+            self.tasks.discard(task)
+
+    @contextlib.asynccontextmanager
+    async def serving(self, server: asyncio.Server, then: Callable[[], None] = lambda: None) -> AsyncIterator[Upstream]:
+        """Around a test.
+
+        :param then: called when the scripts have ended.
+        """
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+            tasks = tuple(self.tasks)
+            for each in tasks:
+                each.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            then()
+            await asyncio.sleep(0)
+        if self.failures:
+            raise self.failures[0]
+
 
 @contextlib.asynccontextmanager
 async def upstream(talk: Talk, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[Upstream]:
@@ -149,34 +187,18 @@ async def upstream(talk: Talk, tls: ssl.SSLContext | None = None, host: str = "1
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         running.connections += 1
-        task = asyncio.current_task()
-        assert task is not None
-        running.tasks.add(task)
+        await running.follow(partial(talked, reader, writer), EOFError, OSError)
+
+    async def talked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await talk(Peer(reader, writer, running.connections))
-        except (EOFError, OSError, asyncio.CancelledError):
-            pass
-        except BaseException as error:  # noqa: BLE001 - raised again in the test
-            running.failures.append(error)
         finally:
-            running.tasks.discard(task)
             writer.close()
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
 
-    server = await asyncio.start_server(serve, host, 0, ssl=tls)
-    running.port = server.sockets[0].getsockname()[1]
-    try:
+    async with running.serving(await asyncio.start_server(serve, host, 0, ssl=tls)):
         yield running
-    finally:
-        server.close()
-        tasks = tuple(running.tasks)
-        for each in tasks:
-            each.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)
-    if running.failures:
-        raise running.failures[0]
 
 
 def forever(talk: Talk) -> Talk:

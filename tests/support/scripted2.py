@@ -7,6 +7,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import h2.events as its
@@ -136,16 +137,8 @@ class Peer2(asyncio.Protocol):
                 self.widened.set()
 
     def _spawn(self, call: Call) -> None:
-        async def run() -> None:
-            try:
-                await self.answers(call)
-            except (ProtocolError, asyncio.CancelledError):
-                pass  # the client has gone
-            except BaseException as error:  # noqa: BLE001 - raised again in the test
-                self.server.failures.append(error)
-
-        task = asyncio.get_running_loop().create_task(run())
-        self.server.tasks.add(task)
+        task = asyncio.get_running_loop().create_task(self.server.follow(partial(self.answers, call), ProtocolError))
+        self.server.tasks.add(task)  # at once: it may end before it begins
         task.add_done_callback(self.server.tasks.discard)
 
 
@@ -165,22 +158,14 @@ async def upstream2(
         peers.append(Peer2(running, answers, streams, window))
         return peers[-1]
 
-    server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0, ssl=tls)
-    running.port = server.sockets[0].getsockname()[1]
-    try:
-        yield running
-    finally:
-        server.close()
-        tasks = tuple(running.tasks)
-        for each in tasks:
-            each.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    def abort() -> None:
         for peer in peers:
             if peer.transport is not None:  # or the client did not like the certificate
                 peer.transport.abort()
-        await asyncio.sleep(0)
-    if running.failures:
-        raise running.failures[0]
+
+    server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0, ssl=tls)
+    async with running.serving(server, abort):
+        yield running
 
 
 AUTHORITY = trustme.CA()
