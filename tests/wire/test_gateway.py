@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.sync.server import serve as websocket_server
 
 from skitai.config.aliases import Alias, member, networks
 from skitai.config.mounted import Upstream as Target
@@ -29,7 +30,7 @@ from skitai.worker.http1.exchange import Http1Exchange
 from tests.support.http2 import http2
 from tests.support.memory import Wire, mounted, wait_for, wire
 from tests.support.upstream import Upstream, upstream
-from tests.support.websocket import handshake
+from tests.support.websocket import handshake, opened
 
 KEY = "8fa06210-e109-11e6-934f-001b216d6e71"
 GOOD = gen_token(KEY, {"user": "hans", "roles": ["user"]})
@@ -517,8 +518,27 @@ def test_handshakes_of_websocket_need_a_token(serve: Served, members: Upstream) 
     assert server.ask(handshake("/members/ws"))[0] == 401
     assert server.ask(handshake("/members/ws", Authorization="Bearer no"))[0] != 101
     assert len(members.asked) == before
-    server.ask(handshake("/members/ws", Authorization="Bearer abc"))  # to a server that knows no WebSocket
-    wait_for(lambda: len(members.asked) == before + 1)
+
+
+def test_a_connection_of_websocket_is_opened_once_its_authorizer_has_decided(threads: int) -> None:
+    def echo(connection: Any) -> None:
+        for message in connection:
+            connection.send(message)
+
+    with websocket_server(echo, "127.0.0.1", 0) as upstream_:
+        running = threading.Thread(target=upstream_.serve_forever)
+        running.start()
+        made = Alias("members", "http", (member("http", f"127.0.0.1:{upstream_.socket.getsockname()[1]}"),), "", ())
+        mount = mounted("/members/", Target("members"))
+        with wire(mount, aliases=(made,), threads=threads, gateway_auth=True) as server:
+            wac.handler.set_auth_handler(Does(decides_later))
+            socket_ = opened(server, "/members/ws", Authorization="Bearer abc")
+            socket_.text("hello")
+            assert socket_.hears() == "hello"
+            socket_.client.close()
+        wac.handler.set_auth_handler(None)
+        upstream_.shutdown()
+        running.join(10)
 
 
 # What the upstream hears
