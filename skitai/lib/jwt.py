@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -109,6 +110,8 @@ def _verified(token: str, key: Any, algorithms: Sequence[str]) -> dict[str, Any]
         raise InvalidToken("invalid token") from None
     if not isinstance(claims, dict) or "crit" in whole["header"]:  # RFC 7515, section 4.1.11: we know no extension
         raise InvalidToken("invalid token")
+    if token.rpartition(".")[2].encode() != urlsafe_b64encode(whole["signature"]).rstrip(b"="):
+        raise InvalidToken("invalid token")  # one signature has one text, or a token would have several names
     return claims
 
 

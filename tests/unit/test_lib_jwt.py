@@ -28,6 +28,15 @@ def test_a_token_is_read_with_its_key(algorithm: str, key: str | bytes) -> None:
         read_token("another secret of many characters", token)
 
 
+def test_a_token_has_one_text() -> None:
+    """The last sign of a signature of 32 bytes has two bits to spare."""
+    token = gen_token(KEY, {"user": "Hans"})
+    signs = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    for other in (f"{token}=", f"{token[:-1]}{signs[signs.index(token[-1]) ^ 1]}", f" {token}", f"{token}\n"):
+        with pytest.raises(InvalidToken):
+            read_token(KEY, other)
+
+
 def test_others_read_ours_and_we_read_theirs() -> None:
     assert jwt.decode(gen_token(KEY, {"a": "ü"}), KEY, ["HS256"]) == {"a": "ü"}
     assert read_token(KEY, jwt.encode({"a": "ü"}, KEY, "HS384")) == {"a": "ü"}
