@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 import time
 
 import pytest
 
+from skitai.worker.http1.exchange import Http1Exchange
+from skitai.worker.upstream.relay import Relay
 from tests.support.members import Noting, before, passing, served, settled, under_way
 from tests.support.memory import Client, Wire, wait_for
 from tests.support.scripted import Peer, open_descriptors
@@ -377,3 +380,28 @@ def with_closed(server: Wire) -> None:
         client.sock.recv(10)
     client.close()
     server.clients.remove(client)
+
+
+@pytest.mark.parametrize(
+    "request_", [GET, b"PUT /pets/ HTTP/1.1\r\nHost: zoo\r\nContent-Length: 5\r\n\r\nhello"], ids=["get", "put"]
+)
+@pytest.mark.parametrize("talk", [Noting(), nothing, reset, saying(b"garbage"), saying(b"HTTP/1.1 200 OK\r\n\r\nsome")])
+def test_nothing_of_a_request_waits_for_the_garbage_collector(talk: object, request_: bytes) -> None:
+    def alive() -> int:
+        return sum(type(each) in (Http1Exchange, Relay) for each in gc.get_objects())
+
+    with before(talk) as server:  # type: ignore[arg-type]
+        client = server.connect()
+        client.ask(request_)
+        settled(server)
+        gc.collect()
+        gc.disable()
+        try:
+            at_first = alive()
+            for _ in range(20):
+                server.ask(request_)
+            settled(server)
+            server.on_loop(lambda: None)
+            wait_for(lambda: alive() <= at_first + 1)
+        finally:
+            gc.enable()
