@@ -223,6 +223,37 @@ def test_tunnels_that_are_cut_leave_no_descriptor(site: Site) -> None:
     assert sum(f"tunnel to 127.0.0.1:{there.port} closed" in line for line in site.said.splitlines()) == 201
 
 
+def test_a_proxy_that_speaks_tls(tmp_path: Path, plain: Upstream, secure: Upstream, ca: tuple[trustme.CA, str]) -> None:
+    """To which clients come by https://, for a tunnel with TLS within TLS, too."""
+    pair = tmp_path / "pair.pem"
+    ca[0].issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pair))
+    running = Site(tmp_path, APP, 'skitai.enable_proxy(tunnel_ports="*")', certfile=str(pair))
+    try:
+        port = running.start().hears_that(r"listens on https://127\.0\.0\.1:\d+").rpartition(":")[2]
+        through = ("--proxy", f"https://127.0.0.1:{port}", "--proxy-cacert", ca[1])
+        assert json.loads(curl(*through, f"{plain.url}/a"))["path"] == "/a"
+        assert json.loads(curl(*through, "--proxytunnel", f"{plain.url}/b"))["path"] == "/b"
+        body = tmp_path / "body"
+        body.write_bytes(LARGE)
+        within = curl(*through, "--cacert", ca[1], "--data-binary", f"@{body}", f"https://{secure.place}/c")
+        assert asked(json.loads(within)) == ("POST", "/c", LARGE.decode())
+        context = ssl.create_default_context(cafile=ca[1])
+
+        def once(sock: socket.socket) -> None:
+            sock.recv(100)
+            sock.sendall(LARGE)
+
+        with plain_server(once) as there, socket.create_connection(("127.0.0.1", int(port)), 20) as sock:
+            client = Client(context.wrap_socket(sock, server_hostname="127.0.0.1"))
+            client.send(f"CONNECT 127.0.0.1:{there.port} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            assert client.until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+            client.send(b"now")
+            assert client.read() == LARGE, "all of it, and then the end"
+            client.close()
+    finally:
+        running.stop()
+
+
 def test_a_worker_that_is_replaced_goes_on_with_its_tunnels(tmp_path: Path) -> None:
     running = Site(tmp_path, APP, 'skitai.enable_proxy(tunnel_ports="*")', grace_s=20, keep_alive=1).start()
     try:

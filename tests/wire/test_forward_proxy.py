@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -240,9 +241,11 @@ def test_loopback_is_not_for_others(proxy: Wire, host: str) -> None:
 @pytest.mark.parametrize(
     "target", ["http://169.254.169.254/latest/", "http://[fe80::1]/", "http://0.0.0.0/", "http://224.0.0.1/"]
 )
-def test_what_is_never_reached(proxy: Wire, target: str) -> None:
-    status, _, body = proxy.ask(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+def test_what_is_never_reached(proxy: Wire, target: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        status, _, body = proxy.ask(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
     assert (status, b"not reached by this proxy" in body) == (403, True)
+    assert any(f"GET {target}: " in line and "not reached by this proxy: it is" in line for line in caplog.messages)
 
 
 def test_ports_of_requests(proxy: Wire) -> None:
