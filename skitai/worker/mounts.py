@@ -149,7 +149,7 @@ class Mounts:
             # In a thread: requests of the old code, and of the other apps, go on while the new code is imported.
             work = (load, place.mount) if place.loaded is None else (reload, place.loaded)
             loaded: Loaded = await asyncio.get_running_loop().run_in_executor(self._services.disk, *work)
-            app = make_app(loaded, place.mount)
+            app = guarded(make_app(loaded, place.mount), place.mount, self._config)
             if isinstance(old, type(app)) and hasattr(app, "succeed"):
                 await app.succeed(old, self._services)
             else:
