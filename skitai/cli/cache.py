@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from skitai.cachefs.cache import Stores
@@ -31,33 +32,57 @@ NO_LIMIT = 1 << 62
 _ANSWER_S = 10.0
 
 
-def main(words: list[str]) -> int:
-    """Show or clear.
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the command line asks for.
 
-    :return: the exit code: 0, 3 where no server runs and no files of one are left.
-    :raises StartError: it cannot be reached.
+    :ivar prefix: beginning of the URLs that are cleared; "" for all.
+    :ivar path: folder of the files of a server that does not run; "" for the usual one.
+    """
+
+    clear: bool
+    app: str
+    prefix: str
+    varpath: str
+    path: str
+
+
+def understand(words: list[str]) -> Wish:
+    """Understand the command line.
+
+    :raises UsageError: it means nothing.
     """
     parser = _Parser(prog="skitai cache", description="Show what the HTTP cache of a server holds, or clear it.")
     parser.add_argument("words", nargs="*", metavar="[clear] [APP] [URL-PREFIX]", help="http://host/path, or all of it")
     parser.add_argument("--varpath", default="", help="the var folder of the server, where it is not the usual one")
     parser.add_argument("--path", default="", help="the folder of its files, for a server that does not run")
     line = parser.parse_args(words)
-    rest = line.words
-    clearing = rest[:1] == ["clear"]
-    prefixes = [word for word in rest[clearing:] if "://" in word]
-    apps = [word for word in rest[clearing:] if "://" not in word]
+    clearing = line.words[:1] == ["clear"]
+    prefixes = [word for word in line.words[clearing:] if "://" in word]
+    apps = [word for word in line.words[clearing:] if "://" not in word]
     if len(apps) > 1 or len(prefixes) > clearing:
         raise UsageError("skitai cache: skitai cache [APP], or skitai cache clear [APP] [URL-PREFIX]")
-    app = identity(apps[0], must_exist=False) if apps else default()
+    varpath = os.path.abspath(line.varpath) if line.varpath else ""
+    return Wish(clearing, "".join(apps), "".join(prefixes), varpath, line.path)
+
+
+def main(words: list[str]) -> int:
+    """Show or clear.
+
+    :return: the exit code: 0, 3 where no server runs and no files of one are left.
+    :raises StartError: it cannot be reached.
+    """
+    wish = understand(words)
+    app = identity(wish.app, must_exist=False) if wish.app else default()
     title = Draft(app).title
-    var = rundir.find_var_folder(app, os.path.abspath(line.varpath) if line.varpath else "")
+    var = rundir.find_var_folder(app, wish.varpath)
     try:
-        with _reached(var, line.path or os.path.join(var, "cachefs")) as stores:
+        with _reached(var, wish.path or os.path.join(var, "cachefs")) as stores:
             if stores is None:
                 print(f"{title} is not running", file=sys.stderr)
                 return NOT_RUNNING
-            if clearing:
-                removed = clear(stores, prefixes[0].encode("utf-8") if prefixes else b"", time.time())
+            if wish.clear:
+                removed = clear(stores, wish.prefix.encode("utf-8"), time.time())
                 print(f"{title}: {removed} answers removed from its cache")
             else:
                 for text in lines(title, survey(stores)):

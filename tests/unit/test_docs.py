@@ -8,6 +8,7 @@ import pytest
 import skitai
 from docs import tables
 from skitai import was
+from skitai.cli import cache
 from skitai.cli.helper import grammar
 from skitai.cli.line import SCRIPT, parse, understand
 from skitai.cli.world import WORLD
@@ -58,6 +59,8 @@ def _understand(words):
     match words:
         case ["python3", script, *rest] if script.endswith(".py"):
             parse(rest, takes_app=False)
+        case ["skitai", "cache", *rest]:
+            cache.understand(rest)
         case ["skitai", *rest]:
             parse(rest, takes_app=True)
         case ["skitai-smtpda" | "skitai-cron" as name, *rest]:
