@@ -12,6 +12,7 @@ import ssl
 from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from itertools import chain, zip_longest
 from typing import Any
@@ -22,6 +23,8 @@ from skitai.protocols.http1.answer import AnswerHeads, Answers, BadAnswer, reque
 
 NEXT_ADDRESS_S = 0.25
 """After which the next address is tried beside the first (RFC 8305, section 5)."""
+
+REST_BYTES = 65536
 
 Protocols = tuple[str, ...]
 
@@ -143,6 +146,14 @@ class _Transport(SocketTransport):
     def _flushed(self) -> None:
         if getattr(self._protocol, "waits", True):
             super()._flushed()
+
+    def rest(self) -> bytes:
+        """What came before the connection was lost, and was not read yet; for `connection_lost`."""
+        pieces = []
+        with suppress(OSError):  # nothing more, or the error that it was lost with
+            while piece := self._sock.recv(REST_BYTES):
+                pieces.append(piece)
+        return b"".join(pieces)
 
 
 class _Waiting(asyncio.Protocol):

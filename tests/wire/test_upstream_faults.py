@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import socket
+import threading
 import time
 
 import pytest
@@ -405,3 +407,30 @@ def test_nothing_of_a_request_waits_for_the_garbage_collector(talk: object, requ
             wait_for(lambda: alive() <= at_first + 1)
         finally:
             gc.enable()
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: 30000000", b"Transfer-Encoding: chunked"])
+def test_an_answer_before_a_reset_is_the_answer(length: bytes) -> None:
+    async def talk(peer: Peer) -> None:
+        await peer.head()
+        await peer.answer(b"too much", "Connection: close", status="413 Content Too Large")
+        peer.reset()
+
+    with before(talk, max_post_body_size=1 << 30) as server:
+        for _ in range(5):
+            client = server.connect()
+            client.send(b"PUT /pets/ HTTP/1.1\r\nHost: zoo\r\n" + length + b"\r\n\r\n")
+            sending = threading.Thread(target=flood, args=(client, b"chunked" in length))
+            sending.start()
+            assert client.response()[::2] == (413, b"too much")
+            client.sock.shutdown(socket.SHUT_RDWR)
+            sending.join(10)
+        settled(server)
+
+
+def flood(client: Client, chunked: bool) -> None:
+    """Send 30 MB, as long as they are taken."""
+    piece = b"x" * 100_000
+    with contextlib.suppress(OSError):
+        for _ in range(300):
+            client.sock.sendall(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)

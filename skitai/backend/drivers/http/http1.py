@@ -191,6 +191,10 @@ class Http1Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.usable = False
         self.resume_writing()
+        if self._incoming is not None and self._sending is not None and hasattr(self._transport, "rest"):
+            answer = self._transport.rest()  # a server that does not want a body may say so, and close
+            if answer:
+                self.data_received(answer)
         if self._sending is not None:
             self._sending.cancel()
             self._sending = None
