@@ -47,7 +47,7 @@ def wanted(contender: Contender, only: str) -> bool:
 def run(case: Case, only: str, passes: int, seconds: float) -> list[Outcome]:
     """All passes of a case; a server that fails once is named absent and left out of the rest."""
     outcomes = {c.name: Outcome(c.name, c.ours) for c in case.contenders if wanted(c, only)}
-    for number in range(passes if case.kind == "load" else 1):
+    for number in range(passes if case.kind in {"load", "stream", "tunnel"} else 1):
         for contender in case.contenders:
             outcome = outcomes.get(contender.name)
             if outcome is None or outcome.absent:

@@ -19,14 +19,15 @@ FASTAPI = "benchmarks.apps.fastapi_app:app"
 ROUTES = "benchmarks.apps.routes"
 TALKS = "benchmarks.apps.talks"
 STARLETTE = "benchmarks.apps.starlette_app"
-FILE_BYTES, PASSED_BYTES, POST_BYTES = 10240, 102400, 65536
+FILE_BYTES, PASSED_BYTES, POST_BYTES, STREAM_BYTES = 10240, 102400, 65536, 1 << 30
 
 
 @dataclass(frozen=True)
 class Case:
     """One comparison.
 
-    :ivar kind: "load" (CPU per request), "idle" (memory of idle connections), "memory" (of an idle worker), "reload".
+    :ivar kind: "load" (CPU per request), "idle" (memory of idle connections), "memory" (of an idle worker), "reload",
+        "stream" and "tunnel" (CPU per MB of one large answer, and the memory that it takes).
     :ivar reference: name of the contender that the ratios are to.
     :ivar ratio: CPU per request that is to be reached, as a multiple of the reference's; 0 for none.
     :ivar cost_us: the same as an absolute figure; 0 for none.
@@ -53,6 +54,8 @@ def static_folder() -> Path:
     inner.mkdir(mode=0o755, exist_ok=True)
     (inner / "10k.txt").write_bytes(b"0123456789abcde\n" * (FILE_BYTES // 16))
     (inner / "100k.txt").write_bytes(b"0123456789abcde\n" * (PASSED_BYTES // 16))
+    with (inner / "1g.bin").open("wb") as large:
+        large.truncate(STREAM_BYTES)  # a file of holes, which takes no room
     (STATIC / "index.html").write_bytes(b"<p>Hello, World!</p>\n")
     return STATIC
 
@@ -325,6 +328,37 @@ CASES: tuple[Case, ...] = (
         Load(path="/static/100k.txt", answer=PASSED_BYTES),
         reference="nginx",
         ratio=2.0,
+    ),
+    Case(
+        "cached",
+        "A file of 10 KB out of the cache before an nginx, in memory",
+        (
+            c.proxy_skitai("--cachefs-memmax", "64000000"),
+            c.skitai(str(STATIC), name="skitai static file"),
+            c.proxy_nginx(name="nginx cached", cached=True),
+        ),
+        Load(path="/static/10k.txt", answer=FILE_BYTES),
+        reference="skitai static file",
+        ratio=1.0,
+    ),
+    Case(
+        "stream",
+        "1 GB through a reverse proxy to one client",
+        PROXIES,
+        Load(path="/static/1g.bin"),
+        kind="stream",
+        reference="nginx",
+        limit=20,
+    ),
+    Case(
+        "tunnel",
+        "1 GB through a tunnel (CONNECT) to one client",
+        (c.forward_skitai(), c.forward_by_hand()),
+        Load(path="/static/1g.bin"),
+        kind="tunnel",
+        reference="by hand on uvloop",
+        ratio=1.0,
+        limit=20,
     ),
     Case(
         "idle",

@@ -80,6 +80,7 @@ class Contender:
         with self.behind.start(folder / "behind", LOAD_CORE) as behind:
             place, env = Place(free_port(), folder, behind.port), self.env | {"BENCH_BEHIND": str(behind.port)}
             with Running(self.command(place), place.port, folder / "output.log", env, ROOT, core) as running:
+                running.behind = behind.port
                 yield running
 
 
@@ -215,6 +216,7 @@ http {{
   fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
+  proxy_cache_path {folder}/cache keys_zone=shared:10m;
   upstream behind {{ server 127.0.0.1:{behind}; keepalive 64; keepalive_requests 10000000; }}
   server {{
     {listen}
@@ -244,7 +246,9 @@ def nginx(location: str, name: str = "nginx", tls: bool = False) -> Contender:
 
 
 ORIGIN = nginx(
-    f'default_type text/plain; return 200 "Hello, World!"; location /static/ {{ root {STATIC}; }}', name="the server behind"
+    'default_type text/plain; return 200 "Hello, World!"; '
+    f'location /static/ {{ root {STATIC}; add_header Cache-Control "max-age=3600"; }}',
+    name="the server behind",
 )
 PASSING = 'proxy_pass http://behind; proxy_http_version 1.1; proxy_set_header Connection "";'
 
@@ -254,13 +258,22 @@ def proxy_skitai(*flags: str, name: str = OURS) -> Contender:
     return replace(skitai("@behind", *flags, name=name), behind=ORIGIN)
 
 
-def proxy_nginx(name: str = "nginx") -> Contender:
-    return replace(nginx(PASSING, name), behind=ORIGIN)
+def proxy_nginx(name: str = "nginx", cached: bool = False) -> Contender:
+    return replace(nginx(f"{PASSING} proxy_cache shared;" if cached else PASSING, name), behind=ORIGIN)
 
 
 def proxy_fastapi() -> Contender:
     """What one writes by hand: a route of FastAPI that asks by httpx."""
     return replace(uvicorn("benchmarks.apps.fastapi_proxy:app", name="fastapi httpx"), behind=ORIGIN)
+
+
+def forward_skitai() -> Contender:
+    """This server as a forward proxy."""
+    return replace(skitai("@forward"), behind=ORIGIN)
+
+
+def forward_by_hand() -> Contender:
+    return replace(script("tunnel", "uvloop"), name="by hand on uvloop", behind=ORIGIN)
 
 
 def versions() -> dict[str, str]:

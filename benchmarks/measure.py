@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import load, talk
-from benchmarks.cases import Case
+from benchmarks.cases import STREAM_BYTES, Case
 from benchmarks.contenders import ROOT, Contender
 from benchmarks.load import Load
 from benchmarks.processes import (
@@ -152,7 +152,40 @@ def reloads(server: Running, case: Case, seconds: float, folder: Path) -> Sample
     )
 
 
-KINDS = {"load": under_load, "idle": idle_connections, "memory": idle_worker, "reload": reloads}
+def stream(server: Running, case: Case, seconds: float, folder: Path) -> Sample:
+    """One large answer: what it costs, and by how much the tree grows meanwhile."""
+    words = [str(server.port), case.load.path, *([str(server.behind)] if case.kind == "tunnel" else [])]
+    command = pinned(LOAD_CORE, [sys.executable, "-m", "benchmarks.download", *words])
+    before, own, most = tree_memory(server.pid), cpu_s(server.pid), 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as client:
+        try:
+            while client.poll() is None:
+                most = max(most, tree_memory(server.pid))
+                time.sleep(0.05)
+            assert client.stdout
+            printed = client.stdout.read()
+        finally:
+            client.kill()
+    taken = json.loads(printed) if printed else {"bytes": 0}
+    if taken["bytes"] != STREAM_BYTES:
+        raise Absent(f"{taken['bytes']} bytes came")
+    own = cpu_s(server.pid) - own
+    return Sample(
+        cost_us=own / STREAM_BYTES * MB * 1e6,
+        rate=STREAM_BYTES / MB / taken["seconds"],
+        tree_mb=(most - before) / MB,
+        worker_mb=worker_memory(server.pid) / MB,
+    )
+
+
+KINDS = {
+    "load": under_load,
+    "stream": stream,
+    "tunnel": stream,
+    "idle": idle_connections,
+    "memory": idle_worker,
+    "reload": reloads,
+}
 
 
 def measure(case: Case, contender: Contender, seconds: float, folder: Path) -> Sample:

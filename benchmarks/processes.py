@@ -98,6 +98,7 @@ class Running:
     :param command: runs in the foreground and serves `port` on 127.0.0.1.
     :param log: file for what the server prints.
     :param core: that it is held on.
+    :ivar behind: the port of the server that it is a proxy for.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Running:
         self.env = env
         self.cwd = cwd
         self.core = core
+        self.behind = 0
 
     def __enter__(self) -> Running:
         with open(self.log, "wb") as out:

@@ -34,6 +34,8 @@ COLUMNS = {
     "load": ("server", "us/request", "spread", "ratio", "requests/s", "p50 ms", "p99 ms", "worker MB", "errors", "others"),
     "idle": ("server", "more MB", "kept open", "worker MB", "remarks"),
     "memory": ("server", "worker MB", "tree MB"),
+    "stream": ("server", "us/MB", "ratio", "MB/s", "more MB", "worker MB"),
+    "tunnel": ("server", "us/MB", "ratio", "MB/s", "more MB", "worker MB"),
     "reload": ("server", "errors", "stall ms", "usual stall ms", "workers seen", "requests/s", "remarks"),
 }
 
@@ -44,6 +46,11 @@ def cells(case: Case, outcome: Outcome, reference: float) -> list[str]:
     remarks = next((sample.note for sample in outcome.samples if sample.note), "")
     if case.kind == "idle":
         return [f"{middle('tree_mb'):.1f}", f"{middle('held'):.0f}", f"{middle('worker_mb'):.1f}", remarks]
+    if case.kind in {"stream", "tunnel"}:
+        cost = middle("cost_us")
+        ratio = f"{cost / reference:.2f}" if reference else "-"
+        more = max(sample.tree_mb for sample in outcome.samples)
+        return [f"{cost:.0f}", ratio, f"{middle('rate'):,.0f}", f"{more:.1f}", f"{middle('worker_mb'):.1f}"]
     if case.kind == "memory":
         return [f"{middle('worker_mb'):.1f}", f"{middle('tree_mb'):.1f}"]
     if case.kind == "reload":
@@ -82,6 +89,9 @@ def verdicts(case: Case, ours: Outcome, reference: float) -> list[str]:
     if case.rate:
         rate = ours.middle("rate")
         found.append(line("requests per second", f"{case.rate:,.0f}", f"{rate:,.0f}", rate >= case.rate))
+    if case.kind in {"stream", "tunnel"}:
+        more = max(sample.tree_mb for sample in ours.samples)
+        found.append(line("added memory", f"{case.limit:.0f} MB", f"{more:.1f} MB", more <= case.limit))
     if case.kind == "idle":
         more = ours.middle("tree_mb")
         found.append(line("memory more than with none", f"{case.limit:.0f} MB", f"{more:.1f} MB", more <= case.limit))
