@@ -194,8 +194,9 @@ def test_head_and_options(proxy: Wire) -> None:
 
 def test_what_names_us_is_answered_here() -> None:
     sites = [mounted("/", app), mounted("/", app, host="site.example .all.example")]
-    with plain_server() as ours, wire(*sites, listening=[ours.sock], **ALL) as server:
+    with plain_server() as ours, wire(*sites, listening=[ours.sock], proxy_names=("Our.Example",), **ALL) as server:
         for authority in (
+            f"our.example:{ours.port}",
             f"127.0.0.1:{ours.port}",
             f"localhost:{ours.port}",
             f"[::ffff:127.0.0.1]:{ours.port}",

@@ -7,16 +7,19 @@ import contextlib
 import hashlib
 import os
 import socket
+import ssl
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import trustme
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from skitai.config.aliases import Means
 from tests.support.http2 import Http2Pipe, http2
 from tests.support.members import passing, settled, under_way
 from tests.support.memory import Wire, wait_for
@@ -32,7 +35,8 @@ class Member:
     :ivar asked: request heads, by its paths.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        self._context = context
         self.asked: list[Any] = []
         self.talking = 0
         self.port = 0
@@ -46,9 +50,8 @@ class Member:
         self._loop.close()
 
     async def _run(self) -> None:
-        async with serve(
-            self._talk, "127.0.0.1", 0, process_request=self._refuse, select_subprotocol=self._choose, max_size=2**24
-        ) as server:
+        options: dict[str, Any] = {"process_request": self._refuse, "select_subprotocol": self._choose, "max_size": 2**24}
+        async with serve(self._talk, "127.0.0.1", 0, ssl=self._context, **options) as server:
             self.port = server.sockets[0].getsockname()[1]
             self._ready.set()
             await self._stopping.wait()
@@ -91,8 +94,8 @@ class Member:
 
 
 @contextlib.contextmanager
-def member() -> Iterator[Member]:
-    made = Member()
+def member(context: ssl.SSLContext | None = None) -> Iterator[Member]:
+    made = Member(context)
     made.start()
     try:
         yield made
@@ -175,6 +178,30 @@ def test_with_a_library_on_both_ends(server: Wire) -> None:
         with pytest.raises(ConnectionClosed) as ended:
             socket_.recv()
         assert (ended.value.rcvd.code, ended.value.rcvd.reason) == (4001, "as you wish")
+
+
+@pytest.mark.parametrize("engine", ["asyncio", "uvloop"])
+def test_a_member_that_speaks_tls(engine: str) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    means = Means(ssl_verify=False)
+    with member(context) as there, passing([f"127.0.0.1:{there.port}"], kind="https", means=means, engine=engine) as server:
+        with by_library(server) as socket_:
+            large = os.urandom(3_000_000)
+            sending = threading.Thread(target=socket_.send, args=(large,))
+            sending.start()
+            assert socket_.recv() == large
+            sending.join()
+            socket_.send("leave")
+            with pytest.raises(ConnectionClosed):
+                socket_.recv()
+        with_it = opened_by_http2(server, "/pets/")
+        with_it.text("hello")
+        assert with_it.hears() == "hello"
+        with_it.text("break")
+        with pytest.raises(EOFError):
+            with_it.client.exactly(1)
+        settled(server)
 
 
 @ways
@@ -341,7 +368,7 @@ def test_the_client_leaves_amid_the_handshake() -> None:
 
 
 def test_one_in_which_nothing_is_said_ends() -> None:
-    with member() as there, passing([f"127.0.0.1:{there.port}"], upstream_websocket_s=0.3) as server:
+    with member() as there, passing([f"127.0.0.1:{there.port}"], upstream_websocket_s=1) as server:
         with_it = opened(server, "/pets/")
         with_it.text("hello")
         assert with_it.hears() == "hello"

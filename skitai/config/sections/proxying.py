@@ -19,6 +19,9 @@ class ForwardProxy:
         (), "NAME:PASSWORD of each who may use it, once they say so; for a file, the environment or the script", secret=True
     )
     proxy_realm: str = option("Skitai proxy", "name that clients are asked for a password in")
+    proxy_names: tuple[str, ...] = option(
+        (), "further names of this server: what is asked of them at its ports is answered here, and not passed on"
+    )
     proxy_allow: tuple[str, ...] = option(
         (), "nothing else is reached: hosts, .domains, addresses, networks, loopback, private; each may end in :PORT"
     )

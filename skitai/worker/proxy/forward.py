@@ -30,7 +30,7 @@ class ForwardProxy:
 
     def __init__(self, services: Services, sockets: Iterable[socket.socket]) -> None:
         options = services.config.forward_proxy
-        self.listening = Listening(each.getsockname() for each in sockets)
+        self.listening = Listening((each.getsockname() for each in sockets), options.proxy_names)
         access = Access(options, self.listening)
         self._names = ThreadPoolExecutor(NAMES_AT_ONCE, "names")
         self._diallers = {

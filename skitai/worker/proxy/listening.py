@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
-from skitai.http.reach import Address, meant
+from skitai.http.reach import Address, meant, plain_name
 
 LOCALHOST = ("localhost", "ip6-localhost")
 PORTS = {"http": 80, "https": 443}
@@ -16,22 +16,23 @@ PORTS = {"http": 80, "https": 443}
 class Listening:
     """The sockets that this server accepts on.
 
-    :param names: of socket addresses, as `getsockname` gives them.
+    :param places: their addresses, as `getsockname` gives them.
+    :param names: further names of this host.
     :ivar ports: all their ports.
     """
 
-    def __init__(self, names: Iterable[Any]) -> None:
+    def __init__(self, places: Iterable[Any], names: Iterable[str] = ()) -> None:
         self._exact: set[tuple[Address, int]] = set()
         self._everywhere: set[int] = set()
-        for name in names:
-            if isinstance(name, tuple):
-                address = meant(ip_address(name[0].partition("%")[0]))[0]
+        for place in places:
+            if isinstance(place, tuple):
+                address = meant(ip_address(place[0].partition("%")[0]))[0]
                 if address.is_unspecified:
-                    self._everywhere.add(name[1])
+                    self._everywhere.add(place[1])
                 else:
-                    self._exact.add((address, name[1]))
+                    self._exact.add((address, place[1]))
         self.ports = self._everywhere | {port for _, port in self._exact}
-        self._host = socket.gethostname().lower()
+        self._names = {plain_name(each) for each in (socket.gethostname(), *names)}
 
     def has(self, address: Address, port: int) -> bool:
         """Whether a connection to an address would come to us."""
@@ -50,7 +51,7 @@ class Listening:
             return False
         if host in LOCALHOST:
             return any(self.has(ip_address(each), port) for each in ("127.0.0.1", "::1"))
-        if host == self._host:
+        if host in self._names:
             return True
         try:
             return any(self.has(each, port) for each in meant(ip_address(host)))

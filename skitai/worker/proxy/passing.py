@@ -50,7 +50,8 @@ class Passing:
         return ANY_SIZE
 
     def handle(self, exchange: Any) -> None:
-        exchange.take()
+        if not exchange.take():
+            return
         head = exchange.head
         scheme, authority = authority_in(head.target)
         try:

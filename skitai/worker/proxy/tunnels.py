@@ -43,7 +43,8 @@ class Tunnels:
         return ANY_SIZE
 
     def handle(self, exchange: Any) -> None:
-        exchange.take()
+        if not exchange.take():
+            return
         exchange.hold_body()  # what the client has sent ahead is no request, whatever the answer: it ends the connection
         head = exchange.head
         try:
