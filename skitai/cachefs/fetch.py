@@ -124,7 +124,7 @@ class Fetch:
 
     def commit(self) -> None:
         """The content is complete: it is stored, and who waits for it gets it."""
-        if self._head is None:
+        if self._head is None or self._declared() not in (-1, self._size):
             self.abort()
             return
         status, fields, came = self._head
@@ -143,8 +143,11 @@ class Fetch:
     def _may_store(self, status: int, fields: Fields, now: float) -> bool:
         if not may_store(self.asked, status, fields, now):
             return False
-        length = fields.get(b"content-length")
-        return length is None or not length.isdigit() or int(length) <= self._cache.stores.most_bytes
+        return length_of(fields) <= self._cache.stores.most_bytes
+
+    def _declared(self) -> int:
+        """What the head says of the length; -1 for nothing."""
+        return -1 if self._head is None else length_of(self._head[1])
 
     def _instead(self, now: float) -> Decision | None:
         """What may be served because the origin fails."""
@@ -219,3 +222,9 @@ class Fetch:
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter(shared)
+
+
+def length_of(fields: Fields) -> int:
+    """Content-Length; -1 where it is not there, or no number."""
+    value = fields.get(b"content-length")
+    return int(value) if value is not None and value.isdigit() and len(value) < 19 else -1

@@ -113,10 +113,10 @@ class Watched:
     def respond(self, status: int, fields: Iterable[tuple[str, str]], body: bytes = b"", reason: str = "") -> bool:
         if not self._begins(status, fields):
             return True
-        done: bool = self._exchange.respond(status, self._shown(fields), body, reason)
-        if self._fetch is not None:
+        if self._fetch is not None:  # stored first: who has the answer finds it, whatever worker he asks next
             self._fetch.add(body)
             self._fetch.commit()
+        done: bool = self._exchange.respond(status, self._shown(fields), body, reason)
         return done
 
     def start(self, status: int, fields: Iterable[tuple[str, str]], reason: str = "") -> bool:
@@ -134,12 +134,9 @@ class Watched:
         return flow
 
     def finish(self, trailers: Iterable[tuple[Any, Any]] = ()) -> bool:
-        done: bool = self._exchange.finish(trailers)
         if self._fetch is not None:
-            if done:
-                self._fetch.commit()
-            else:
-                self._fetch.abort()
+            self._fetch.commit()
+        done: bool = self._exchange.finish(trailers)
         return done
 
     def fail(self, error: BaseException) -> None:

@@ -31,6 +31,7 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 @pytest.fixture
 def run() -> Run:
     def runs(test: Coroutine[Any, Any, None]) -> None:
+        gc.collect()  # what earlier tests have left
         before = open_descriptors()
         with asyncio.Runner() as runner:
             runner.run(asyncio.wait_for(test, 60))
