@@ -28,7 +28,7 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """How much one client may ask for of what is mounted by an alias; counted for all workers together."""
+    """How much one client may ask of mounted aliases; all workers count together."""
 
     rate_limit: int = option(0, "requests of one client in a period; 0 for no limit", minimum=0)
     rate_period_s: float = option(1, "the period", unit="s", minimum=0.001)

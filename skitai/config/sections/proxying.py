@@ -9,7 +9,7 @@ from skitai.config.sections.declare import option
 
 @dataclass(frozen=True, slots=True)
 class ForwardProxy:
-    """The forward proxy: requests and tunnels of clients, to servers that they name. See `docs/forward_proxy`."""
+    """The forward proxy: servers that clients name. See `docs/forward_proxy`."""
 
     forward_proxy: bool = option(False, "serve as a forward proxy, too; `skitai.enable_proxy()`")
     proxy_clients: tuple[str, ...] = option(
