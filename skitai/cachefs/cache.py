@@ -187,17 +187,16 @@ class Cache:
             return None
         return None if decision.verdict is Verdict.STALE_WHILE_REVALIDATE else fetch
 
-    def ended(self, fetch: Fetch, key: bytes, shared: bool) -> None:
-        """A fetch has nobody to wait for it any more.
-
-        :param shared: what it brought can be served to others.
-        """
+    def ended(self, fetch: Fetch, key: bytes) -> None:
+        """A fetch has nobody to wait for it any more."""
         if self._under_way.get(key) is fetch:
             del self._under_way[key]
-            if not shared:
-                if len(self._alone) >= MOST_ALONE:
-                    self._alone.clear()
-                self._alone[key] = self.loop.time() + ALONE_S
+
+    def alone(self, key: bytes) -> None:
+        """What comes for a key cannot be shared: for some time nobody waits for it."""
+        if len(self._alone) >= MOST_ALONE:
+            self._alone.clear()
+        self._alone[key] = self.loop.time() + ALONE_S
 
     def tick(self, now: float) -> None:
         """Once a second; `now` is of the loop's clock."""

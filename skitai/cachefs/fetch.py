@@ -77,7 +77,7 @@ class Fetch:
     def join(self, waiter: Waiter) -> None:
         """Wait for this answer."""
         if self._alarm is None:
-            self._alarm = self._cache.loop.call_later(JOIN_S, self._release, False)
+            self._alarm = self._cache.loop.call_later(JOIN_S, self._release)
         self._waiters.append(waiter)
 
     # What the origin does
@@ -97,7 +97,8 @@ class Fetch:
         if self._may_store(status, fields, now):
             self._head = status, fields, now
         else:
-            self._release(False)
+            self._cache.alone(self._decision.key)
+            self._release()
             replaced = self._decision.verdict is not Verdict.MISS and self.asked.method == "GET"
             if stored is not None and replaced and status in (200, 404, 410):
                 self._cache.invalidate(self.asked.key, now)  # the origin has something else for it now
@@ -136,7 +137,7 @@ class Fetch:
         """Nothing is stored; who waits asks for himself."""
         self._head = None
         self._forget()
-        self._release(False)
+        self._release()
 
     # What becomes of it
 
@@ -168,7 +169,8 @@ class Fetch:
             self._store(Answer(self.asked, stored.status, kept, now, age, (content,)))
         else:
             self._cache.invalidate(self.asked.key, now)
-            self._release(False)
+            self._cache.alone(self._decision.key)
+            self._release()
         return self._decision._replace(verdict=Verdict.FRESH, stored=fresh, label="REVALIDATED")
 
     def _store(self, answer: Answer) -> None:
@@ -206,19 +208,25 @@ class Fetch:
         if is_stored:
             self._cache.count(Count.STORED)
         self._forget()
-        self._release(is_stored and not stored.rules.no_cache and stored.lifetime > stored.initial_age)
+        shared = is_stored and not stored.rules.no_cache and stored.lifetime > stored.initial_age
+        if not shared:
+            self._cache.alone(self._decision.key)
+        self._release(shared)
 
     def _forget(self) -> None:
         """The content is not held here any longer."""
         self._cache.buffered -= self._size
         self._pieces, self._size = [], 0
 
-    def _release(self, shared: bool) -> None:
-        """Let those that wait go on."""
+    def _release(self, shared: bool = False) -> None:
+        """Let those that wait go on.
+
+        :param shared: what has come can be served to them.
+        """
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        self._cache.ended(self, self._decision.key, shared)
+        self._cache.ended(self, self._decision.key)
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter(shared)

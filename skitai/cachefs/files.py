@@ -138,10 +138,13 @@ class Files:
 
     def remove(self, hashed: bytes) -> None:
         """Forget a digest, and remove its file."""
-        with self._books.changing(os.getpid()):
-            at = self._books.place(*halves(hashed))
-            if at >= 0:
-                self._drop(at)
+        try:
+            with self._books.changing(os.getpid()):
+                at = self._books.place(*halves(hashed))
+                if at >= 0:
+                    self._drop(at)
+        except OSError as error:
+            log.error("cannot remove a file of the cache: %s", error)
 
     def remove_where(self, prefix: bytes) -> int:
         """Remove what is stored for URIs that begin so, whatever the space; all for b"". The number of answers."""

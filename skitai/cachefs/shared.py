@@ -42,6 +42,8 @@ RING_LOCK, FILES_LOCK = range(2)
 _TRIES = 25
 _PAUSE_S = 0.0002
 
+_PATIENCE_S = 5.0
+
 
 class Count(IntEnum):
     """What a worker counts."""
@@ -143,13 +145,20 @@ class Books:
 
     @contextmanager
     def changing(self, pid: int) -> Iterator[None]:
-        """Around changes of the table."""
-        with self.files_lock:
+        """Around changes of the table.
+
+        :raises TimeoutError: who has the lock stands still.
+        """
+        if not self.files_lock.acquire(timeout=_PATIENCE_S):
+            raise TimeoutError("another process has stopped in the middle of a change of the cache")
+        try:
             if self.ints[_BUSY]:
                 self.recount()
             self.ints[_BUSY] = pid
             yield
             self.ints[_BUSY] = 0
+        finally:
+            self.files_lock.release()
 
     def recount(self) -> None:
         """Have the sums from the table itself."""

@@ -6,6 +6,7 @@ looks like the client's and tells the cache what comes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from time import time
 from typing import Any
@@ -18,6 +19,9 @@ from skitai.errors import Answerable
 from skitai.exchange import Flow, Head, Peer, Settled
 from skitai.http.head import Fields
 from skitai.worker.cached import refuse, serve
+
+_OF_THE_CLIENT = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-by")
+_HOST = re.compile(rb"host=([^;,]+)", re.IGNORECASE).findall
 
 Ask = Callable[[Any], None]
 """Passes a request on: it is called with an exchange."""
@@ -37,15 +41,14 @@ class Caching:
         """Take a request.
 
         :param ask: asks the origin, where that is necessary; also after this call.
-        :param trusted: what the request says of X-Forwarded-Host reaches the origin.
+        :param trusted: a trusted proxy has sent it: what that tells of the request reaches the origin, too.
         """
         head: Head = exchange.head
         scheme: str = exchange.peer.scheme
         key = (self, scheme, trusted)
         asked: Asked | None = head.forms.get(key)
         if asked is None:
-            named = head.fields.get(b"x-forwarded-host") if trusted else None
-            space = self._space if named is None else self._space + b"," + named
+            space = self._space + told(head.fields) if trusted else self._space
             asked = head.forms[key] = Asked(head.method, uri_of(head, scheme), head.fields, space)
         if head.length and head.method in ("GET", "HEAD"):
             ask(exchange)  # what its body says is in no key
@@ -68,7 +71,7 @@ class Caching:
         now = time()
         if decision.verdict in SERVED:
             serve(exchange, asked, decision, now)
-            if decision.verdict is Verdict.STALE_WHILE_REVALIDATE:
+            if decision.verdict is Verdict.STALE_WHILE_REVALIDATE and asked.method == "GET":
                 fetch = self._cache.fetch(asked, decision, now)
                 if fetch is not None:
                     ask(Watched(Nobody(exchange), self._cache, asked, fetch))
@@ -104,7 +107,7 @@ class Watched:
         self.head: Head = exchange.head
         if fetch is not None:
             exchange.when_gone(fetch.abort)
-            if fetch.conditions:
+            if fetch.conditions or isinstance(exchange, Nobody):
                 self.head = _conditional(exchange.head, fetch.conditions)
 
     def __getattr__(self, name: str) -> Any:
@@ -225,6 +228,13 @@ def uri_of(head: Head, scheme: str) -> bytes:
     if not target.startswith("/"):
         target = f"/{target}"
     return f"{scheme.lower()}://{authority.lower()}{target}".encode("latin-1")
+
+
+def told(fields: Fields) -> bytes:
+    """What a proxy in front tells of the URI that its client has asked for, but for the scheme."""
+    found = [pair for pair in fields.pairs if pair[0].startswith(b"x-forwarded-") and pair[0] not in _OF_THE_CLIENT]
+    found += [(b"forwarded", host) for host in _HOST(fields.get(b"forwarded") or b"")]
+    return b"".join(b",%b=%b" % pair for pair in found)
 
 
 def _conditional(head: Head, conditions: tuple[tuple[bytes, bytes], ...]) -> Head:

@@ -100,9 +100,12 @@ def test_another_host_is_another_site() -> None:
                 ("one", "X-Forwarded-Proto: https\r\n"),
                 ("one", "X-Forwarded-Host: two\r\n"),
                 ("two", "X-Forwarded-Host: one\r\n"),
+                ("one", "X-Forwarded-Port: 99\r\n"),
+                ("one", "Forwarded: for=192.0.2.1;host=two\r\n"),
+                ("one", "Forwarded: for=192.0.2.9;host=two\r\n"),
             )
         ]
-    assert bodies == [b"number 1", b"number 2", b"number 1", b"number 3", b"number 4", b"number 5"]
+    assert bodies == [b"number %d" % number for number in (1, 2, 1, 3, 4, 5, 6, 7, 7)]
 
 
 @pytest.mark.parametrize(
@@ -194,6 +197,24 @@ def test_who_waited_for_a_client_that_leaves_asks_for_himself() -> None:
         zoo.open = True
         assert second.response()[2] == b"number 2"
         settled(server)
+
+
+def test_a_client_that_left_does_not_keep_others_from_waiting() -> None:
+    zoo = Zoo(FRESH, slow=True)
+    with behind(zoo) as server:
+        first = server.connect()
+        first.send(b"GET /pets/cats HTTP/1.1\r\nHost: example\r\n\r\n")
+        wait_for(lambda: len(zoo.asked) == 1)
+        first.close()
+        settled(server)
+        clients = [server.connect() for _ in range(5)]
+        for client in clients:
+            client.send(b"GET /pets/cats HTTP/1.1\r\nHost: example\r\n\r\n")
+        wait_for(lambda: len(zoo.asked) == 2)
+        time.sleep(0.1)
+        zoo.open = True
+        assert {client.response()[2] for client in clients} == {b"number 2"}
+    assert len(zoo.asked) == 2
 
 
 def test_stale_while_it_is_asked_for_anew() -> None:
