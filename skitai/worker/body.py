@@ -231,6 +231,7 @@ class StreamBody:
         "_waited",
         "_waiter",
         "_wanted",
+        "_whole",
         "patient",
         "trailers",
     )
@@ -244,6 +245,7 @@ class StreamBody:
         self._wanted = wanted
         self._since = inf
         self._waited = 0.0
+        self._whole: Callable[[bytes | None], None] | None = None
         self.patient = False
         self.trailers = NO_TRAILERS
 
@@ -273,6 +275,31 @@ class StreamBody:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+        elif self._whole is not None:
+            self._gather(self._whole)
+
+    def whole(self, job: Callable[[bytes | None], None]) -> None:
+        """Instead of `stream`, for a body of no more than `STREAM_BYTES`: have `job` called with all of it.
+
+        :param job: called in the loop when it is complete, maybe at once, or with None when it does not come. It raises
+            nothing.
+        """
+        self._whole = job
+        self._since = monotonic()
+        if not self._pieces and not self._ended:
+            self._wanted(self)
+        self._gather(job)
+
+    def _gather(self, job: Callable[[bytes | None], None]) -> None:
+        now = monotonic()
+        self._waited += now - self._since
+        self._since = now
+        if self._ended or self._lost:
+            self._since, self._whole = inf, None
+            data = b"".join(self._pieces)
+            self._pieces.clear()
+            self._taken(len(data))
+            job(data if self._ended else None)
 
     def waits(self, now: float) -> tuple[float, float]:
         """How long the reader has been waiting for the client: since the last data, and in all, in seconds."""

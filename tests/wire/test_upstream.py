@@ -215,7 +215,7 @@ def test_an_answer_that_comes_early_ends_the_upload() -> None:
 
     with before(talk) as server:
         client = server.connect()
-        client.send(b"POST /pets/x HTTP/1.1\r\nHost: zoo\r\nContent-Length: 3000\r\n\r\nabc")
+        client.send(b"POST /pets/x HTTP/1.1\r\nHost: zoo\r\nContent-Length: 3000000\r\n\r\nabc")
         assert client.response()[::2] == (413, b"enough")
         assert under_way(server) == [0]
 

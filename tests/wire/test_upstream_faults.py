@@ -268,7 +268,7 @@ def test_a_client_that_leaves_frees_the_server(when: str) -> None:
             blocking.send(GET)
             wait_for(lambda: under_way(server) == [1])
         client = server.connect()
-        client.send(GET if when != "uploading" else b"PUT /pets/ HTTP/1.1\r\nHost: zoo\r\nContent-Length: 9\r\n\r\nabc")
+        client.send(GET if when != "uploading" else b"PUT /pets/ HTTP/1.1\r\nHost: zoo\r\nContent-Length: 900000\r\n\r\nabc")
         wait_for(lambda: under_way(server) == [1 + (when == "waiting")])
         wait_for(lambda: begun)
         if when == "within":
@@ -355,7 +355,7 @@ def test_no_descriptor_is_left_behind() -> None:
             case 0:
                 peer.reset()
             case 1:
-                await peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
+                await peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 900000\r\n\r\nabc")
             case 2:
                 await peer.say(b"garbage")
             case 3:
@@ -434,3 +434,34 @@ def flood(client: Client, chunked: bool) -> None:
     with contextlib.suppress(OSError):
         for _ in range(300):
             client.sock.sendall(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+
+
+def test_a_short_body_is_whole_before_a_server_is_asked() -> None:
+    asked = []
+
+    async def talk(peer: Peer) -> None:
+        asked.append(await peer.request())
+
+    cats = Noting()
+    put = b"PUT /pets/ HTTP/1.1\r\nHost: zoo\r\nContent-Length: 6\r\n\r\nabc"
+    with before(talk, cats) as server:
+        clients = [server.connect() for _ in range(2)]
+        for client in clients:
+            client.send(put)
+        server.on_loop(lambda: None)
+        assert under_way(server) == [0, 0]
+        for client in clients:
+            client.send(b"def")
+            assert client.response()[0] == 200  # one of them by the second server, which was sent it again
+        settled(server)
+        left = server.connect()
+        left.send(put)
+        left.close()
+        wait_for(lambda: len(server.log.lines) == 3)
+        settled(server)
+    assert [each.body for each in (*asked, *cats.asked)] == [b"abcdef"] * 3
+    with before(cats, request_timeout=0.2) as server:
+        client = server.connect()
+        client.send(put)
+        server.tick(1)
+        assert client.response()[0] == 408

@@ -51,7 +51,13 @@ TOLD = (b"x-forwarded-", b"forwarded", b"x-real-ip")
 WITH_LENGTH = frozenset(("POST", "PUT", "PATCH"))
 """Requests that say so when their body is empty (RFC 9110, section 8.6)."""
 
+REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
+"""RFC 9110, section 9.2.2."""
+
 OF_PATHS = frozenset((b"location", b"content-location", b"set-cookie"))
+
+MARKS = (b"x-gtxn-id", b"x-ltxn-id", b"traceparent")
+"""Fields of the transaction, the same for no two requests."""
 
 NAMED = b"skitai"
 MOST_ROUNDS = 10
@@ -233,3 +239,20 @@ def allowed_trailers(fields: Fields | None, head: Head) -> list[tuple[str, str]]
         return []
     own = HOP_BY_HOP | {b"content-length", b"host", b"trailer"}
     return [(name.decode("ascii"), value.decode("latin-1")) for name, value in fields.pairs if name not in own]
+
+
+def head_of(passed: Passed, told: list[Pair], peer: Peer, marks: tuple[str, ...]) -> bytes:
+    """The head of a request of HTTP/1.1.
+
+    :param marks: values of `MARKS`, or none.
+    """
+    end = "X-Gtxn-Id: {}\r\nX-Ltxn-Id: {}\r\ntraceparent: {}\r\n\r\n".format(*marks) if marks else "\r\n"
+    known: tuple[list[Pair], bytes] | None = peer.forms.get(head_of)
+    if known is None or known[0] is not told:  # one list for all requests of an ordinary connection
+        known = peer.forms[head_of] = (told, b"".join([b"%b: %b\r\n" % (name.title(), value) for name, value in told]))
+    return b"".join((passed.first, known[1], end.encode("ascii")))
+
+
+def pairs_of(passed: Passed, told: list[Pair], marks: tuple[str, ...]) -> list[Pair]:
+    """The same of HTTP/2."""
+    return [*passed.pairs, *told, *zip(MARKS, [value.encode("ascii") for value in marks], strict=False)]

@@ -21,23 +21,20 @@ from skitai.backend.errors import BackendError, Code
 from skitai.config.aliases import Member
 from skitai.errors import Answerable, Unanswerable
 from skitai.exchange import Flow as Pace
-from skitai.exchange import Peer
 from skitai.http.head import Fields
 from skitai.log.txn import marks
 from skitai.protocols.http1.answer import AnswerHead
-from skitai.protocols.http2.events import Pair
 from skitai.worker.upstream.answers import refusal, send_rest, send_whole
-from skitai.worker.upstream.heads import Passed, allowed_trailers
+from skitai.worker.upstream.heads import REPEATABLE, Passed, allowed_trailers, head_of, pairs_of
 from skitai.worker.upstream.members import speaks_against
 from skitai.worker.upstream.servers import Servers
 
 log = logging.getLogger("skitai.server")
 
 
-MARKS = (b"x-gtxn-id", b"x-ltxn-id", b"traceparent")
+SHORT_BYTES = 65536
+"""A body of up to this size is taken whole before a member is asked."""
 
-REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
-"""RFC 9110, section 9.2.2."""
 
 HALF_CLOSED_S = 1.0
 """A client that has ended its side may listen on, though hardly any does: so long the answer may be silent then."""
@@ -64,6 +61,7 @@ class Relay:
         "_pieces",
         "_refused",
         "_seat",
+        "_short",
         "_started",
         "_task",
         "_tried",
@@ -84,6 +82,7 @@ class Relay:
         self._tried: tuple[Seat[Member], ...] = ()
         self._seat: Seat[Member] | None = None
         self._passed: Passed
+        self._short: bytes | None = None
         self._flow: Flow | None = None
         self._task: asyncio.Task[None] | None = None
         self._pieces: list[bytes] = []
@@ -93,12 +92,30 @@ class Relay:
         self.head: AnswerHead | None = None
         self.error: BackendError | None = None
 
-    def begin(self, flow: Flow) -> None:
-        self._flow = flow
-
     # Asking
 
     def ask(self) -> None:
+        """Ask a member; what brings a short body waits for it, and can be asked of another one with it."""
+        exchange = self._exchange
+        if 0 < exchange.head.length <= SHORT_BYTES:
+            exchange.body.whole(self._gathered)
+        else:
+            self._next()
+
+    def _gathered(self, body: bytes | None) -> None:
+        """The body is here; None where it does not come."""
+        if self._exchange is None:
+            return
+        if body is None:
+            self.leave()
+            return
+        self._short = body
+        try:
+            self._next()
+        except Exception as error:  # noqa: BLE001 - as in the pipeline: whatever it is becomes an answer
+            self._refuse(error)
+
+    def _next(self) -> None:
         """Ask a member that was not asked yet."""
         members = self._members
         self._seat = seat = members.pick(self._tried)
@@ -162,18 +179,16 @@ class Relay:
         passed = self._passed
         told = way.lane.told(exchange.peer, head, passed, self._trusted)
         traced = marks(exchange.txn, self._attempts) if way.lane.traces else ()
-        body: Stream | None = None
-        if head.length:
+        body: Stream | bytes | None = self._short
+        if head.length and body is None:
             body = Stream([self._sent()])
             body.length = head.length
         members.watch.add(self, now + members.options.upstream_first_byte_s)
         if isinstance(connection, Http1Connection):
-            end = "X-Gtxn-Id: {}\r\nX-Ltxn-Id: {}\r\ntraceparent: {}\r\n\r\n".format(*traced) if traced else "\r\n"
-            data = b"".join((passed.first, lines_of(told, exchange.peer), end.encode("ascii")))
+            data = head_of(passed, told, exchange.peer, traced)
             way.origin(self._calls).send(connection, head.method, data, body, self)
         else:
-            marked = zip(MARKS, [value.encode("ascii") for value in traced], strict=False)
-            connection.ask([*passed.pairs, *told, *marked], body, self)
+            connection.ask(pairs_of(passed, told, traced), body, self)
 
     async def _sent(self) -> AsyncIterator[bytes]:
         """The body, which can be had but once."""
@@ -187,10 +202,12 @@ class Relay:
     @property
     def _repeatable(self) -> bool:
         """Whether asking twice does no harm."""
-        exchange = self._exchange
-        return exchange.head.method in REPEATABLE and not self._body
+        return self._exchange.head.method in REPEATABLE and not self._body
 
     # What the connection tells
+
+    def begin(self, flow: Flow) -> None:
+        self._flow = flow
 
     def touch(self) -> None:
         if self._body:  # the member takes it; a head that comes in crumbs has no more time than one that comes whole
@@ -198,12 +215,9 @@ class Relay:
 
     def began(self, head: AnswerHead) -> None:
         self._at = self._members.loop.time()
-        if head.status in self._members.statuses and self._next_is_possible():
-            self._refused = True
+        if head.status in self._members.statuses and self._repeatable:
+            self._refused = len(self._tried) < len(self._members.balance.seats)
         self.head = head
-
-    def _next_is_possible(self) -> bool:
-        return self._repeatable and len(self._tried) < len(self._members.balance.seats)
 
     def got(self, piece: bytes) -> None:
         self._at = self._members.loop.time()
@@ -304,7 +318,7 @@ class Relay:
         if again and speaks_against(error):
             if len(self._tried) < len(self._members.balance.seats):
                 log.warning("%s: %s; another server is asked", self._members.name, error.message)
-            self.ask()
+            self._next()
         else:
             self._give_up()
 
@@ -320,7 +334,7 @@ class Relay:
             flow.leave()
         self._members.done(self._seat, False)
         self._refused, self.head = False, None
-        self.ask()
+        self._next()
 
     def _give_up(self) -> None:
         """Nobody else is to be asked."""
@@ -386,12 +400,3 @@ class Relay:
             self.fail(BackendError(Code.SLOW, f"nothing came for {limit_s:g} seconds", sent=True))
             return INFINITE
         return self._at + limit_s
-
-
-def lines_of(told: list[Pair], peer: Peer) -> bytes:
-    """Fields as lines; made once for all requests of a connection that are told the same."""
-    known: tuple[list[Pair], bytes] | None = peer.forms.get(lines_of)
-    if known is None or known[0] is not told:
-        lines = b"".join([b"%b: %b\r\n" % (name.title(), value) for name, value in told])
-        known = peer.forms[lines_of] = (told, lines)
-    return known[1]
