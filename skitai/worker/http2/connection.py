@@ -46,7 +46,7 @@ class Http2Connection(Connection):
     """:ivar core: guarded by the lock.
     :ivar dispatch: brings a request to whoever answers.
     :ivar exchanges: by stream, all whose responses are not complete.
-    :ivar gate: holds requests back while too much waits for the client.
+    :ivar gate: holds requests back while too much waits for the client; asked where more than `most_waiting` bytes do.
     :ivar served: requests begun.
     """
 
@@ -60,6 +60,7 @@ class Http2Connection(Connection):
         "dispatch",
         "exchanges",
         "gate",
+        "most_waiting",
         "served",
     )
 
@@ -73,6 +74,7 @@ class Http2Connection(Connection):
         self.core = Core(services.http2_limits)
         self.exchanges: dict[int, Http2Exchange] = {}
         self.gate = Gate(self)
+        self.most_waiting = services.config.http2.http2_waiting_bytes
         self.served = 0
         self._ghosts: set[Http2Exchange] = set()
         self._head_since = 0.0
@@ -173,8 +175,9 @@ class Http2Connection(Connection):
             return
         if self.proxied:
             exchange.peer = vouched_for(self.peer, head.fields, services.trusted)
-        if not self.gate.holds(exchange):
-            self.dispatch(exchange)
+        if self.core.waiting > self.most_waiting and self.gate.holds(exchange):
+            return
+        self.dispatch(exchange)
 
     def begin_promised(self, stream: Stream, pairs: list[tuple[bytes, bytes]]) -> None:
         """Answer a request that the client has not made. Belongs to the loop."""
@@ -259,7 +262,8 @@ class Http2Connection(Connection):
         for stream in completed:
             exchange = self.exchanges.pop(stream.id, None)
             if exchange is not None:
-                self.gate.let(exchange)
+                if self.gate.held:
+                    self.gate.let(exchange)
                 services.request_log.add((exchange, exchange.ended, now))
                 if exchange.intake is not None:
                     exchange.intake.complete()

@@ -136,7 +136,7 @@ class Http2Exchange(Answering):
                 return False
             self.status = status
             self.fields = fields
-            if self._is_too_much(body):
+            if connection.core.waiting > connection.most_waiting and self._is_too_much(body):
                 return False
             connection.core.answer(self.stream, pairs, connection.clock.pairs, body)
             connection.write_soon()
@@ -165,7 +165,7 @@ class Http2Exchange(Answering):
             if self.phase != STARTED or self.unheard:
                 connection.settle(self)
                 return Flow.GONE
-            if self._is_too_much(data):
+            if connection.core.waiting > connection.most_waiting and self._is_too_much(data):
                 return Flow.GONE
             self._send_head()
             connection.core.data(self.stream, self._fitting(data))
@@ -173,9 +173,9 @@ class Http2Exchange(Answering):
             return Flow.WAIT if self.waits else Flow.ON
 
     def _is_too_much(self, data: bytes) -> bool:
-        """Whether the client lets so much wait that this, too, has no place; then its stream is reset."""
+        """Whether the client lets so much wait that this, too, has no place; then its stream is reset. Holds the lock."""
         connection = self.connection
-        if connection.core.waiting <= connection.gate.most_bytes or not data or not connection.gate.overflows():
+        if not data or not connection.gate.overflows():
             return False
         connection.services.on_loop(connection.reset, self, ErrorCodes.ENHANCE_YOUR_CALM)
         return True
@@ -321,7 +321,8 @@ class Http2Exchange(Answering):
                 self._progress = (now, self.sent)
 
     def held_back(self, job: Callable[[], None]) -> bool:
-        return self.connection.gate.holds(self, job)
+        connection = self.connection
+        return connection.core.waiting > connection.most_waiting and connection.gate.holds(self, job)
 
     def take(self) -> bool:
         """Begin to work on the request; whoever leaves the queue with it calls this first.

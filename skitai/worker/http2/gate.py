@@ -21,33 +21,30 @@ Job = Callable[[], None]
 class Gate:
     """Stands between the requests of one connection and whoever answers.
 
-    It is open as long as no more than `most_bytes` of responses wait for the client's windows; then all requests are
+    It is open as long as no more than `most_waiting` bytes of responses wait for the client's windows; then all requests are
     answered at once. While more waits, only `AHEAD` of them are, and the others follow as those are taken.
 
     Whether a response is large is known when it is there, and by then all requests may have begun. So there is a bound for
     all connections of the worker, too: beyond it each keeps `AHEAD` responses, and others are dropped.
 
-    :ivar most_bytes: of responses that wait while the gate is open.
     :ivar held: the requests that wait, first come first, each with what goes on with it; None for those that have not met
         their app. Threads only add to it.
     """
 
-    __slots__ = ("_connection", "_worker_bytes", "held", "most_bytes")
+    __slots__ = ("_connection", "_worker_bytes", "held")
 
     def __init__(self, connection: Http2Connection) -> None:
-        options = connection.services.config.http2
         self._connection = connection
-        self._worker_bytes = options.http2_worker_waiting_bytes
-        self.most_bytes = options.http2_waiting_bytes
+        self._worker_bytes = connection.services.config.http2.http2_worker_waiting_bytes
         self.held: dict[Http2Exchange, Job | None] = {}
 
     def holds(self, exchange: Http2Exchange, job: Job | None = None) -> bool:
-        """Whether a request has to wait; from any thread.
+        """Whether a request has to wait; asked where too much waits. From any thread.
 
         :param job: called later, where the app runs; also when nobody wants the response any more.
         """
         connection = self._connection
-        if connection.core.waiting <= self.most_bytes or self._begun() <= AHEAD or exchange.gone or exchange.phase != OPEN:
+        if self._begun() <= AHEAD or exchange.gone or exchange.phase != OPEN:
             return False
         self.held[exchange] = job
         connection.services.on_loop(self.release)  # it may have opened meanwhile
@@ -60,8 +57,8 @@ class Gate:
 
     def release(self) -> None:
         """Let go on whoever may. Belongs to the loop."""
-        held, core = self.held, self._connection.core
-        while held and (core.waiting <= self.most_bytes or self._begun() < AHEAD):
+        held, connection = self.held, self._connection
+        while held and (connection.core.waiting <= connection.most_waiting or self._begun() < AHEAD):
             self.let(next(iter(held)))
 
     def let(self, exchange: Http2Exchange) -> None:
@@ -76,12 +73,12 @@ class Gate:
             self._connection.dispatch(exchange)
 
     def overflows(self) -> bool:
-        """Whether one more response that waits is too much; asked where `most_bytes` are exceeded. From any thread."""
+        """Whether one more response that waits is too much; asked where too much waits. From any thread."""
         connection, hoards = self._connection, self._connection.services.hoards
         hoards.add(connection)
         total = 0
         for each in tuple(hoards):
-            if each.core.waiting > self.most_bytes:
+            if each.core.waiting > connection.most_waiting:
                 total += each.core.waiting
             else:
                 hoards.discard(each)
