@@ -52,6 +52,7 @@ class Fetch:
         "_head",
         "_pieces",
         "_size",
+        "_storing",
         "_waiters",
         "asked",
         "conditions",
@@ -73,6 +74,7 @@ class Fetch:
         self._head: tuple[int, Fields, float] | None = None
         self._pieces: list[bytes] = []
         self._size = 0
+        self._storing = False
 
     def join(self, waiter: Waiter) -> None:
         """Wait for this answer."""
@@ -110,7 +112,7 @@ class Fetch:
         :returns: what is served instead; None when there is nothing, and the client gets an error.
         """
         instead = self._instead(now)
-        self.abort()
+        self._leave(False)
         return instead
 
     def add(self, piece: bytes) -> None:
@@ -121,7 +123,8 @@ class Fetch:
         self._size += len(piece)
         self._cache.buffered += len(piece)
         if self._size > self._cache.stores.most_bytes or self._cache.buffered > BUFFERED_BYTES:
-            self.abort()
+            self._cache.alone(self._decision.key)
+            self._leave(False)
 
     def commit(self) -> None:
         """The content is complete: it is stored, and who waits for it gets it."""
@@ -134,10 +137,9 @@ class Fetch:
         self._store(Answer(self.asked, status, kept, came, initial_age(fields, self._began, came), self._pieces))
 
     def abort(self) -> None:
-        """Nothing is stored; who waits asks for himself."""
-        self._head = None
-        self._forget()
-        self._release()
+        """Nothing is stored, because nobody wants the rest of the answer: one of those that wait asks for the others."""
+        if not self._storing:
+            self._leave(True)
 
     # What becomes of it
 
@@ -182,6 +184,7 @@ class Fetch:
         known = selector_of(answer, ring, None)
         elsewhere = known is None and files is not None and bool(vary_names(answer.fields))
         if ring is None or elsewhere or self._size > INLINE_BYTES:
+            self._storing = True
             cache.disk.submit(self._store_in_thread, answer)
             return
         selector, stored = heads_of(answer, known)
@@ -213,15 +216,20 @@ class Fetch:
             self._cache.alone(self._decision.key)
         self._release(shared)
 
+    def _leave(self, may_wait: bool) -> None:
+        self._head = None
+        self._forget()
+        self._release(may_wait)
+
     def _forget(self) -> None:
         """The content is not held here any longer."""
         self._cache.buffered -= self._size
         self._pieces, self._size = [], 0
 
-    def _release(self, shared: bool = False) -> None:
+    def _release(self, may_wait: bool = False) -> None:
         """Let those that wait go on.
 
-        :param shared: what has come can be served to them.
+        :param may_wait: they may wait for each other: what they want may be shared.
         """
         if self._alarm is not None:
             self._alarm.cancel()
@@ -229,7 +237,7 @@ class Fetch:
         self._cache.ended(self, self._decision.key)
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
-            waiter(shared)
+            waiter(may_wait)
 
 
 def length_of(fields: Fields) -> int:
