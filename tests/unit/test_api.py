@@ -568,3 +568,24 @@ def test_importing_skitai_is_cheap() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert not loaded & {"asyncio", "uvloop", "httptools", "requests", "ssl", "psutil", "tomllib", "http.client"}
+
+
+def test_a_forward_proxy_is_options(draft: Draft) -> None:
+    skitai.enable_proxy(deny="10.0.0.0/8", users={"ann": "secret"}, tunnel_ports="*")
+    skitai.set_proxy_keep_alive(channel=10, tunnel=20)
+    assert {name: given.value for name, given in draft.options.items()} == {
+        "forward_proxy": True,
+        "proxy_deny": ["10.0.0.0/8"],
+        "proxy_users": ["ann:secret"],
+        "proxy_tunnel_ports": "*",
+        "proxy_channel_s": 10,
+        "proxy_tunnel_s": 20,
+    }
+    skitai.enable_proxy(["example.com", ".example.org"])
+    assert draft.options["proxy_allow"].value == ["example.com", ".example.org"]
+    skitai.set_proxy_keep_alive()
+    assert (draft.options["proxy_channel_s"].value, draft.options["proxy_tunnel_s"].value) == (60, 600)
+    with pytest.raises(TypeError, match="passwords by name"):
+        skitai.enable_proxy(users=["ann:secret"])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="tunnel"):
+        skitai.set_proxy_keep_alive(tunnel="long")  # type: ignore[arg-type]
