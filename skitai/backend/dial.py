@@ -26,6 +26,9 @@ NEXT_ADDRESS_S = 0.25
 
 REST_BYTES = 65536
 
+AT_ONCE_BYTES = 65536
+"""From this size on, the kernel's copying takes longer than another thread should wait."""
+
 Protocols = tuple[str, ...]
 
 Addresses = list[tuple[int, Any]]
@@ -136,10 +139,13 @@ class _Transport(SocketTransport):
         if self._outgoing or self._fd < 0:
             super().write(data)
             return
-        try:
-            sent = self._sock.send(data)
-        except OSError:
-            sent = 0  # the same again, where errors are dealt with
+        if type(data) is bytes and len(data) < AT_ONCE_BYTES:
+            sent = max(self._poller.write(self._fd, data, len(data)), 0)  # keeps the interpreter lock, as reading does
+        else:
+            try:
+                sent = self._sock.send(data)
+            except OSError:
+                sent = 0  # the same again, where errors are dealt with
         if sent < len(data):
             super().write(memoryview(data)[sent:])
 

@@ -57,7 +57,8 @@ class Poller:
         self.buffer = ctypes.create_string_buffer(BUFFER_BYTES)
         self.view = memoryview(self.buffer)
         # Keeps the interpreter lock: sockets do not block. No `argtypes`, no `use_errno`: each doubles the cost of a call.
-        self.read = ctypes.PyDLL(None).read
+        library = ctypes.PyDLL(None)
+        self.read, self.write = library.read, library.write
         self._thread = threading.get_ident()
         self._waiting: deque[Callable[[], None]] = deque()
         self._told = False
