@@ -25,8 +25,8 @@ PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"
 NOWHERE = tuple(map(ip_network, ("0.0.0.0/8", "240.0.0.0/4", "::/128", "100::/64")))
 """Addresses of nobody, "this host" included, by which some systems reach themselves; and the broadcast."""
 
-TRANSLATED = IPv6Network("64:ff9b::/96")
-COMPATIBLE = IPv6Network("::/96")
+CARRYING = tuple(map(IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96")))
+"""IPv6 whose last bits are an IPv4 address: translated (RFC 6052, RFC 8215), and "compatible" (RFC 4291)."""
 
 WORDS = {"loopback": LOOPBACK, "localhost": LOOPBACK, "private": PRIVATE}
 """Names of networks. `localhost` is no name here that a resolver could answer for."""
@@ -213,7 +213,7 @@ def meant(address: Address) -> list[Address]:
         found.append(address.sixtofour)
     if address.teredo is not None:
         found += address.teredo
-    if address in TRANSLATED or (address in COMPATIBLE and int(address) > 1):
+    if within(address, CARRYING) and int(address) > 1:
         found.append(IPv4Address(int(address) & 0xFFFFFFFF))
     return found
 

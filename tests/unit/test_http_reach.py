@@ -44,6 +44,7 @@ def test_others_are_reached(address: str, local: bool) -> None:
         "::ffff:169.254.169.254",
         "::ffff:0.0.0.0",
         "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::a9fe:a9fe",
         "2002:a9fe:a9fe::1",
         "::169.254.169.254",
         "nonsense",
