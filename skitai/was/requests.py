@@ -6,6 +6,7 @@ behind the named ones are `caller.Options`, in their order or by name. Drivers a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -60,6 +61,9 @@ def _send(
     sent = [*fields, *caller.tracing()]
     if options.use_cache is False:
         sent.append(("Cache-Control", "no-cache"))
+    elif options.use_cache is not True and caller.backends.home.cache is not None:
+        oldest_s = max(0, int(time.time() - options.use_cache))
+        sent.append(("Cache-Control", f"max-age={oldest_s}"))
     return caller.ask(target, make(verb, uri, data, auth, sent, **more), mode, options)
 
 

@@ -44,7 +44,8 @@ def mine(was):
 @app.route("/asked/<name>")
 def asked(was, name):
     fresh = was.request.args.get("fresh")
-    result = was.get(f"http://127.0.0.1:PORT/page/{name}", use_cache=not fresh).getwait(10)
+    use_cache = float(was.request.args.get("since") or 0) or not fresh
+    result = was.get(f"http://127.0.0.1:PORT/page/{name}", use_cache=use_cache).getwait(10)
     return {"text": result.text, "cache": result.headers["X-Cache"], "pid": os.getpid()}
 
 
@@ -138,6 +139,10 @@ def test_requests_of_handlers(shop: Shop) -> None:
     assert len({each["pid"] for each in found}) > 1, "several workers"
     fresh = json.loads(shop.get("/asked/two?fresh=1")[2])
     assert fresh["cache"] == "MISS" and fresh["text"] != first["text"]
+    since = time.time()
+    assert json.loads(shop.get(f"/asked/two?since={since - 3600}")[2])["cache"] == "HIT"
+    newer = json.loads(shop.get(f"/asked/two?since={since}")[2])
+    assert newer["cache"] == "MISS" and newer["text"] != fresh["text"], "what was stored before will not do"
 
 
 def test_the_command_shows_and_clears(shop: Shop) -> None:
