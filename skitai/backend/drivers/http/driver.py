@@ -61,7 +61,10 @@ class HttpDriver:
 
         :raises BackendError: there is no answer, or none that the request takes.
         """
-        result = await self._ask(member, operation, deadline)
+        if operation.auth or (operation.auth is None and member.user):
+            result = await self._ask(member, operation, deadline)
+        else:
+            result = await self._once(member, operation, "", deadline)
         if operation.allow_redirects and result.status_code in REDIRECTS:
             return await self._follow(member, operation, result, deadline)
         return result
@@ -71,7 +74,7 @@ class HttpDriver:
         auth: Auth | None = request.auth
         if auth is None and member.user:
             auth = (member.user, member.password)
-        if not auth:
+        if not auth:  # a redirect has led to another server
             return await self._once(member, request, "", deadline)
         target, server = target_at(member, request), (member.host, member.port, member.secure)
         used = self._credentials.authorization(server, auth, request.verb, target)
@@ -114,11 +117,17 @@ class HttpDriver:
             else:
                 came = await ask(fields)
                 self._caching.changed(asked, came)
-        result = await self._result(request, came, most_bytes)
+        head = came.head
+        assert head is not None
+        if request.stream or b"content-encoding" in head.fields:
+            result = await self._unpacked(request, came, most_bytes)
+        else:
+            result = HttpResult(head, b"".join(came.pieces), request, came)
+            came.pieces.clear()
         result.member = member
         return result
 
-    async def _result(self, request: HttpRequest, incoming: Came, most_bytes: int) -> HttpResult:
+    async def _unpacked(self, request: HttpRequest, incoming: Came, most_bytes: int) -> HttpResult:
         head = incoming.head
         assert head is not None
         codings = content.unpackers(head.fields) if request.decode and request.method != "head" else []
