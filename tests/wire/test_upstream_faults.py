@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from skitai.config.aliases import Means
 from skitai.worker.http1.exchange import Http1Exchange
 from skitai.worker.upstream.relay import Relay
 from tests.support.members import Noting, before, passing, served, settled, under_way
@@ -82,9 +83,10 @@ def test_too_slow_for_its_first_byte_is_a_504() -> None:
         await peer.request()
         await peer.reader.read()
 
-    with before(talk, upstream_first_byte_s=0.2) as server:
-        assert server.ask(GET)[0] == 504
-        settled(server)
+    for options in ({"upstream_first_byte_s": 0.2}, {"means": Means(timeout=0.2)}):
+        with before(talk, **options) as server:
+            assert server.ask(GET)[0] == 504
+            settled(server)
 
 
 @pytest.mark.parametrize("head", [b"Content-Length: 10\r\n\r\nabc", b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 from skitai.backend.backends import Backends
@@ -53,6 +54,7 @@ class Members:
     """The members of one alias at one mount point. Belongs to the loop's thread.
 
     :ivar name: of the alias, with its ``@``.
+    :ivar options: where the alias has a time of its own, that is the one for the first byte.
     :ivar statuses: with which a member counts as failed.
     """
 
@@ -61,7 +63,8 @@ class Members:
         driver: Any = backends.driver(cluster.alias.kind)
         self.name = f"@{alias}"
         self.balance = cluster.balance
-        self.options = options
+        limit_s = cluster.alias.timeout
+        self.options = options if limit_s is None else replace(options, upstream_first_byte_s=limit_s)
         self.statuses = frozenset(int(each) for each in options.upstream_eject_statuses)
         self.loop = backends.home.loop
         self.watch = driver.watch
