@@ -314,6 +314,23 @@ def test_an_answer_that_breaks_off_breaks_off(proxy: Wire) -> None:
         assert not said or said.startswith(b"HTTP/1.1 502 ") or said.endswith(b"some"), said
 
 
+def test_a_reset_is_no_end_of_an_answer_without_length(proxy: Wire) -> None:
+    begun = threading.Event()
+
+    def talk(sock: socket.socket) -> None:
+        head_of(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\n\r\nsome")
+        begun.wait(10)
+        reset(sock)
+
+    with plain_server(talk) as there:
+        client = proxy.connect()
+        client.send(f"GET http://127.0.0.1:{there.port}/ HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        assert client.until(b"some").startswith(b"HTTP/1.1 200 ")
+        begun.set()
+        assert not client.read().endswith(b"0\r\n\r\n"), "cut, not complete"
+
+
 def test_a_silent_server() -> None:
     def silent(sock: socket.socket) -> None:
         sock.recv(100_000)
