@@ -360,3 +360,37 @@ def test_the_cache_is_cheap_to_leave_out() -> None:
     """Whoever imports the package does not load it."""
     code = "import sys, skitai; sys.exit(any(name.startswith('skitai.cachefs') for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# What the master holds
+
+
+def test_a_reload_takes_over_what_still_fits(tmp_path: Path) -> None:
+    path, other = str(tmp_path / "cache"), str(tmp_path / "other")
+    options = CacheFs(cachefs_memmax=1 << 20, cachefs_diskmax=1 << 20)
+    first = Host.open(options, path)
+    assert first is not None
+    adopted = Host.adopt(first.hand_over())
+    assert adopted is not None and adopted.ring is not None and first.ring is not None
+    first.keep()
+    first.ring.put(*answer(b"k", b"content"))
+    assert got(adopted.ring, b"k") == b"content"
+    files_of(first).write(*answer(b"k", b"content"))
+
+    same = Host.open(options, path, before=adopted)
+    assert same is not None and same.ring is adopted.ring and same.folder is adopted.folder
+    smaller = Host.open(CacheFs(cachefs_memmax=1 << 21, cachefs_diskmax=1 << 19), path, before=same)
+    assert smaller is not None and smaller.ring is not same.ring and smaller.folder is same.folder
+    assert smaller.books.limit == 1 << 19 and smaller.books.file_count == 1
+    moved = Host.open(options, other, before=smaller)
+    assert moved is not None and moved.folder is not None and moved.folder.path == other and moved.books.file_count == 0
+    with pytest.raises(StartError, match="another server uses it"):
+        Host.open(options, path, before=moved)
+    assert Host.open(CacheFs(), path, before=moved) is None
+    for closing, kept in ((smaller, moved), (moved, None)):
+        closing.close(but=kept)
+
+
+def test_there_is_no_cache_without_a_size() -> None:
+    assert Host.open(CacheFs(), "/nowhere") is None
+    assert Host.adopt(None) is None
