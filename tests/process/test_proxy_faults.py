@@ -8,13 +8,14 @@ import random
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import psutil
 import pytest
 
-from tests.process.test_proxy_smuggling import Front
-from tests.support.dialogue import eventually
+from tests.process.test_proxy_smuggling import PATIENCE_S, Front
+from tests.support import dialogue
 from tests.support.http2 import Http2Client
 from tests.support.memory import Client
 from tests.support.recorder import Peer, Recorder, Seen, recorder
@@ -134,6 +135,10 @@ def behind(pair: tuple[Front, Recorder]) -> Recorder:
     return pair[1]
 
 
+def eventually(true: Callable[[], Any], what: str) -> Any:
+    return dialogue.eventually(true, what, PATIENCE_S)
+
+
 def at_rest(front: Front) -> dict[str, int]:
     """Wait until the status says that nobody waits for anything; the worker's figures."""
 
@@ -148,7 +153,7 @@ def at_rest(front: Front) -> dict[str, int]:
 def ask(front: Front, name: str, method: str = "GET", body: bytes = b"") -> tuple[int, bytes]:
     """Ask for a script."""
     head = f"{method} /{name} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", front.port), 10) as sock:
+    with socket.create_connection(("127.0.0.1", front.port), PATIENCE_S) as sock:
         status, _, said = Client(sock).ask(head + body)
         return status, said
 
@@ -191,7 +196,7 @@ def test_who_falls_silent_is_cut_off(front: Front, behind: Recorder) -> None:
 
 
 def test_an_answer_before_the_request_is_over(front: Front, behind: Recorder) -> None:
-    with socket.create_connection(("127.0.0.1", front.port), 10) as sock:
+    with socket.create_connection(("127.0.0.1", front.port), PATIENCE_S) as sock:
         client = Client(sock)
         client.send(b"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 4000000\r\n\r\n" + PIECE)
         assert client.response()[::2] == (413, b"too much")
@@ -206,7 +211,7 @@ def test_nobody_is_there(tmp_path_factory: pytest.TempPathFactory) -> None:
         for _ in range(3):
             assert ask(lonely, "any")[0] == 502
         eventually(lambda: (at_rest(lonely)["asked"], at_rest(lonely)["unanswered"]) == (3, 3), "three without an answer")
-        assert [line.split()[8] for line in lonely.lines] == ["502"] * 3
+        eventually(lambda: [line.split()[8] for line in lonely.lines] == ["502"] * 3, "three lines in the log")
         assert f"127.0.0.1:{port}" in lonely.said, "the reason is in the log"
     finally:
         lonely.stop()
@@ -219,7 +224,7 @@ def test_nobody_is_there(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.mark.parametrize("when", ["uploading", "waiting", "downloading"])
 def test_a_client_that_leaves_frees_the_server(front: Front, behind: Recorder, when: str, how: str) -> None:
     before = behind.open
-    sock = socket.create_connection(("127.0.0.1", front.port), 10)
+    sock = socket.create_connection(("127.0.0.1", front.port), PATIENCE_S)
     match when:
         case "uploading":
             sock.sendall(b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + PIECE)
@@ -261,7 +266,7 @@ def test_a_client_that_takes_nothing_is_not_read_for(front: Front, behind: Recor
     """What is endless stops where the client does not read."""
     (worker,) = front.workers().values()
     before = psutil.Process(worker).memory_info().rss
-    socks = [socket.create_connection(("127.0.0.1", front.port), 10) for _ in range(5)]
+    socks = [socket.create_connection(("127.0.0.1", front.port), PATIENCE_S) for _ in range(5)]
     for sock in socks:
         sock.sendall(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")
     for sock in socks:
@@ -271,12 +276,22 @@ def test_a_client_that_takes_nothing_is_not_read_for(front: Front, behind: Recor
         sock.close()
 
 
+@pytest.mark.parametrize("name", ["well", "without-length"])
+def test_a_client_that_ends_its_side_still_gets_its_answer(front: Front, behind: Recorder, name: str) -> None:
+    with socket.create_connection(("127.0.0.1", front.port), PATIENCE_S) as sock:
+        client = Client(sock)
+        client.send(f"GET /{name} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        sock.shutdown(socket.SHUT_WR)
+        assert client.response()[2] in (b"GET /well ", b"good")
+        assert client.closed()
+
+
 # All of it, again and again
 
 
 def one(front: Front, name: str, number: int) -> None:
     """One request that goes wrong somehow; its answer is of no interest."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", front.port), 10) as sock:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", front.port), PATIENCE_S) as sock:
         if number % 4 == 0:
             sock.sendall(f"POST /{name} HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nhalf".encode())
         else:

@@ -26,6 +26,8 @@ pytestmark = pytest.mark.process
 BY_ITSELF = (204, b"")
 """What the proxy says to OPTIONS *, without asking anybody."""
 
+PATIENCE_S = 30.0
+
 PROBE = b"GET /probe HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
 SCRIPT = """\
@@ -38,7 +40,16 @@ if __name__ == "__main__":
 """
 
 
-class Front(Site):
+class Patient(Site):
+    """A server that may take its time to start, where tests run beside each other."""
+
+    def start(self, *arguments: str, **options: Any) -> Patient:
+        super().start(*arguments, **(options | {"wait": False}))
+        self.hears_that(r"is ready$", within_s=60)
+        return self
+
+
+class Front(Patient):
     """A server that passes everything on."""
 
     def __init__(self, folder: Path, port: int, **options: Any) -> None:
@@ -81,9 +92,8 @@ def behind(pair: tuple[Front, Recorder]) -> Iterator[Recorder]:
 
 def answers(port: int, data: bytes) -> list[tuple[int, bytes]]:
     """Send it, and read all answers until the proxy closes, as h11 understands them."""
-    with socket.create_connection(("127.0.0.1", port), 10) as sock:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as sock:
         sock.sendall(data)
-        sock.shutdown(socket.SHUT_WR)
         raw = b""
         with contextlib.suppress(ConnectionResetError):
             while piece := sock.recv(65536):
@@ -134,7 +144,7 @@ def test_odd_heads_byte_by_byte_and_beside_others(front: Front, behind: Recorder
     """In pieces, with the proxy's connection in between used by somebody else."""
     if len(HEADS[case]) > 1000:
         return
-    with socket.create_connection(("127.0.0.1", front.port), 10) as odd:
+    with socket.create_connection(("127.0.0.1", front.port), PATIENCE_S) as odd:
         odd.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         half = len(HEADS[case]) // 2
         odd.sendall(HEADS[case][:half])
@@ -143,7 +153,8 @@ def test_odd_heads_byte_by_byte_and_beside_others(front: Front, behind: Recorder
             for byte in HEADS[case][half:]:
                 odd.sendall(bytes([byte]))
             odd.sendall(PROBE)
-            odd.shutdown(socket.SHUT_WR)
+            while odd.recv(65536):
+                pass
         assert answers(front.port, PROBE) == [(200, b"GET /probe ")], "nobody gets what is another's"
 
 
@@ -164,8 +175,8 @@ def test_what_concerns_neighbours_stays_between_them(front: Front, behind: Recor
 
 def test_who_the_client_is_says_nobody_but_the_proxy(front: Front, behind: Recorder) -> None:
     told = b"X-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nX-Forwarded-Proto: https\r\n"
-    odd = b"X_Forwarded_For: 6.6.6.6\r\nX-Forwarded-For: 7.7.7.7\r\nX-Forwarded-Prefix: /6\r\nProxy: http://6.6.6.6\r\n\r\n"
-    answers(front.port, GET + told + odd)
+    odd = b"X_Forwarded_For: 6.6.6.6\r\nX-Forwarded-For: 7.7.7.7\r\nX-Forwarded-Prefix: /6\r\nProxy: http://6.6.6.6\r\n"
+    answers(front.port, GET + told + odd + b"Connection: close\r\n\r\n")
     (seen,) = behind.seen
     assert not [value for _, value in seen.fields if b"6.6" in value or b"7.7" in value or value == b"https"]
     assert (seen.get("x-forwarded-for"), seen.get("x-forwarded-proto")) == ("127.0.0.1", "http")
@@ -173,7 +184,7 @@ def test_who_the_client_is_says_nobody_but_the_proxy(front: Front, behind: Recor
 
 
 def test_an_absolute_target_decides_whom_the_server_is_told_of(front: Front, behind: Recorder) -> None:
-    answers(front.port, b"GET http://own.example/abs?x HTTP/1.1\r\nHost: other.example\r\n\r\n")
+    answers(front.port, b"GET http://own.example/abs?x HTTP/1.1\r\nHost: other.example\r\nConnection: close\r\n\r\n")
     for seen in behind.seen:
         assert seen.target == "/abs?x"
         assert seen.get("x-forwarded-host") == "own.example"
