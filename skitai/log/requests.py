@@ -189,7 +189,8 @@ class RequestLog:
         if second != self._second:
             self._second, self._stamp = second, f"{local(second):%Y.%m.%d %H:%M:%S}"
         user = request.user
-        note = getattr(request.fields, "note", "")
+        fields = request.fields
+        note = "" if type(fields) is list or type(fields) is tuple else getattr(fields, "note", "")  # most have none
         return (
             f"{self._stamp} {request.peer.client or '-'} {before} {request.received} {request.status} {request.sent} "
             f"{ids or self.transactions.text(request.serial)} {quoted(user) if user else '-'} {after} {self._open} "
