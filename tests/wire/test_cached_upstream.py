@@ -241,6 +241,20 @@ def test_stale_if_the_server_fails(fault: str) -> None:
         settled(server)
 
 
+def test_a_long_excuse_of_the_server_is_not_waited_for() -> None:
+    zoo = Zoo("Cache-Control: max-age=0, stale-if-error=600")
+    with behind(zoo) as server:
+        client = server.connect()
+        asked = b"GET /pets/cats HTTP/1.1\r\nHost: example\r\n\r\n"
+        assert client.ask(asked)[2] == b"number 1"
+        zoo.status, zoo.fields, zoo.body = "500 Internal Server Error", (), b"x" * 3_000_000
+        for _ in range(3):
+            assert client.ask(asked)[2] == b"number 1"
+        settled(server)
+        time.sleep(1.2)
+        assert client.ask(asked)[2] == b"number 1", "the connection of the client lives on"
+
+
 def test_half_an_answer_is_not_stored() -> None:
     zoo = Zoo(FRESH)
     with behind(zoo) as server:
