@@ -158,6 +158,35 @@ def test_odd_heads_byte_by_byte_and_beside_others(front: Front, behind: Recorder
         assert answers(front.port, PROBE) == [(200, b"GET /probe ")], "nobody gets what is another's"
 
 
+# By the forward proxy
+
+
+@pytest.fixture(scope="module")
+def forward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
+    lines = 'skitai.enable_proxy(ports="*", tunnel_ports="*")'
+    app = """
+        def app(environ, start_response):
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"nobody else was asked"]
+    """
+    site = Patient(tmp_path_factory.mktemp("forward"), app, lines)
+    try:
+        yield site.start()
+    finally:
+        site.stop()
+
+
+@pytest.mark.parametrize("case", [*HEADS, *CHUNKS])
+def test_odd_requests_for_another_server(forward: Patient, behind: Recorder, case: str) -> None:
+    """All of them name it by their target."""
+    there = b" http://127.0.0.1:%d/" % behind.port
+    odd = HEADS.get(case) or POST + b"Transfer-Encoding: chunked\r\n\r\n" + CHUNKS[case]
+    line, end, rest = odd.lstrip(b"\r\n").partition(b"\n")
+    answered = answers(forward.port, line.replace(b" /", there, 1) + end + rest + PROBE.replace(b" /", there))
+    behind.oddities[:] = [each for each in behind.oddities if "_" not in each]  # such fields are between the two ends
+    agree([each for each in answered if each != BY_ITSELF], behind)
+
+
 # What is handed on of a head
 
 
