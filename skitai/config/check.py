@@ -76,12 +76,13 @@ def build(
     warnings: list[str] = []
     given = gather(draft, flags, environ, file, faults)
     _check_server(given, world, faults)
+    warnings += _doubts_of_cachefs(given)
     check_smtpda(given, world, faults)
     check_forward_proxy(given.values, given.labels, faults)
     warnings += doubts_of_forward_proxy(given.values, given.labels)
     check_upstreams(given.values, given.labels, faults)
     production = environ.get("SKITAI_ENV") == "PRODUCTION"
-    if not draft.mounts:
+    if not draft.mounts and not given.values.get("forward_proxy"):
         faults.append(f"{draft.script}: nothing is mounted; call skitai.mount() before skitai.run()")
     aliases = check_aliases(draft, faults)
     named = {each.name: each for each in aliases}
@@ -243,8 +244,13 @@ def _check_cachefs(given: Values, faults: list[str]) -> None:
     for name in ("cachefs_memmax", "cachefs_diskmax"):
         if 0 < values.get(name, 0) < SMALLEST_CACHE:
             faults.append(f'{labels[name]}: {values[name]} bytes are too few: at least {SMALLEST_CACHE}, which is "1M"')
-    if values.get("cachefs_path") and not values.get("cachefs_diskmax"):
-        faults.append(f"{labels['cachefs_path']}: goes with the option cachefs_diskmax, which is not set")
+
+
+def _doubts_of_cachefs(given: Values) -> list[str]:
+    """A folder that nothing is kept in: a script may well say how large its cache is elsewhere, and 0 for now."""
+    if given.values.get("cachefs_path") and not given.values.get("cachefs_diskmax"):
+        return [f"{given.labels['cachefs_path']}: nothing is kept there, for the option cachefs_diskmax is 0"]
+    return []
 
 
 def check_smtpda(given: Values, world: World, faults: list[str]) -> None:

@@ -115,7 +115,6 @@ def test_every_option_can_come_from_every_source(name: str) -> None:
     certificate = {"certfile": "/srv/site/notes.txt"}
     needs: dict[str, dict[str, str]] = {"group": {"user": "nobody"}, "smtpda_dkim_key": {"smtpda_dkim_selector": "mail"}}
     needs |= dict.fromkeys(("keyfile", "client_ca", "forward_port", "hsts_s"), certificate)
-    needs["cachefs_path"] = {"cachefs_diskmax": "64M"}
     needed = needs.get(name, {})
     text = ",".join(value) if isinstance(value, tuple) else str(value)
     toml = f"[{option.section}]\n{option.field} = {_toml(value)}\n"
@@ -292,6 +291,18 @@ def test_a_script_without_mounts_gets_one_clear_line() -> None:
     assert faults(Draft("/srv/site/service.py")) == (
         "/srv/site/service.py: nothing is mounted; call skitai.mount() before skitai.run()",
     )
+
+
+def test_a_forward_proxy_needs_no_mounts() -> None:
+    made = Draft("/srv/site/service.py")
+    made.set("forward_proxy", True, "service.py:9")
+    assert built(made).mounts == ()
+
+
+def test_a_cache_folder_that_nothing_is_kept_in_is_a_doubt_and_no_fault() -> None:
+    config = built(draft(cachefs_path="/srv/cache", cachefs_memmax=0, cachefs_diskmax=0))
+    assert not config.cachefs.enabled
+    assert config.warnings == ("service.py:9: cachefs_path: nothing is kept there, for the option cachefs_diskmax is 0",)
 
 
 @pytest.mark.parametrize(
