@@ -469,3 +469,37 @@ def test_a_short_body_is_whole_before_a_server_is_asked() -> None:
         client.send(put)
         server.tick(1)
         assert client.response()[0] == 408
+
+
+@pytest.mark.parametrize("soon", [True, False])
+def test_a_client_that_has_ended_its_side_is_answered_soon_or_not(soon: bool) -> None:
+    async def talk(peer: Peer) -> None:
+        await peer.request()
+        if not soon:
+            await peer.reader.read()
+        await peer.answer(b"meow")
+
+    with before(talk) as server:
+        client = server.connect()
+        client.send(GET)
+        client.sock.shutdown(socket.SHUT_WR)
+        assert client.read().endswith(b"meow" if soon else b"")
+        settled(server)
+
+
+def test_a_client_that_has_ended_its_side_does_not_wait_for_a_connection_for_long() -> None:
+    async def slow(peer: Peer) -> None:
+        await peer.request()
+        await peer.reader.read()
+
+    with before(slow, upstream_connections=1) as server:
+        first, client = server.connect(), server.connect()
+        first.send(GET)
+        wait_for(lambda: under_way(server) == [1])
+        client.send(GET)
+        wait_for(lambda: under_way(server) == [2])
+        client.sock.shutdown(socket.SHUT_WR)
+        assert client.read() == b""
+        assert under_way(server) == [1]
+        first.close()
+        settled(server)
