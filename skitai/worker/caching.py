@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from time import time
 from typing import Any
 
-from skitai.cachefs.asked import CONDITIONAL, Asked
+from skitai.cachefs.asked import CONDITIONAL, Asked, vary_names
 from skitai.cachefs.cache import Cache
 from skitai.cachefs.decision import ERRORS, SERVED, Decision, Verdict
 from skitai.cachefs.fetch import Fetch
@@ -21,6 +21,10 @@ from skitai.http.head import Fields
 from skitai.worker.cached import refuse, serve
 
 _OF_THE_CLIENT = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-by")
+_OURS = frozenset(
+    (b"x-forwarded-for", b"x-forwarded-by", b"forwarded", b"x-real-ip", b"x-gtxn-id", b"x-ltxn-id", b"traceparent")
+)
+"""Fields that the origin sees otherwise than the client has sent them: an answer that depends on one is for that client."""
 _HOST = re.compile(rb"host=([^;,]+)", re.IGNORECASE).findall
 
 Ask = Callable[[Any], None]
@@ -158,6 +162,8 @@ class Watched:
         now = time()
         self._answered = True
         came = Fields([(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in fields])
+        if not _OURS.isdisjoint(vary_names(came) or ()):
+            came = Fields((*came.pairs, (b"vary", b"*")))
         if self._fetch is None:
             self._cache.changed(self._asked, status, came, now)
             return True

@@ -117,6 +117,13 @@ def test_what_is_somebodys_own_is_asked_for_each_time(kind: str) -> None:
         assert [get(server)[2] for _ in range(3)] == [b"number 1", b"number 2", b"number 3"]
 
 
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "Accept, forwarded", "traceparent"])
+def test_what_depends_on_who_the_proxy_says_that_asks_is_asked_for_each_time(name: str) -> None:
+    zoo = Zoo(FRESH, f"Vary: {name}")
+    with behind(zoo) as server:
+        assert [get(server)[2] for _ in range(2)] == [b"number 1", b"number 2"]
+
+
 def test_who_shows_credentials_is_asked_for_himself() -> None:
     zoo = Zoo(FRESH)
     with behind(zoo) as server:
