@@ -87,7 +87,7 @@ class Books:
     def adopt(cls, fd: int) -> Books | None:
         """The books of the program before the exec, or of another process; None when they have another layout."""
         memory = Memory.adopt(fd, 0)
-        return cls(memory) if len(memory.ints) > TABLE_AT and memory.ints[_LAYOUT] == LAYOUT else None
+        return cls(memory) if len(memory.ints) >= TABLE_AT and memory.ints[_LAYOUT] == LAYOUT else None
 
     # Counters
 

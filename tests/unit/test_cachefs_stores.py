@@ -391,6 +391,19 @@ def test_a_reload_takes_over_what_still_fits(tmp_path: Path) -> None:
         closing.close(but=kept)
 
 
+def test_a_cache_of_memory_alone_is_taken_over_as_well() -> None:
+    options = CacheFs(cachefs_memmax=1 << 20)
+    first = Host.open(options, "")
+    assert first is not None and first.ring is not None
+    first.ring.put(*answer(b"k", b"content"))
+    adopted = Host.adopt(first.hand_over())
+    assert adopted is not None and adopted.ring is not None
+    assert got(adopted.ring, b"k") == b"content"
+    same = Host.open(options, "", before=adopted)
+    assert same is not None and same.ring is adopted.ring
+    same.close()
+
+
 def test_there_is_no_cache_without_a_size() -> None:
     assert Host.open(CacheFs(), "/nowhere") is None
     assert Host.adopt(None) is None
