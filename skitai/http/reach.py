@@ -25,6 +25,9 @@ PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"
 NOWHERE = tuple(map(ip_network, ("0.0.0.0/8", "240.0.0.0/4", "::/128", "100::/64")))
 """Addresses of nobody, "this host" included, by which some systems reach themselves; and the broadcast."""
 
+METADATA = tuple(map(ip_network, ("fd00:ec2::254/128", "100.100.100.200/32")))
+"""Where clouds tell their machines secrets, beside the link-local 169.254.169.254."""
+
 CARRYING = tuple(map(IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96")))
 """IPv6 whose last bits are an IPv4 address: translated (RFC 6052, RFC 8215), and "compatible" (RFC 4291)."""
 
@@ -181,8 +184,8 @@ class Policy:
     def _against(self, host: str, address: Address, port: int, local: bool) -> str:
         if within(address, NOWHERE) or address.is_unspecified:
             return "it is the address of nobody"
-        if address.is_link_local:
-            return "it is link-local"
+        if address.is_link_local or within(address, METADATA):
+            return "it is link-local, or tells this machine its secrets"
         if address.is_multicast:
             return "it is a multicast address"
         if self._own(address, port):

@@ -35,6 +35,8 @@ def test_others_are_reached(address: str, local: bool) -> None:
         "0.1.2.3",
         "::",
         "169.254.169.254",
+        "fd00:ec2::254",
+        "100.100.100.200",
         "fe80::1",
         "fe80::1%eth0",
         "224.0.0.1",
