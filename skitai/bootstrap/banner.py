@@ -25,6 +25,7 @@ def banner(config: Config, estate: Estate, kept: Iterable[Program]) -> str:
         f"Skitai {__version__} {estate.origin.title}, pid {os.getpid()}",
         *(f"  listens on {address}" for address in estate.addresses),
         *mount_lines(config, estate.addresses),
+        *(["  passes on  what clients ask of other servers (forward proxy)"] if config.forward_proxy.forward_proxy else []),
         f"  workers    {config.server.workers}, {threads}",
         *([f"  helpers    {helpers}"] if helpers else []),
         f"  var        {estate.places.var}",

@@ -12,6 +12,7 @@ from skitai.cachefs.folder import Folder
 from skitai.cachefs.ring import Ring
 from skitai.cachefs.shared import Books
 from skitai.config.sections.caching import CacheFs
+from skitai.errors import StartError
 
 MOST_FILES = 262144
 
@@ -35,10 +36,13 @@ class Host:
         :param path: of the folder.
         :param owner: user and group whom the files shall belong to, if not to us.
         :param before: what there is already: what of it still fits is taken over.
-        :raises StartError: the folder cannot be used; `before` is as it was.
+        :raises StartError: the folder cannot be used, or there is not so much memory; `before` is as it was.
         """
         if not options.enabled:
             return None
+        most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if options.cachefs_memmax > most:
+            raise StartError(f"cachefs_memmax: {options.cachefs_memmax} bytes, where this machine has {most} in all")
         wanted = path if options.cachefs_diskmax else ""
         same = before is not None and (before.folder.path if before.folder else "") == wanted
         if before is not None and same:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import select
+import signal
 import sys
 from collections.abc import Callable
 
 from skitai.cli.line import UsageError
 from skitai.errors import ConfigError, StartError
 
+UNREAD = 128 + signal.SIGPIPE
+
 
 def said(act: Callable[[], int]) -> int:
-    """Do something; its exit code, or 2 for a command line that cannot be understood and 1 for a start that fails."""
+    """Do something; its exit code, or 2 for a command line that cannot be understood and 1 for a start that fails.
+
+    Who reads what is printed may have read enough, as ``head`` does: that ends it without a word, as by SIGPIPE.
+    """
     try:
-        return act()
+        code = act()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        if not _unread():
+            raise
+        return UNREAD
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
@@ -20,6 +34,17 @@ def said(act: Callable[[], int]) -> int:
         for line in lines(error):
             print(line, file=sys.stderr)
         return 1
+
+
+def _unread() -> bool:
+    """Whether nobody reads stdout any more; then nothing is printed there at the interpreter's end, either."""
+    stdout = sys.stdout.fileno()
+    poll = select.poll()
+    poll.register(stdout, 0)
+    if not poll.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stdout)
+    return True
 
 
 def lines(error: StartError) -> tuple[str, ...]:

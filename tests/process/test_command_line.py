@@ -32,6 +32,17 @@ def test_the_command_runs_a_script_as_python_does(place: Place, words: list[str]
     assert mounts(place.skitai(*words)) == mounts(direct) == [f"/ {place.folder}/app.py:app app.py:8"]
 
 
+@pytest.mark.parametrize("words", [["app.py", "check"], ["app.py", "--help"], ["-m", "skitai", "check"]])
+def test_who_reads_has_read_enough(place: Place, words: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as out:
+        done = subprocess.run(
+            [place.interpreter, *words], cwd=place.folder, env=place.environ, stdout=out, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 def test_a_script_sees_the_arguments_and_the_path_that_python_gives(place: Place) -> None:
     place.write(
         "sub/args.py",

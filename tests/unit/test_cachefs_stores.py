@@ -407,3 +407,8 @@ def test_a_cache_of_memory_alone_is_taken_over_as_well() -> None:
 def test_there_is_no_cache_without_a_size() -> None:
     assert Host.open(CacheFs(), "/nowhere") is None
     assert Host.adopt(None) is None
+
+
+def test_more_memory_than_there_is_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="cachefs_memmax: 1125899906842624 bytes, where this machine has"):
+        Host.open(CacheFs(cachefs_memmax=1 << 50), str(tmp_path))
