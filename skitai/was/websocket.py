@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import secrets
 from collections.abc import Callable
 from math import inf
@@ -23,8 +22,8 @@ from skitai.protocols.websocket.names import (
 from skitai.protocols.websocket.outgoing import Shared
 from skitai.was.rooms import rooms
 
-_number = itertools.count(secrets.randbits(31) << 20).__next__
-"""Unique among the workers of a server as good as certainly, and exact in JavaScript."""
+ID_BITS = 52
+"""Of a client's number: unique among the workers of a server as good as certainly, and exact in JavaScript."""
 
 
 class Undecodable(ValueError):
@@ -84,7 +83,7 @@ class WebSocket:
     """
 
     def __init__(self) -> None:
-        self.id = _number()
+        self.id = secrets.randbits(ID_BITS)
         self._plan = Plan()
         self._room = ""
         self._line: Line | None = None

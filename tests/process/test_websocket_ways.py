@@ -191,6 +191,7 @@ def test_a_group_over_workers_of_which_one_dies(site: Site, visit: Any) -> None:
         client.send("pid")
         while not (heard := str(client.recv(20))).isdecimal():
             pass
+        assert number not in members, "no two clients have one number, whatever worker they came to"
         members[number], homes[number] = client, int(heard)
         assert len(members) < 60, "all connections came to one worker"
 
