@@ -13,5 +13,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     them has no such excuse.
     """
     for item in items:
-        if item.get_closest_marker("process") is not None or "wire" in item.path.parts:
+        if item.get_closest_marker("process") is not None or not {"wire", "backends"}.isdisjoint(item.path.parts):
             item.add_marker(pytest.mark.flaky(reruns=1))

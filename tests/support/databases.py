@@ -103,6 +103,9 @@ class Server(ABC):
     def pause(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self._process.pid}/task")
+        while any(each.read_text().rpartition(")")[2].split()[0] != "T" for each in tasks.glob("*/stat")):
+            time.sleep(0.002)  # one of its threads may still answer
 
     def go_on(self) -> None:
         assert self._process is not None
