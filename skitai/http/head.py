@@ -111,5 +111,23 @@ class Head:
         self.route: Any = None
         """Where the worker's site sends this head; the site's own memo."""
 
+    def with_fields(self, fields: Fields) -> Head:
+        """The same request with other fields; it has not been routed."""
+        return Head(
+            self.method,
+            self.target,
+            self.form,
+            self.path,
+            self.raw_path,
+            self.query,
+            self.host,
+            self.version,
+            fields,
+            keep_alive=self.keep_alive,
+            length=self.length,
+            expects_continue=self.expects_continue,
+            protocol=self.protocol,
+        )
+
     def __repr__(self) -> str:
         return f"<Head {self.method} {self.target} HTTP/{self.version}>"

@@ -246,18 +246,6 @@ def told(fields: Fields) -> bytes:
 def _conditional(head: Head, conditions: tuple[tuple[bytes, bytes], ...]) -> Head:
     """The same request with other conditions."""
     fields = Fields((*(pair for pair in head.fields.pairs if pair[0] not in CONDITIONAL), *conditions))
-    made = Head(
-        head.method,
-        head.target,
-        head.form,
-        head.path,
-        head.raw_path,
-        head.query,
-        head.host,
-        head.version,
-        fields,
-        keep_alive=head.keep_alive,
-        protocol=head.protocol,
-    )
+    made = head.with_fields(fields)
     made.route = head.route
     return made

@@ -167,18 +167,4 @@ def passed_on(head: Head, user: str, user_field: str, hide_token: bool) -> Head:
         kept.append((user_field.lower().encode("ascii"), quote(user, SAFE).strip().encode("ascii")))
     if kept == list(pairs):
         return head
-    return Head(
-        head.method,
-        head.target,
-        head.form,
-        head.path,
-        head.raw_path,
-        head.query,
-        head.host,
-        head.version,
-        Fields(kept),
-        keep_alive=head.keep_alive,
-        length=head.length,
-        expects_continue=head.expects_continue,
-        protocol=head.protocol,
-    )
+    return head.with_fields(Fields(kept))
