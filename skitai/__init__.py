@@ -13,17 +13,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skitai.api import (
-    abspath,
-    addlu,
+from skitai.api.mounting import mount, mount_django
+from skitai.api.reaching import (
     alias,
-    cron,
-    deflu,
     enable_cachefs,
-    enable_file_logging,
-    enable_forward,
     enable_gateway,
     enable_proxy,
+    set_backend_keep_alive,
+    set_max_rcache,
+    set_proxy_keep_alive,
+)
+from skitai.api.server import (
+    abspath,
+    addlu,
+    cron,
+    deflu,
+    enable_file_logging,
+    enable_forward,
     enable_smtpda,
     enable_ssl,
     get_proc_title,
@@ -32,16 +38,11 @@ from skitai.api import (
     joinpath,
     log_off,
     lukeys,
-    mount,
-    mount_django,
     pref,
     run,
-    set_backend_keep_alive,
     set_keep_alive,
     set_max_age,
-    set_max_rcache,
     set_network_timeout,
-    set_proxy_keep_alive,
     set_request_timeout,
     set_worker_critical_point,
     trackers,

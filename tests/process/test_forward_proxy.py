@@ -6,11 +6,10 @@ import json
 import socket
 import ssl
 import subprocess
-import threading
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -40,20 +39,10 @@ LARGE = b"0123456789" * 300_000
 AUTHORIZATION = f"Proxy-Authorization: Basic {b64encode(b'ann:secret').decode()}"
 
 
-@contextmanager
-def secure_upstream(by: trustme.CA) -> Iterator[Upstream]:
+def secure_upstream(by: trustme.CA) -> AbstractContextManager[Upstream]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     by.issue_cert("127.0.0.1").configure_cert(context)
-    server = Upstream()
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    return upstream(tls=context)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -87,9 +88,14 @@ class Answers(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def upstream(port: int = 0) -> Iterator[Upstream]:
-    """A server, whose connections end with it."""
+def upstream(port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[Upstream]:
+    """A server, whose connections end with it.
+
+    :param tls: what it speaks TLS with.
+    """
     server = Upstream(port)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
