@@ -17,6 +17,7 @@ import enum
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
+from skitai.http.dates import parse_http_date
 from skitai.http.head import Fields, Head
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from skitai.cachefs.cache import Cache
     from skitai.config.tree import Config
 
-__all__ = ["App", "Body", "BodyMode", "Context", "Exchange", "Fields", "Flow", "Head", "Peer", "Settled", "Tunnel"]
+__all__ = ["App", "Body", "BodyMode", "Context", "Dated", "Exchange", "Fields", "Flow", "Head", "Peer", "Settled", "Tunnel"]
 
 
 class Flow(enum.IntEnum):
@@ -47,6 +48,20 @@ class Settled(tuple[tuple[str, str], ...]):
     """Response fields whose content coding is settled: the server considers no other for such a response."""
 
     __slots__ = ()
+
+
+class Dated(Settled):
+    """Those of another server's answer, with the Date of that server, beside which ours has no place (RFC 9110, section
+    6.6.1)."""
+
+    __slots__ = ()
+
+
+def passed_on(fields: Iterable[tuple[str, str]]) -> Settled:
+    """The fields of another server's answer: `Dated`, unless they have no Date, or none that can be read."""
+    found = tuple(fields)
+    dates = [value for name, value in found if name.lower() == "date"]
+    return (Dated if len(dates) == 1 and parse_http_date(dates[0], 0.0) is not None else Settled)(found)
 
 
 class Peer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import Any
 
 from skitai.cachefs import directives
 from skitai.cachefs.directives import LONGEST_S
@@ -25,7 +26,7 @@ _SPACES = re.compile(rb"[ \t]+")
 
 
 class Asked:
-    """A request: immutable, and the same for all requests that carry the same bytes, where these are recognised.
+    """A request: the same for all requests that carry the same bytes, where these are recognised. Immutable, but for `hit`.
 
     :ivar method: in upper case.
     :ivar uri: absolute, ``http://host/path?query``, as the client means it: whatever of it reaches the origin is in it.
@@ -36,9 +37,10 @@ class Asked:
     :ivar hashed: the key's digest.
     :ivar terms: what its fields demand.
     :ivar served: whether it is of a method whose answers may be stored ones.
+    :ivar hit: where in memory the answer stood that it got last, if that was a fresh one; the cache's own memo.
     """
 
-    __slots__ = ("fields", "hashed", "key", "method", "served", "space", "terms", "uri")
+    __slots__ = ("fields", "hashed", "hit", "key", "method", "served", "space", "terms", "uri")
 
     def __init__(self, method: str, uri: bytes, fields: Fields, space: bytes = b"") -> None:
         self.method = method
@@ -49,6 +51,7 @@ class Asked:
         self.hashed = digest(self.key)
         self.terms = Terms.of(fields)
         self.served = method in ("GET", "HEAD") and not self.terms.passes and not self.terms.no_store
+        self.hit: Any = None
 
     def at(self, uri: bytes) -> Asked:
         """The same for another URI."""

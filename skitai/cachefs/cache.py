@@ -15,8 +15,9 @@ from skitai.cachefs.asked import Asked, digest, selecting
 from skitai.cachefs.decision import BYPASS, LABELS, SERVED, Decision, Verdict, decide
 from skitai.cachefs.fetch import Fetch, Waiter
 from skitai.cachefs.files import Files
+from skitai.cachefs.hit import Hit
 from skitai.cachefs.record import Content, Head, Selector, Stored, encode
-from skitai.cachefs.ring import Found, Ring
+from skitai.cachefs.ring import SHARED_FROM, Found, Ring
 from skitai.cachefs.shared import Books, Count
 from skitai.http.head import Fields
 
@@ -71,6 +72,17 @@ class Cache:
 
     # Looking up
 
+    def again(self, asked: Asked, now: float) -> bytes | None:
+        """The content that `lookup` has served for the same request before, and would serve now.
+
+        :returns: its head is `asked.hit.stored`; None where `lookup` has to be asked.
+        """
+        hit = asked.hit
+        if hit is None or (content := hit.content(now)) is None:
+            return None
+        self._books.count(self._row, Count.MEMORY_HITS)
+        return content
+
     def lookup(self, asked: Asked, now: float) -> Decision:
         """What becomes of a request. Of `Verdict.LOAD`, `load` knows more.
 
@@ -82,7 +94,7 @@ class Cache:
         key, hashed = asked.key, asked.hashed
         ring, files = self._ring, self.stores.files
         if ring is not None:
-            found = ring.find(key, hashed)
+            selector = found = ring.find(key, hashed)
             if found is not None and type(found.head) is Selector:
                 key = self._variant(ring, found.head, found.place, asked)
                 hashed = digest(key)
@@ -94,6 +106,8 @@ class Cache:
                         self._renew(ring, found, now)
                     if asked.terms.plain and stored.is_fresh(now):
                         self._books.count(self._row, Count.MEMORY_HITS)
+                        if selector is not None and len(content) < SHARED_FROM:
+                            asked.hit = Hit(ring, self._books, asked, selector, found, stored)
                         return Decision(Verdict.FRESH, key, stored, content, "HIT")
                     return self._decided(asked, stored, content, now, Count.MEMORY_HITS)
         if files is not None and files.knows(hashed):

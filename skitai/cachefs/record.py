@@ -11,6 +11,7 @@ import zlib
 from typing import NamedTuple
 
 from skitai.cachefs.freshness import Policy, last_modified, lifetime, policy
+from skitai.http.dates import format_http_date, parse_http_date
 from skitai.http.head import Fields
 
 HEADER = struct.Struct("<4sIQQIIIdd")
@@ -40,19 +41,21 @@ class Stored:
     :ivar check: the checksum of its content.
     :ivar rules: what its fields allow.
     :ivar lifetime: for how many seconds it is fresh.
+    :ivar fresh_until: until when it may be served to who demands nothing, in seconds since the epoch.
     :ivar etag: as sent, or None.
     :ivar last_modified: in seconds since the epoch, or None.
     """
 
     __slots__ = (
         "_shown",
-        "_shown_age",
         "_shown_as",
-        "_until",
+        "_shown_from",
+        "_shown_until",
         "came",
         "check",
         "etag",
         "fields",
+        "fresh_until",
         "initial_age",
         "key",
         "last_modified",
@@ -75,11 +78,11 @@ class Stored:
         self.check = check
         self.rules: Policy = policy(fields, came)
         self.lifetime = lifetime(status, fields, self.rules, came)
-        self._until = 0.0 if self.rules.no_cache else came + self.lifetime - initial_age
+        self.fresh_until = 0.0 if self.rules.no_cache else came + self.lifetime - initial_age
         self.etag = fields.text("etag") or None
         self.last_modified = last_modified(fields, came)
-        self.pairs: Pairs = tuple((name.decode("latin-1").title(), value.decode("latin-1")) for name, value in fields.pairs)
-        self._shown_age = -1
+        self.pairs: Pairs = _dated(fields, came)
+        self._shown_from = self._shown_until = 0.0
         self._shown_as = ""
         self._shown: Pairs = ()
 
@@ -89,7 +92,7 @@ class Stored:
 
     def is_fresh(self, now: float) -> bool:
         """Whether it may be served to who demands nothing."""
-        return self._until > now >= self.came
+        return self.fresh_until > now >= self.came
 
     def shown(self, label: str, now: float, kind: type[Pairs] = tuple) -> Pairs:
         """Its fields as a client gets them.
@@ -97,10 +100,10 @@ class Stored:
         :param label: the value of X-Cache.
         :param kind: what they are made.
         """
-        age = int(self.age(now))
-        if age != self._shown_age or label is not self._shown_as or type(self._shown) is not kind:
-            self._shown = kind((*self.pairs, ("Age", str(age)), ("X-Cache", label)))
-            self._shown_age, self._shown_as = age, label
+        if not self._shown_from <= now < self._shown_until or label is not self._shown_as or type(self._shown) is not kind:
+            age = self.age(now)
+            self._shown = kind((*self.pairs, ("Age", str(int(age))), ("X-Cache", label)))
+            self._shown_from, self._shown_until, self._shown_as = now, now + 1 - age % 1, label
         return self._shown
 
     def __repr__(self) -> str:
@@ -125,6 +128,15 @@ class Selector(NamedTuple):
 
 
 Head = Stored | Selector
+
+
+def _dated(fields: Fields, came: float) -> Pairs:
+    """Fields as a client gets them; what came without a Date has the one of its coming (RFC 9110, section 6.6.1)."""
+    date = fields.get(b"date")
+    pairs = fields.pairs
+    if date is None or parse_http_date(date.decode("latin-1"), came) is None:
+        pairs = (*(pair for pair in pairs if pair[0] != b"date"), (b"date", format_http_date(came).encode("ascii")))
+    return tuple((name.decode("latin-1").title(), value.decode("latin-1")) for name, value in pairs)
 
 
 class Parts(NamedTuple):

@@ -19,7 +19,7 @@ from skitai.ipc.memory import SLOT_BYTES, Memory
 
 LAYOUT = 1
 
-_LAYOUT, _HEAD, _BUCKETS = range(3)
+_LAYOUT, HEAD, _BUCKETS = range(3)
 _TABLE_AT = 8
 
 WAYS = 8
@@ -59,17 +59,19 @@ class Ring:
 
     :param memory: made by `create`.
     :param books: whose lock is for the writers.
+    :ivar data: where the records are.
+    :ivar young: what stands so far behind the head, or less, does not go next.
     """
 
     def __init__(self, memory: Memory, books: Books) -> None:
         self.memory = memory
         self._books = books
-        self._ints = ints = memory.ints
+        self.ints = ints = memory.ints
         self._buckets = ints[_BUCKETS]
         first = (_TABLE_AT + self._buckets * WAYS * 2) * SLOT_BYTES
-        self._data = ints.cast("B")[first:]
-        self.size = len(self._data)
-        self._young = self.size * 3 // 4
+        self.data = ints.cast("B")[first:]
+        self.size = len(self.data)
+        self.young = self.size * 3 // 4
         self._known: dict[bytes, Found] = {}
         self._large: WeakValueDictionary[int, memoryview[int]] = WeakValueDictionary()
 
@@ -80,7 +82,7 @@ class Ring:
         memory.ints[_BUCKETS] = max(1, size // BYTES_PER_ENTRY // WAYS)
         memory.ints[_LAYOUT] = LAYOUT
         made = cls(memory, books)
-        memory.ints[_HEAD] = made.size  # so that no record has the position 0
+        memory.ints[HEAD] = made.size  # so that no record has the position 0
         return made
 
     @classmethod
@@ -92,7 +94,7 @@ class Ring:
     @property
     def total(self) -> int:
         """Bytes of the memory as a whole."""
-        return len(self._ints) * SLOT_BYTES
+        return len(self.ints) * SLOT_BYTES
 
     @property
     def longest(self) -> int:
@@ -100,7 +102,7 @@ class Ring:
         return self.size // SHARE
 
     def _is_there(self, place: int) -> bool:
-        return place >= self._ints[_HEAD] - self.size
+        return place >= self.ints[HEAD] - self.size
 
     # Reading
 
@@ -111,12 +113,12 @@ class Ring:
         """
         known = self._known.get(key)
         if known is not None:
-            if self._ints[known.slot] == known.place >= self._ints[_HEAD] - self.size:
+            if self.ints[known.slot] == known.place >= self.ints[HEAD] - self.size:
                 return known
             del self._known[key]
         tag = _tag(hashed)
         base = _TABLE_AT + tag % self._buckets * WAYS * 2
-        entries = self._ints[base : base + 2 * WAYS].tolist()
+        entries = self.ints[base : base + 2 * WAYS].tolist()
         for at in range(0, 2 * WAYS, 2):
             if entries[at] == tag and entries[at + 1] and self._is_there(entries[at + 1]):
                 read = self._read(entries[at + 1], base + at + 1)
@@ -133,15 +135,15 @@ class Ring:
         :param slot: which says that it is there.
         """
         at = place % self.size
-        found = lengths(bytes(self._data[at : at + HEADER.size]))
+        found = lengths(bytes(self.data[at : at + HEADER.size]))
         if found is None:
             return None
         meta, size = found
         start = at + HEADER.size + meta
         if start + size > self.size:
             return None
-        head = decode(bytes(self._data[at:start]), place)
-        if head is None or whole(head, bytes(self._data[start : start + size]), 0) is None:
+        head = decode(bytes(self.data[at:start]), place)
+        if head is None or whole(head, bytes(self.data[start : start + size]), 0) is None:
             return None
         return Found(head, place, slot, start, start + size) if self._is_there(place) else None
 
@@ -152,8 +154,8 @@ class Ring:
         large = found.end - found.start >= SHARED_FROM
         if large and (held := self._large.get(place)) is not None:
             return held
-        data = bytes(self._data[found.start : found.end])
-        if place < self._ints[_HEAD] - self.size:
+        data = bytes(self.data[found.start : found.end])
+        if place < self.ints[HEAD] - self.size:
             return None
         if large:
             view = self._large[place] = memoryview(data)
@@ -162,7 +164,7 @@ class Ring:
 
     def is_old(self, place: int) -> bool:
         """Whether a record is among the quarter that goes next."""
-        return place < self._ints[_HEAD] - self._young
+        return place < self.ints[HEAD] - self.young
 
     # Writing
 
@@ -180,36 +182,36 @@ class Ring:
             return False
         try:
             slot = self._slot(tag)
-            if unless_moved and self._ints[slot + 1] != unless_moved:
+            if unless_moved and self.ints[slot + 1] != unless_moved:
                 return False
             place = self._claim(total)
             self._write(place, parts, content)
-            self._ints[slot + 1] = 0
-            self._ints[slot] = tag
-            self._ints[slot + 1] = place
+            self.ints[slot + 1] = 0
+            self.ints[slot] = tag
+            self.ints[slot + 1] = place
         finally:
             self._books.ring_lock.release()
         return True
 
     def _claim(self, total: int) -> int:
         """Move the head on, so that nobody reads what stands there any longer."""
-        place = self._ints[_HEAD]
+        place = self.ints[HEAD]
         left = self.size - place % self.size
         if total > left:
             place += left
-        self._ints[_HEAD] = place + total
+        self.ints[HEAD] = place + total
         return place
 
     def _write(self, place: int, parts: Parts, content: Sequence[Content]) -> None:
         at = place % self.size
         for piece in (parts.header(place), parts.meta, *content):
-            self._data[at : at + len(piece)] = piece
+            self.data[at : at + len(piece)] = piece
             at += len(piece)
 
     def _slot(self, tag: int) -> int:
         """Where a tag stands, or may: in a free entry, or in that of the oldest record."""
         base = _TABLE_AT + tag % self._buckets * WAYS * 2
-        entries = self._ints[base : base + 2 * WAYS].tolist()
+        entries = self.ints[base : base + 2 * WAYS].tolist()
         found = [at for at in range(0, 2 * WAYS, 2) if entries[at] == tag]
         return base + (found[0] if found else min(range(0, 2 * WAYS, 2), key=lambda at: int(entries[at + 1])))
 
@@ -224,8 +226,8 @@ class Ring:
         tag = _tag(hashed)
         base = _TABLE_AT + tag % self._buckets * WAYS * 2
         for slot in range(base, base + 2 * WAYS, 2):
-            if self._ints[slot] == tag:
-                self._ints[slot + 1] = 0
+            if self.ints[slot] == tag:
+                self.ints[slot + 1] = 0
 
     # For people
 
@@ -241,7 +243,7 @@ class Ring:
         count = used = 0
         for place in self._places():
             at = place % self.size
-            header = bytes(self._data[at : at + HEADER.size])
+            header = bytes(self.data[at : at + HEADER.size])
             if (found := lengths(header)) is not None and self._is_there(place):
                 count += is_answer(header)
                 used += HEADER.size + sum(found)
@@ -249,7 +251,7 @@ class Ring:
 
     def _places(self) -> list[int]:
         end = _TABLE_AT + self._buckets * WAYS * 2
-        return [place for place in self._ints[_TABLE_AT + 1 : end : 2].tolist() if place and self._is_there(place)]
+        return [place for place in self.ints[_TABLE_AT + 1 : end : 2].tolist() if place and self._is_there(place)]
 
 
 def _tag(hashed: bytes) -> int:

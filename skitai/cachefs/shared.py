@@ -22,7 +22,7 @@ COUNTERS = 8
 INVALIDATIONS = 4096
 PENDING = 256
 
-_LAYOUT, _BUSY, _BYTES, _OBJECTS, _LIMIT, _HAND, _CLEARED, _CAPACITY = range(8)
+_LAYOUT, _BUSY, _BYTES, _OBJECTS, _LIMIT, _HAND, CLEARED, _CAPACITY = range(8)
 _COUNTERS_AT = 16
 _INVALIDATIONS_AT = _COUNTERS_AT + ROWS * COUNTERS
 _PENDING_AT = _INVALIDATIONS_AT + INVALIDATIONS
@@ -107,16 +107,16 @@ class Books:
 
         :param hashed: the digest of its key.
         """
-        self.floats[_invalidation(hashed)] = now
+        self.floats[invalidation(hashed)] = now
 
     def clear(self, now: float) -> None:
         """Everything that was stored until now is void."""
-        self.floats[_CLEARED] = now
+        self.floats[CLEARED] = now
 
     def void(self, hashed: bytes, since: float, now: float) -> bool:
         """Whether what was stored of a URI, or asked for, at `since` is void now."""
         floats = self.floats
-        return since <= floats[_invalidation(hashed)] <= now or since <= floats[_CLEARED] <= now
+        return since <= floats[invalidation(hashed)] <= now or since <= floats[CLEARED] <= now
 
     # The table of files; all that change it hold `files_lock`
 
@@ -272,7 +272,7 @@ class Books:
         return TABLE_AT + (low % buckets) * WAYS * ENTRY
 
 
-def _invalidation(hashed: bytes) -> int:
+def invalidation(hashed: bytes) -> int:
     """The slot for a URI, which shares it with some others."""
     return _INVALIDATIONS_AT + (hashed[0] | hashed[1] << 8) % INVALIDATIONS
 

@@ -10,7 +10,7 @@ from skitai.cachefs.decision import Decision
 from skitai.cachefs.record import Content
 from skitai.cachefs.reply import reply
 from skitai.errors import Answerable
-from skitai.exchange import Exchange, Settled
+from skitai.exchange import Dated, Exchange, passed_on
 from skitai.http.byteranges import Parts
 from skitai.http.ranges import Span
 
@@ -28,13 +28,13 @@ def serve(exchange: Exchange, asked: Asked, decision: Decision, now: float) -> N
     assert stored is not None
     wishes = asked.terms.wishes
     if wishes.plain and len(content) <= AT_ONCE_BYTES:
-        exchange.respond(stored.status, stored.shown(decision.label, now, Settled), bytes(content))
+        exchange.respond(stored.status, stored.shown(decision.label, now, Dated), bytes(content))
         return
     answer = reply(exchange.head.method, wishes, stored, decision.label, now)
     size = len(content) if answer.pieces is None else answer.size
     if size <= AT_ONCE_BYTES:
-        exchange.respond(answer.status, Settled(answer.fields), answer.body(content))
-    elif exchange.start(answer.status, Settled((*answer.fields, ("Content-Length", str(size))))):
+        exchange.respond(answer.status, passed_on(answer.fields), answer.body(content))
+    elif exchange.start(answer.status, passed_on((*answer.fields, ("Content-Length", str(size))))):
         if exchange.head.method == "HEAD":
             exchange.finish()
         else:

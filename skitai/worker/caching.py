@@ -16,7 +16,7 @@ from skitai.cachefs.cache import Cache
 from skitai.cachefs.decision import ERRORS, SERVED, Decision, Verdict
 from skitai.cachefs.fetch import Fetch
 from skitai.errors import Answerable
-from skitai.exchange import Flow, Head, Peer, Settled
+from skitai.exchange import Dated, Flow, Head, Peer, Settled, passed_on
 from skitai.http.head import Fields
 from skitai.worker.cached import refuse, serve
 
@@ -54,6 +54,13 @@ class Caching:
         if asked is None:
             space = self._space + told(head.fields) if trusted else self._space
             asked = head.forms[key] = Asked(head.method, uri_of(head, scheme), head.fields, space)
+        content = self._cache.again(asked, now := time())
+        if content is not None:
+            stored = asked.hit.stored
+            exchange.respond(stored.status, stored.shown("HIT", now, Dated), content)
+            return
+        if not exchange.take():
+            return
         if head.length and head.method in ("GET", "HEAD"):
             ask(exchange)  # what its body says is in no key
         else:
@@ -177,9 +184,9 @@ class Watched:
     def _shown(self, fields: Iterable[tuple[str, str]]) -> Settled:
         """The fields of the answer, with what the cache says of itself."""
         if self._asked.method not in ("GET", "HEAD"):
-            return Settled(fields)
+            return passed_on(fields)
         label = "MISS" if self._fetch is not None else "BYPASS"
-        return Settled((*[each for each in fields if each[0].lower() != "x-cache"], ("X-Cache", label)))
+        return passed_on((*[each for each in fields if each[0].lower() != "x-cache"], ("X-Cache", label)))
 
 
 class Nobody:

@@ -11,17 +11,25 @@ class Clock:
     """:param fields: what else every response carries, as on the wire.
     :ivar date: those, and the Date field with the empty line that ends a head (RFC 9110, section 6.6.1).
     :ivar pairs: the same as HTTP/2 has it, names and values.
+    :ivar end: for a head that has a Date already: those fields, and the empty line.
+    :ivar end_pairs: the same as HTTP/2 has it.
     """
 
-    __slots__ = ("_fields", "date", "pairs")
+    __slots__ = ("_fields", "date", "end", "end_pairs", "pairs")
 
     def __init__(self, fields: str = "") -> None:
         self._fields = fields
+        self.end = f"{fields}\r\n".encode("ascii")
+        self.end_pairs = _pairs(self.end)
         self.date = b""
-        self.pairs: tuple[tuple[bytes, bytes], ...] = ()
+        self.pairs = self.end_pairs
         self.tick()
 
     def tick(self) -> None:
         self.date = f"{self._fields}Date: {format_http_date(time.time())}\r\n\r\n".encode("ascii")
-        lines = self.date.split(b"\r\n")
-        self.pairs = tuple((name.lower(), value) for name, _, value in (line.partition(b": ") for line in lines if line))
+        self.pairs = _pairs(self.date)
+
+
+def _pairs(lines: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    parts = (line.partition(b": ") for line in lines.split(b"\r\n") if line)
+    return tuple((name.lower(), value) for name, _, value in parts)

@@ -92,9 +92,11 @@ class Services:
         self.secure_clock = Clock(f"Strict-Transport-Security: max-age={hsts_s}\r\n") if hsts_s else self.clock
         self.heads = HeadParser(config.http1)
         self.responses = ResponseHeads(config.server.server_name)
+        self.dated_responses = ResponseHeads(config.server.server_name, dated=True)
         self.http2_limits = http2_limits(config)
         self.http2_heads = http2.RequestHeads(config.http1)
         self.http2_responses = http2.ResponseHeads(config.server.server_name)
+        self.http2_dated_responses = http2.ResponseHeads(config.server.server_name, dated=True)
         self.connections: set[Tended] = set()
         self.hoards: set[Any] = set()
         request_log.connections = lambda: len(self.connections)

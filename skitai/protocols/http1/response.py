@@ -47,14 +47,17 @@ def text(value: Any) -> str:
 
 
 class ResponseHeads:
-    """Makes response heads, without the Date field and the empty line, which the caller appends.
+    """Makes response heads, without the empty line and, unless the fields have their own, the Date field: the caller appends
+    them.
 
     :param server_name: value of the Server field; "" leaves it out.
+    :param dated: the fields have their own Date.
     :ivar known: complete responses' heads by (status, reason, length, mode, \\*fields).
     """
 
-    def __init__(self, server_name: str = "") -> None:
+    def __init__(self, server_name: str = "", *, dated: bool = False) -> None:
         self.known: dict[Any, bytes] = {}
+        self._ours = OURS - {"date"} if dated else OURS
         self._server = f"Server: {server_name}\r\n" if server_name else ""
 
     def complete(self, status: int, reason: str, fields: Iterable[tuple[Any, Any]], length: int, mode: int) -> bytes:
@@ -130,7 +133,7 @@ class ResponseHeads:
                 if declared not in (None, int(value)):
                     raise ValueError("two different Content-Length fields")
                 declared = int(value)
-            elif name not in OURS:
+            elif name not in self._ours:
                 lines.append(line)
         return lines, declared
 

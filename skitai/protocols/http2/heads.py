@@ -167,13 +167,15 @@ def body_length(fields: Fields, ended: bool) -> int:
 
 
 class ResponseHeads:
-    """Makes response heads, without the Date field, which the caller appends.
+    """Makes response heads, without the Date field, which the caller appends unless the fields have their own.
 
     :param server_name: value of the Server field; "" leaves it out.
+    :param dated: the fields have their own Date.
     """
 
-    def __init__(self, server_name: str = "") -> None:
+    def __init__(self, server_name: str = "", *, dated: bool = False) -> None:
         self._known: dict[Any, list[Pair]] = {}
+        self._ours = OURS - {"date"} if dated else OURS
         self._server = [(b"server", server_name.encode("latin-1"))] if server_name else []
 
     def complete(self, status: int, fields: Sequence[tuple[Any, Any]], length: int) -> list[Pair]:
@@ -233,7 +235,7 @@ class ResponseHeads:
                 if declared not in (None, int(value)):
                     raise ValueError("two different Content-Length fields")
                 declared = int(value)
-            elif name.decode("ascii") not in OURS:
+            elif name.decode("ascii") not in self._ours:
                 pairs.append(NeverIndexedHeaderTuple(name, value) if name == b"set-cookie" else (name, value))
         return pairs, declared
 

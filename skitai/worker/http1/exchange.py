@@ -9,9 +9,18 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from skitai.exchange import Flow, Head, Settled, Tunnel
+from skitai.exchange import Dated, Flow, Head, Settled, Tunnel
 from skitai.protocols.http1 import chunked
-from skitai.protocols.http1.response import CHUNKED, CLOSE, KEEP, OLD_CLOSE, OLD_KEEP, UNTIL_CLOSE, without_body
+from skitai.protocols.http1.response import (
+    CHUNKED,
+    CLOSE,
+    KEEP,
+    OLD_CLOSE,
+    OLD_KEEP,
+    UNTIL_CLOSE,
+    ResponseHeads,
+    without_body,
+)
 from skitai.worker import coding, failures
 from skitai.worker.body import NO_BODY
 from skitai.worker.exchange import FINISHED, OPEN, STARTED, Answering, Pairs
@@ -97,7 +106,7 @@ class Http1Exchange(Answering):
         services = connection.services
         size = len(body)
         head = self.head
-        if size >= services.compress_from and type(fields) is not Settled:
+        if size >= services.compress_from and not isinstance(fields, Settled):
             coded = coding.complete(head, status, fields, body, services.config.responses, services.in_loop)
             if coded is None:
                 return self.respond_off_loop(status, fields, body, reason)
@@ -107,13 +116,17 @@ class Http1Exchange(Answering):
         mode = (KEEP if keep else CLOSE) if head.version == "1.1" else (OLD_KEEP if keep else OLD_CLOSE)
         if head.method == "HEAD":
             return self._respond_to_head(status, fields, body, reason, mode)
+        if type(fields) is Dated:
+            responses, ending = services.dated_responses, connection.clock.end
+        else:
+            responses, ending = services.responses, connection.clock.date
         try:
-            known = services.responses.known.get((status, reason, size, mode, *fields))
+            known = responses.known.get((status, reason, size, mode, *fields))
         except TypeError:
             known = None
         if known is None:
-            known = services.responses.complete(status, reason, fields, size, mode)
-        data = known + self.connection.clock.date
+            known = responses.complete(status, reason, fields, size, mode)
+        data = known + ending
         if size and not without_body(status):
             data += body
         return self._finish_with(data, status, fields)
@@ -149,7 +162,8 @@ class Http1Exchange(Answering):
         return True
 
     def _respond_to_head(self, status: int, fields: Pairs, body: bytes, reason: str, mode: int) -> bool:
-        responses, options = self.connection.services.responses, self.connection.services.config.responses
+        responses, ending = self._heads(fields)
+        options = self.connection.services.config.responses
         if body:
             known = responses.complete(status, reason, fields, len(body), mode)
         else:  # the app left the body out itself: then as if the answer to GET were a stream
@@ -158,13 +172,19 @@ class Http1Exchange(Answering):
                 if coder is not None:
                     fields, _ = coding.stream(coder, fields, options)
             known, _, mode = responses.begun(status, reason, fields, mode, head_only=True)
-        return self._finish_with(known + self.connection.clock.date, status, fields)
+        return self._finish_with(known + ending, status, fields)
+
+    def _heads(self, fields: Pairs) -> tuple[ResponseHeads, bytes]:
+        """Who makes the head of a response, and what ends it."""
+        services, clock = self.connection.services, self.connection.clock
+        return (services.dated_responses, clock.end) if type(fields) is Dated else (services.responses, clock.date)
 
     def start(self, status: int, fields: Pairs, reason: str = "") -> bool:
         services = self.connection.services
         fields, coder = coding.begun(self.head, status, fields, services.config.responses)
         mode = (KEEP if self.keep else CLOSE) if self.head.version == "1.1" else (OLD_KEEP if self.keep else OLD_CLOSE)
-        data, framing, mode = services.responses.begun(status, reason, fields, mode, self.head.method == "HEAD")
+        responses, ending = self._heads(fields)
+        data, framing, mode = responses.begun(status, reason, fields, mode, self.head.method == "HEAD")
         with self.connection.lock:
             if self.phase != OPEN:
                 return False
@@ -175,7 +195,7 @@ class Http1Exchange(Answering):
                 self.keep = False
             self._coder = coder
             self._framing = framing
-            self._pending = data + self.connection.clock.date
+            self._pending = data + ending
         return True
 
     def write(self, data: bytes) -> Flow:

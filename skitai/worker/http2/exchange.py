@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from skitai.errors import Answerable
-from skitai.exchange import Flow, Head, Settled, Tunnel
+from skitai.exchange import Dated, Flow, Head, Settled, Tunnel
 from skitai.protocols.http1.response import without_body
 from skitai.protocols.http2.core import ErrorCodes
 from skitai.protocols.http2.heads import encoded, preload, promised
@@ -114,7 +114,7 @@ class Http2Exchange(Answering):
     def respond(self, status: int, fields: Pairs, body: bytes = b"", reason: str = "") -> bool:
         services = self.connection.services
         size = len(body)
-        if size >= services.compress_from and type(fields) is not Settled:
+        if size >= services.compress_from and not isinstance(fields, Settled):
             coded = coding.complete(self.head, status, fields, body, services.config.responses, services.in_loop)
             if coded is None:
                 return self.respond_off_loop(status, fields, body)
@@ -122,7 +122,10 @@ class Http2Exchange(Answering):
             size = len(body)
         if self.head.method == "HEAD" and not body:  # the app left the body out itself: as if GET's were a stream
             return self.start(status, fields) and self.finish()
-        pairs = services.http2_responses.complete(status, fields, size)
+        if type(fields) is Dated:
+            pairs, ending = services.http2_dated_responses.complete(status, fields, size), self.connection.clock.end_pairs
+        else:
+            pairs, ending = services.http2_responses.complete(status, fields, size), self.connection.clock.pairs
         if self.head.method == "HEAD" or without_body(status):
             body = b""
         connection = self.connection
@@ -138,14 +141,18 @@ class Http2Exchange(Answering):
             self.fields = fields
             if connection.core.waiting > connection.most_waiting and self._is_too_much(body):
                 return False
-            connection.core.answer(self.stream, pairs, connection.clock.pairs, body)
+            connection.core.answer(self.stream, pairs, ending, body)
             connection.write_soon()
         return True
 
     def start(self, status: int, fields: Pairs, reason: str = "") -> bool:
         services = self.connection.services
         fields, coder = coding.begun(self.head, status, fields, services.config.responses)
-        pairs, left = services.http2_responses.begun(status, fields)
+        if type(fields) is Dated:
+            responses, ending = services.http2_dated_responses, self.connection.clock.end_pairs
+        else:
+            responses, ending = services.http2_responses, self.connection.clock.pairs
+        pairs, left = responses.begun(status, fields)
         with self.connection.lock:
             if self.phase != OPEN:
                 return False
@@ -154,7 +161,7 @@ class Http2Exchange(Answering):
             self.phase = STARTED
             self._coder = coder
             self._left = left
-            self._head = pairs
+            self._head = [*pairs, *ending]
         return True
 
     def write(self, data: bytes) -> Flow:
@@ -183,7 +190,7 @@ class Http2Exchange(Answering):
     def _send_head(self, ended: bool = False) -> None:
         head, self._head = self._head, None
         if head is not None:
-            self.connection.core.head(self.stream, [*head, *self.connection.clock.pairs], ended)
+            self.connection.core.head(self.stream, head, ended)
 
     def _fitting(self, data: bytes) -> bytes:
         """What of `data` is part of the response."""

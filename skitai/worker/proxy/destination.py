@@ -11,10 +11,10 @@ from skitai.backend.drivers.http.incoming import Watch
 from skitai.backend.drivers.http.origin import Connection, Origin
 from skitai.config.aliases import Member
 from skitai.config.sections.passing import Upstreams
-from skitai.exchange import Head, Peer, Settled
+from skitai.exchange import Head, Peer, Settled, passed_on
 from skitai.http.head import Fields
 from skitai.protocols.http2.events import Pair
-from skitai.worker.upstream.heads import HOP_BY_HOP, NAMED, OURS, WITH_LENGTH, Passed, connection_options, via
+from skitai.worker.upstream.heads import HOP_BY_HOP, NAMED, OURS, Passed, connection_options, framing, via
 
 PATIENCE_S = 1.0
 """Opening a connection has its own limit; who has not got one then has waited for others to leave."""
@@ -56,8 +56,7 @@ class Speech:
         if self._forwarded_for:
             own |= {b"x-forwarded-for"}
         kept = [each for each in fields.pairs if each[0] not in own]
-        if head.length or head.method in WITH_LENGTH:
-            kept.append((b"transfer-encoding", b"chunked") if head.length < 0 else (b"content-length", b"%d" % head.length))
+        kept += framing(head)
         kept.append((b"via", via(head)))
         if head.method == "OPTIONS":
             kept = [(name, one_less(value) if name == b"max-forwards" else value) for name, value in kept]
@@ -83,7 +82,7 @@ class Speech:
             pairs = [(name.decode("ascii"), value.decode("latin-1")) for name, value in fields.pairs if name not in own]
             before = fields.text("via")
             pairs.append(("via", f"{before}, 1.1 {NAMED.decode()}" if before else f"1.1 {NAMED.decode()}"))
-            found = Settled(pairs)
+            found = passed_on(pairs)
             fields.forms[Speech] = found  # type: ignore[index]
         return found
 

@@ -7,6 +7,7 @@ the same head is kept with that head.
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from skitai.config.aliases import Member
 from skitai.config.sections.passing import Upstreams
 from skitai.errors import Answerable
-from skitai.exchange import Head, Peer, Settled
+from skitai.exchange import Head, Peer, Settled, passed_on
 from skitai.http.head import Fields
 from skitai.protocols.http2.events import Pair
 from skitai.worker.upstream.paths import Paths
@@ -56,8 +57,31 @@ REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 
 OF_PATHS = frozenset((b"location", b"content-location", b"set-cookie"))
 
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+").fullmatch
+
 MARKS = (b"x-gtxn-id", b"x-ltxn-id", b"traceparent")
 """Fields of the transaction, the same for no two requests."""
+
+NEVER_BEHIND = (
+    OURS
+    | frozenset(MARKS)
+    | {
+        b"authorization",
+        b"cache-control",
+        b"content-encoding",
+        b"content-range",
+        b"content-type",
+        b"cookie",
+        b"max-forwards",
+        b"origin",
+        b"pragma",
+        b"range",
+        b"referer",
+        b"set-cookie",
+    }
+)
+"""What frames, routes, controls or authenticates a request, or says what its body is, comes before that or not at all (RFC
+9110, section 6.5.1): a server that takes it for a part of the head would be led astray."""
 
 NAMED = b"skitai"
 MOST_ROUNDS = 10
@@ -119,8 +143,7 @@ class Lane:
         if self._authorization:
             own |= {b"authorization"}
         kept = [each for each in fields.pairs if each[0] not in own and (trusted or not is_told(each[0]))]
-        if head.length or (head.method in WITH_LENGTH):
-            kept.append((b"transfer-encoding", b"chunked") if head.length < 0 else (b"content-length", b"%d" % head.length))
+        kept += framing(head)
         if self._authorization:
             kept.append((b"authorization", self._authorization))
         kept.append((b"via", via(head)))
@@ -173,7 +196,7 @@ class Lane:
             pairs = [each for each in fields.pairs if each[0] not in own]
             if any(name in OF_PATHS for name, _ in pairs):
                 return self._translated(pairs, head)
-            found = Settled([(name.decode("ascii"), value.decode("latin-1")) for name, value in pairs])
+            found = passed_on((name.decode("ascii"), value.decode("latin-1")) for name, value in pairs)
             fields.forms[self] = found  # type: ignore[index]
         return found
 
@@ -187,13 +210,37 @@ class Lane:
             elif name in OF_PATHS:
                 text = self.paths.location(text, *authorities)
             found.append((name.decode("ascii"), text))
-        return Settled(found)
+        return passed_on(found)
 
 
 def connection_options(fields: Fields) -> frozenset[bytes]:
     """The fields that Connection names: they are for the neighbour alone."""
     value = fields.get(b"connection")
     return frozenset(each.strip() for each in value.lower().split(b",")) if value else frozenset()
+
+
+def may_trail(name: bytes) -> bool:
+    """Whether a field of a request may stand behind its body."""
+    return bool(_TOKEN(name)) and name not in NEVER_BEHIND and not is_told(name) and not name.startswith((b"if-", b"sec-"))
+
+
+def announced(fields: Fields) -> list[bytes]:
+    """The names that Trailer announces, as far as they may come."""
+    value = fields.get(b"trailer")
+    if value is None:
+        return []
+    own = connection_options(fields)
+    names = [each.strip() for each in value.lower().split(b",")]
+    return [name for name in dict.fromkeys(names) if may_trail(name) and name not in own]
+
+
+def framing(head: Head) -> list[Pair]:
+    """The fields that say how the body of a request is sent, and what follows it."""
+    if head.length >= 0:
+        return [(b"content-length", b"%d" % head.length)] if head.length or head.method in WITH_LENGTH else []
+    names = announced(head.fields)
+    chunked = (b"transfer-encoding", b"chunked")
+    return [chunked, (b"trailer", b", ".join(names))] if names else [chunked]
 
 
 def is_told(name: bytes) -> bool:
