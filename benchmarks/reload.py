@@ -65,15 +65,16 @@ def answer(client: socket.socket, path: str) -> tuple[bytes, bool]:
 
 
 class Client(threading.Thread):
-    """One client with figures of its own, until `end` (monotonic)."""
+    """One client with figures of its own, until `end` (monotonic) or until it is `enough`."""
 
-    def __init__(self, port: int, path: str, own_s: float, keep: bool, end: float) -> None:
+    def __init__(self, port: int, path: str, own_s: float, keep: bool, end: float, enough: threading.Event) -> None:
         super().__init__()
         self.port = port
         self.path = path
         self.own_s = own_s
         self.keep = keep
         self.end = end
+        self.enough = enough
         self.seen = Seen()
 
     def run(self) -> None:
@@ -82,7 +83,7 @@ class Client(threading.Thread):
         kind = "kept" if self.keep else "new"
         connection: socket.socket | None = None
         pids: set[int] = set()
-        while (began := time.monotonic()) < self.end:
+        while (began := time.monotonic()) < self.end and not self.enough.is_set():
             try:
                 if connection is None:
                     connection = socket.create_connection(("127.0.0.1", self.port), REPLY_S)
@@ -107,12 +108,16 @@ class Client(threading.Thread):
         self.seen.workers = sorted(pids)
 
 
-def watch(port: int, seconds: float) -> Seen:
-    """Run the six clients on a server for `seconds`; its app answers with its process id, `/slow` after a second."""
-    end = time.monotonic() + seconds
-    clients = [Client(port, "/slow", 1.0, True, end)]
-    clients += [Client(port, "/", 0.0, True, end) for _ in range(2)]
-    clients += [Client(port, "/", 0.0, False, end) for _ in range(3)]
+def watch(port: int, seconds: float, enough: threading.Event | None = None) -> Seen:
+    """Run the six clients on a server; its app answers with its process id, `/slow` after a second.
+
+    :param seconds: so long.
+    :param enough: or until this is set.
+    """
+    end, enough = time.monotonic() + seconds, enough or threading.Event()
+    clients = [Client(port, "/slow", 1.0, True, end, enough)]
+    clients += [Client(port, "/", 0.0, True, end, enough) for _ in range(2)]
+    clients += [Client(port, "/", 0.0, False, end, enough) for _ in range(3)]
     for client in clients:
         client.start()
     for client in clients:

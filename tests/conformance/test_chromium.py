@@ -175,9 +175,8 @@ def test_early_hints_are_taken(page: Page, place: Place) -> None:
     page.goto(f"{place.site}/hinted")
     assert page.text == "True"
     assert page.run("getComputedStyle(document.body).color") == "rgb(1, 2, 3)"
-    assert page.happened("Network.responseReceivedEarlyHints")[0]["headers"] == {
-        "link": "</style.css>; rel=preload; as=style"
-    }
+    hints = page.waits_for("Network.responseReceivedEarlyHints")
+    assert hints["headers"] == {"link": "</style.css>; rel=preload; as=style"}
 
 
 def test_a_file_that_has_not_changed_is_not_sent_again(page: Page, place: Place) -> None:
