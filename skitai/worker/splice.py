@@ -213,8 +213,12 @@ class Splice(asyncio.Protocol):
         if left > 0:
             self._alarm = self._loop.call_later(left, self._look)
             return
+        self._break_off(self._idle)
+
+    def _break_off(self, why: str) -> None:
+        """Close both at once."""
         self._alarm = None
-        self._finish(self._idle)
+        self._finish(why)
         if self._tunnel is not None:
             self._tunnel.abort()
         if self._transport is not None:

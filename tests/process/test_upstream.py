@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -10,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
+from tests.backends.test_websocket_requests import Server as Member
 from tests.support.dialogue import Served, eventually
 from tests.support.upstream import upstream
 
@@ -101,6 +105,24 @@ def test_nobody_is_cut_when_workers_are_replaced(passing: Any) -> None:
         for thread in threads:
             thread.join(20)
     assert set(statuses) == {200}
+
+
+def test_websockets_are_told_when_their_worker_leaves(passing: Any) -> None:
+    with Member() as there:
+        server = passing(f"127.0.0.1:{there.port}", workers=1, grace_s=5, websocket_close_s=4)
+        url = f"ws://127.0.0.1:{server.port}/pets/"
+        for number, code in ((signal.SIGHUP, 1012), (signal.SIGTERM, 1001)):
+            with connect(url, proxy=None) as client:
+                client.send("hello")
+                assert client.recv(20) == "hello"
+                server.signal(number)
+                with pytest.raises(ConnectionClosed) as closed:
+                    client.recv(20)
+                assert closed.value.rcvd is not None and closed.value.rcvd.code == code
+            server.hears_that("WebSocket to @pets .* closed: the server (stops|restarts)")
+            if number == signal.SIGHUP:
+                server.hears_that("left with code 0")
+        assert server.leaves() == 0
 
 
 def test_members_come_and_go(passing: Any) -> None:

@@ -9,6 +9,7 @@ import os
 import socket
 import ssl
 import threading
+import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -33,12 +34,16 @@ class Member:
     """A server of the `websockets` package in a thread: it says what it hears, and more when told so.
 
     :ivar asked: request heads, by its paths.
+    :ivar heard: messages.
+    :ivar codes: of the close frames that came.
     """
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self._context = context
         self.asked: list[Any] = []
         self.talking = 0
+        self.heard: list[Any] = []
+        self.codes: list[int] = []
         self.port = 0
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
@@ -71,6 +76,7 @@ class Member:
         self.talking += 1
         try:
             async for message in connection:
+                self.heard.append(message)
                 if message == "leave":
                     await connection.close(4001, "as you wish")
                 elif message == "break":
@@ -83,6 +89,8 @@ class Member:
             assert connection.close_code
         finally:
             self.talking -= 1
+            if connection.protocol.close_rcvd is not None:
+                self.codes.append(connection.protocol.close_rcvd.code)
 
     def start(self) -> None:
         self._thread.start()
@@ -250,17 +258,27 @@ def test_what_is_no_handshake_is_refused_here(server: Wire, there: Member) -> No
     assert len(there.asked) == asked
 
 
-def scripted(answer: Callable[[bytes], bytes]) -> Callable[[socket.socket], None]:
-    """A member that answers a handshake with what is made of its key."""
+def listen(sock: socket.socket, answer: bytes) -> None:
+    """Answer a handshake, and say nothing more."""
+    sock.sendall(answer)
+    while sock.recv(65536):
+        pass
+
+
+def scripted(
+    answer: Callable[[bytes], bytes], go_on: Callable[[socket.socket, bytes], None] = listen
+) -> Callable[[socket.socket], None]:
+    """A member that answers a handshake with what is made of its key.
+
+    :param go_on: answers, and goes on.
+    """
 
     def talk(sock: socket.socket) -> None:
         said = b""
         while b"\r\n\r\n" not in said:
             said += sock.recv(65536)
         key = next(line[19:] for line in said.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key: "))
-        sock.sendall(answer(b64encode(hashlib.sha1(key + GUID).digest())))
-        while sock.recv(65536):
-            pass
+        go_on(sock, answer(b64encode(hashlib.sha1(key + GUID).digest())))
 
     return talk
 
@@ -374,6 +392,132 @@ def test_one_in_which_nothing_is_said_ends() -> None:
         assert with_it.hears() == "hello"
         assert with_it.client.closed()
         settled(server)
+
+
+# A worker that leaves
+
+
+def leaving(server: Wire, in_s: float | None = None) -> None:
+    """Have the worker stop, or be replaced: then it has to be gone after so many seconds."""
+
+    def leave() -> None:
+        if in_s is None:
+            server.server.stop()
+        else:
+            server.services.leave_by = time.monotonic() + in_s
+            server.server.retire()
+
+    server.on_loop(leave)
+
+
+@pytest.mark.parametrize("engine", ["asyncio", "uvloop"])
+@ways
+def test_one_that_is_replaced_lets_them_talk_until_it_has_to_go(way: Callable[..., Socket], engine: str) -> None:
+    with member() as there, passing([f"127.0.0.1:{there.port}"], websocket_close_s=20, engine=engine) as server:
+        with_it = way(server, "/pets/")
+        leaving(server, in_s=1000)
+        with_it.text("still here")
+        assert with_it.hears() == "still here"
+        leaving(server, in_s=20)
+        opcode, payload = with_it.receive()
+        assert (opcode, payload) == (8, (1012).to_bytes(2) + b"the server restarts")
+        with_it.text("on its way before the client knew")
+        with_it.send(close(1012))
+        assert with_it.client.closed()
+        wait_for(lambda: there.codes)
+        assert there.codes == [1012] and there.heard == ["still here", "on its way before the client knew"]
+        settled(server)
+
+
+@ways
+def test_one_that_stops_closes_at_once(way: Callable[..., Socket], caplog: pytest.LogCaptureFixture) -> None:
+    with member() as there, passing([f"127.0.0.1:{there.port}"]) as server, caplog.at_level("INFO", "skitai.server"):
+        with_it = way(server, "/pets/")
+        leaving(server)
+        assert with_it.receive() == (8, (1001).to_bytes(2) + b"the server stops")
+        with_it.send(close(1001))
+        assert with_it.client.closed()
+        wait_for(lambda: there.codes == [1001])
+        settled(server)
+        wait_for(lambda: any("closed: the server stops; 8 bytes there" in line for line in caplog.messages))
+        if way is opened:
+            late = server.connect()
+            late.send(handshake("/pets/"))
+            assert late.response(head_only=True)[0] == 101
+            assert late.until(b"the server stops").startswith(b"\x88")
+
+
+def test_libraries_on_both_ends_hear_of_it() -> None:
+    with member() as there, passing([f"127.0.0.1:{there.port}"]) as server, by_library(server) as socket_:
+        socket_.send("hello")
+        assert socket_.recv() == "hello"
+        leaving(server, in_s=0)
+        with pytest.raises(ConnectionClosed) as ended:
+            socket_.recv()
+        assert ended.value.rcvd is not None and ended.value.rcvd.code == 1012
+        wait_for(lambda: there.codes == [1012])
+
+
+@ways
+def test_a_close_comes_between_two_frames(way: Callable[..., Socket]) -> None:
+    """The member is amid a frame when the worker leaves, and the frame amid a message."""
+    goes_on, done = threading.Event(), threading.Event()
+    first, rest = frame(2, b"a" * 300, fin=False, mask=False), frame(0, b"b" * 300, mask=False)
+
+    def talk(sock: socket.socket, answer: bytes) -> None:
+        sock.sendall(answer + first[:3])
+        goes_on.wait(10)
+        for at in range(3, len(first), 50):
+            sock.sendall(first[at : at + 50])
+        sock.sendall(rest * 1000)
+        done.set()
+        while sock.recv(65536):
+            pass
+
+    with plain_server(scripted(GOOD.__mod__, talk)) as there, passing([f"127.0.0.1:{there.port}"]) as server:
+        with_it = way(server, "/pets/")
+        assert with_it.client.exactly(3) == first[:3]
+        leaving(server)
+        goes_on.set()
+        assert with_it.client.exactly(len(first) - 3) == first[3:]
+        assert with_it.receive() == (8, (1001).to_bytes(2) + b"the server stops")
+        assert done.wait(10), "what the member says still is taken from it"
+        with_it.send(close(1001))
+        assert with_it.client.closed()
+
+
+def test_a_client_that_does_not_answer_is_cut_and_the_member_is_told() -> None:
+    with member() as there, passing([f"127.0.0.1:{there.port}"], websocket_close_s=0.1) as server:
+        with_it = opened(server, "/pets/")
+        leaving(server)
+        assert with_it.receive()[0] == 8
+        assert with_it.client.closed()
+        wait_for(lambda: there.codes == [1001])
+        settled(server)
+
+
+def test_those_that_close_already_are_not_told_again() -> None:
+    def talk(sock: socket.socket, answer: bytes) -> None:
+        sock.sendall(answer)
+        said = b""
+        while len(said) < len(close(1000)):
+            said += sock.recv(65536)
+        heard.set()
+        may_answer.wait(10)
+        sock.sendall(frame(8, b"\x03\xe8", mask=False))
+        while sock.recv(65536):
+            pass
+
+    heard, may_answer = threading.Event(), threading.Event()
+    with plain_server(scripted(GOOD.__mod__, talk)) as there, passing([f"127.0.0.1:{there.port}"]) as server:
+        with_it = opened(server, "/pets/")
+        with_it.send(close(1000))
+        assert heard.wait(10)
+        leaving(server)
+        may_answer.set()
+        assert with_it.receive() == (8, b"\x03\xe8")
+        with_it.client.sock.shutdown(socket.SHUT_WR)
+        assert with_it.client.closed()
 
 
 def test_it_is_logged_when_it_closes(server: Wire) -> None:

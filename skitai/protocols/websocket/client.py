@@ -8,7 +8,7 @@ from typing import NamedTuple
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
-from websockets.frames import Frame, Opcode
+from websockets.frames import Close, Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.uri import parse_uri
@@ -141,6 +141,11 @@ class ClientTalk:
                     is_text = self._opcode == WS_OPCODE_TEXT
                     data = whole.decode("utf-8", "replace") if is_text else whole
                     events.append(Message(self._opcode, data))
+
+
+def close(code: int, reason: str) -> bytes:
+    """A close frame as clients send it, masked."""
+    return Frame(Opcode.CLOSE, Close(code, reason).serialize()).serialize(mask=True)
 
 
 def opcode_of(data: str | bytes | tuple[int, str | bytes]) -> tuple[int, bytes]:

@@ -24,6 +24,7 @@ from skitai.protocols.http1.answer import AnswerHead, AnswerHeads, Answers, BadA
 from skitai.protocols.websocket.handshake import Handshake, read
 from skitai.worker.splice import Splice
 from skitai.worker.upstream.answers import refusal
+from skitai.worker.upstream.conversation import Conversation
 from skitai.worker.upstream.heads import Lane
 from skitai.worker.upstream.members import Members, speaks_against
 
@@ -197,7 +198,7 @@ class Upgrade:
         pseudo = {name: value for name, value in passed.pairs if name.startswith(b":")}
         fields = [(b"upgrade", b"websocket"), (b"connection", b"Upgrade"), (b"sec-websocket-key", key)]
         fields += [each for each in passed.pairs if each[0] not in pseudo and each[0] not in (b"sec-websocket-key", b"te")]
-        fields += lane.told(exchange.peer, exchange.head, passed, self._trusted)
+        fields += lane.told(exchange.peer, exchange.head, passed, self._trusted).pairs
         fields += [(name.encode("ascii"), value.encode("ascii")) for name, value in hand_on(exchange.txn, attempt)]
         lines = b"".join([b"%b: %b\r\n" % (name.title(), value) for name, value in fields])
         return b"GET %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (pseudo[b":path"], pseudo[b":authority"], lines)
@@ -211,7 +212,7 @@ class Upgrade:
         what = f"{who}: WebSocket to {members.name} {where[0]}:{where[1]}"
         members.balance.report(seat, True, members.loop.time())
         over = partial(self._over, seat)
-        splice = Splice(members.loop, what, members.options.upstream_websocket_s, over, whole=True)
+        splice = Conversation(exchange.connection.services, what, members.options.upstream_websocket_s, over)
         tunnel = exchange.tunnel(asked.status, fields)
         talk.hand_over(splice)
         if tunnel is None:
