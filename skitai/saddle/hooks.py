@@ -170,6 +170,12 @@ def around(function: F, before: Iterable[Function] = (), after: Iterable[Functio
     return wrapper  # type: ignore[return-value]
 
 
+def is_guarded(function: Function) -> bool:
+    """Whether `around` put something around a handler."""
+    layer: Layer | None = getattr(function, LAYER, None)
+    return layer is not None and layer.wrapper is function
+
+
 def calling(function: Function, in_loop: bool, was: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Steps:
     """Call a handler as steps of a request, with all that `around` put around it.
 

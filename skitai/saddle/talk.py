@@ -50,6 +50,19 @@ class Opened(NamedTuple):
             return (message, *self.args), dict(self.kwargs)
         return self.args, {**self.kwargs, self.message.name: message}
 
+    def heard(self, content: str | bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arguments of the handler for what the client has sent.
+
+        :raises Undecodable: it is not what the app can hear.
+        """
+        value, convert = self.socket.decoded(content), self.message.convert
+        if convert is not None:
+            try:
+                value = convert(value)
+            except Unfit as error:
+                raise Undecodable(f"the message does not fit: {error}") from error
+        return self.arguments(value)
+
 
 def message_of(route: Route) -> Argument | None:
     """The argument of a handler that messages become; None when it takes none."""
@@ -118,18 +131,18 @@ def _configured(was: Was, route: Route) -> Steps:
     return opened._replace(plan=plan, user=was.user if was.admitted else None)
 
 
-def _enter(was: Was, opened: Opened, event: str | None) -> Route:
+def enter(was: Was, opened: Opened, event: str | None) -> None:
     """Let `was` be that of an event, or of a message."""
     was._ws, was._ws_event = opened.socket, event
     if opened.user is not None:
         sign_in(was.request, opened.user)
-    assert was.route is not None
-    return was.route
 
 
 def event(was: Was, opened: Opened, name: str) -> Steps:
     """Tell the app that a connection has begun or ended; what it wants to send."""
-    plan, route = opened.plan, _enter(was, opened, name)
+    enter(was, opened, name)
+    plan, route = opened.plan, was.route
+    assert route is not None
     if plan.declared:
         function = plan.onopen if name == WS_EVT_OPEN else plan.onclose
         return (yield Step(is_async(function), function, (was,))) if function is not None else None
@@ -142,12 +155,8 @@ def message(was: Was, opened: Opened, content: str | bytes) -> Steps:
 
     :raises Undecodable: it is not what the app can hear.
     """
-    route, convert = _enter(was, opened, None), opened.message.convert
-    value = opened.socket.decoded(content)
-    if convert is not None:
-        try:
-            value = convert(value)
-        except Unfit as error:
-            raise Undecodable(f"the message does not fit: {error}") from error
-    args, kwargs = opened.arguments(value)
+    enter(was, opened, None)
+    route = was.route
+    assert route is not None
+    args, kwargs = opened.heard(content)
     return (yield from calling(route.function, route.is_async, was, args, kwargs))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,6 +30,7 @@ from skitai.protocols.websocket.codes import (
 )
 from skitai.protocols.websocket.handshake import Handshake, read
 from skitai.protocols.websocket.incoming import Broken, Closed, Event, Incoming, Ping
+from skitai.worker.packing import LONG, Packing
 
 if TYPE_CHECKING:
     from skitai.config.sections.serving import WebSocket
@@ -36,9 +38,6 @@ if TYPE_CHECKING:
 OPEN, CLOSING, CLOSED = range(3)
 
 PING_PAYLOAD = b"skitai"
-
-LONG = 65536
-"""A message of this length takes most of a millisecond to compress."""
 
 
 class Listener(Protocol):
@@ -61,6 +60,7 @@ class Conversation:
     """
 
     __slots__ = (
+        "_compress_bytes",
         "_controls",
         "_controls_since",
         "_exchange",
@@ -74,9 +74,11 @@ class Conversation:
         "_listener",
         "_on_loop",
         "_options",
+        "_packing",
         "_paused",
         "_ping_due",
         "_pinged",
+        "_services",
         "_state",
         "_tunnel",
         "_window_bits",
@@ -89,11 +91,14 @@ class Conversation:
         services = exchange.connection.services
         options: WebSocket = services.config.websocket
         self._exchange = exchange
+        self._services = services
         self._on_loop = services.on_loop
         self._options = options
         self._listener = listener
         self._handshake = handshake
         self._window_bits = handshake.window_bits if handshake.deflate else 0
+        self._compress_bytes = options.websocket_compress_bytes
+        self._packing: Packing | None = None  # once a message was packed in a thread
         self._incoming = Incoming(
             deflates=bool(handshake.deflate),
             most_bytes=options.websocket_message_bytes,
@@ -176,28 +181,31 @@ class Conversation:
         """
         if self._state != OPEN:
             return Flow.GONE
-        return self._put(self.packed(message))
-
-    def is_long(self, message: str | bytes) -> bool:
-        """Whether packing a message takes so long that the loop should not do it."""
-        return self._window_bits > 0 and len(message) >= LONG
-
-    def packed(self, message: str | bytes) -> bytes:
-        """A message as `send_packed` takes it; in any thread.
-
-        :raises UnicodeEncodeError: as `send`.
-        """
-        return outgoing.message(message, self._window_bits, self._options.websocket_compress_bytes)
-
-    def send_packed(self, data: bytes) -> Flow:
-        """`send` what was packed before."""
-        return self._put(data) if self._state == OPEN else Flow.GONE
+        if self._packing is not None or (len(message) >= LONG and self._window_bits):
+            return self.share(outgoing.Shared(message))
+        return self._put(outgoing.message(message, self._window_bits, self._compress_bytes))
 
     def share(self, message: outgoing.Shared) -> Flow:
         """`send` a message that others get, too."""
         if self._state != OPEN:
             return Flow.GONE
-        return self._put(message.message(self._window_bits, self._options.websocket_compress_bytes))
+        bits = self._window_bits
+        long = bits > 0 and message.size >= LONG and not message.is_made(bits) and self._services.in_loop()
+        if long and self._packing is None:
+            self._packing = Packing(self._services, self._pack_and_put, self._cannot_pack)
+        if self._packing is not None and self._packing.take(message, at_once=not long):
+            self.slow = True
+            if self._packing.waiting - message.size > self._options.websocket_outbox_bytes:
+                self._on_loop(self._close, TRY_LATER, "the client takes too little")
+            return Flow.WAIT
+        return self._put(message.message(bits, self._compress_bytes))
+
+    def _pack_and_put(self, message: outgoing.Shared) -> None:
+        if self._state == OPEN:
+            self._put(message.message(self._window_bits, self._compress_bytes))
+
+    def _cannot_pack(self) -> None:
+        self._on_loop(self._close, INTERNAL, "a message could not be sent")
 
     def _put(self, data: bytes) -> Flow:
         flow = self._tunnel.write(data)
@@ -208,7 +216,8 @@ class Conversation:
 
     def when_writable(self, job: Callable[[], None]) -> None:
         """Call `job` in the loop when the client has taken what was sent, or has gone."""
-        self._tunnel.when_writable(job)
+        if self._packing is None or not self._packing.then(partial(self._tunnel.when_writable, job)):
+            self._tunnel.when_writable(job)
 
     def close(self, code: int = NORMAL, reason: str = "") -> None:
         """Say that it is over, and wait for the client to say so, too.
@@ -216,7 +225,12 @@ class Conversation:
         :raises ValueError: the code must not be sent.
         """
         outgoing.close(code, reason)  # says what is wrong with it to the one who asked
-        self._on_loop(self._close, code, reason)
+        self._on_loop(self._close_behind, code, reason)
+
+    def _close_behind(self, code: int, reason: str) -> None:
+        """Close when what the app has said is on its way."""
+        if self._packing is None or not self._packing.then(partial(self._close, code, reason)):
+            self._close(code, reason)
 
     def _close(self, code: int, reason: str = "") -> None:
         if self._state == OPEN:
@@ -320,7 +334,7 @@ class Conversation:
 
     def on_leave(self, stopping: bool) -> None:
         """RFC 6455, section 7.4.1, and IANA's registry of close codes: 1001 for going away, 1012 for a restart."""
-        self._close(*((GOING_AWAY, "the server stops") if stopping else (RESTART, "the server restarts")))
+        self._close_behind(*((GOING_AWAY, "the server stops") if stopping else (RESTART, "the server restarts")))
 
     def on_time(self, now: float) -> None:
         if self._state != OPEN:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from typing import Any
 
 from tests.support.http2 import Http2Client, Http2Pipe, http2
@@ -36,6 +37,11 @@ def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, bits: int = 0,
 
 def close(code: int, reason: str = "") -> bytes:
     return frame(8, struct.pack("!H", code) + reason.encode())
+
+
+def inflated(payload: bytes) -> bytes:
+    """What a compressed message was (RFC 7692, section 7.2.2)."""
+    return zlib.decompressobj(wbits=-15).decompress(payload + b"\0\0\xff\xff")
 
 
 class Socket:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +15,9 @@ import skitai
 from skitai.protocols.xmlrpc import parse_response
 from skitai.saddle import Saddle
 from tests.support.memory import Wire, wait_for
-from tests.support.websocket import Socket, close, frame, handshake, opened
+from tests.support.websocket import Socket, close, frame, handshake, inflated, opened
+
+DEFLATE = {"Sec-WebSocket-Extensions": "permessage-deflate"}
 
 Serve = Callable[..., Wire]
 
@@ -131,6 +134,118 @@ def test_coroutine_functions(saddle: Serve, app: Saddle) -> None:
     talk = opened(saddle(app), "/5?more=2")
     talk.text("cups")
     assert talk.hears() == "7 cups"
+
+
+@pytest.mark.parametrize("in_loop", [False, True], ids=["function", "coroutine"])
+def test_messages_share_what_is_on_was_with_no_other_message(saddle: Serve, app: Saddle, in_loop: bool) -> None:
+    def answer(was: Any, message: str) -> str:
+        assert was.websocket.open
+        assert not was.wshasevent()
+        found = [name for name in ("mine", "g", "request") if name in vars(was)]
+        if message == "leave":
+            was.mine = was.g.mine = was.request.uri
+        return " ".join(found)
+
+    async def answer_in_loop(was: Any, message: str) -> str:
+        return answer(was, message)
+
+    app.route("/")(app.websocket_config(skitai.WS_SIMPLE)(answer_in_loop if in_loop else answer))
+    talk = opened(saddle(app))
+    for message in ("look", "leave", "look", "leave", "leave", "look"):
+        talk.text(message)
+        assert talk.hears() == ""
+
+
+def test_coroutine_functions_hear_one_message_after_the_other(saddle: Serve, app: Saddle) -> None:
+    closed: list[str] = []
+    at_work: list[str] = []
+
+    async def onclose(was: Any) -> None:
+        closed.append(was.env["websocket.event"])
+
+    @app.route("/")
+    @app.websocket_config(skitai.WS_SIMPLE, onclose=onclose)
+    async def answer(was: Any, message: str) -> str:
+        at_work.append(message)
+        assert len(at_work) == 1, "two at once"
+        await asyncio.sleep(0.001)
+        at_work.clear()
+        if message == "fail":
+            raise LookupError(message)
+        return message
+
+    server = saddle(app)
+    talk = opened(server)
+    talk.send(*(frame(1, str(number).encode()) for number in range(30)))
+    assert [talk.hears() for _ in range(30)] == [str(number) for number in range(30)]
+    talk.text("fail")
+    assert talk.receive()[1][:2] == (1011).to_bytes(2)
+    talk.client.close()
+    other = opened(server)
+    other.text("bye")
+    assert other.hears() == "bye"
+    other.send(close(1000))
+    assert other.is_closed_with() == 1000
+    driver = server.services.pipeline.site.routes[0].app
+    wait_for(lambda: closed == ["close"] * 2 and not driver.tasks and not driver.running)
+
+
+def test_a_guard_before_messages(saddle: Serve, app: Saddle) -> None:
+    async def admit(was: Any) -> str | None:
+        return None if was.websocket.open else "never"
+
+    @app.route("/")
+    @app.websocket_config(skitai.WS_SIMPLE)
+    @app.run_before(admit)
+    def answer(was: Any, message: str) -> str:
+        return message.upper()
+
+    talk = opened(saddle(app))
+    for message in ("one", "two"):
+        talk.text(message)
+        assert talk.hears() == message.upper()
+
+
+def test_long_messages_are_compressed_where_nobody_waits_and_are_not_overtaken(saddle: Serve, app: Saddle) -> None:
+    noise = os.urandom(100_000).hex()
+    threads: list[str] = []
+
+    @app.route("/")
+    @app.websocket_config(skitai.WS_SIMPLE)
+    async def answer(was: Any, message: str) -> str:
+        socket = was.websocket
+        socket.send(f"1 {noise}")
+        socket.send("2")
+        socket.send(f"3 {noise}")
+        threads.extend(thread.name for thread in threading.enumerate() if thread.name.startswith("disk"))
+        if message == "last":
+            socket.close(4001)
+        return "4"
+
+    talk = opened(saddle(app), **DEFLATE)
+    for message in ("first", "last"):
+        talk.text(message)
+        heard = [talk.receive() for _ in range(4)]
+        texts = [inflated(payload) if first & 0x40 else payload for first, payload in heard]
+        assert texts == [f"1 {noise}".encode(), b"2", f"3 {noise}".encode(), b"4"]
+    assert talk.receive() == (8, (4001).to_bytes(2))
+    assert threads, "nobody but the loop was there to compress them"
+
+
+def test_who_says_more_long_messages_than_may_wait_is_closed(saddle: Serve, app: Saddle) -> None:
+    noise = os.urandom(100_000).hex()
+
+    @app.route("/")
+    @app.websocket_config(skitai.WS_SIMPLE)
+    async def answer(was: Any, message: str) -> None:
+        for _ in range(20):
+            was.websocket.send(noise)
+
+    talk = opened(saddle(app, websocket_outbox_bytes=500_000), **DEFLATE)
+    talk.text("go")
+    while (got := talk.receive())[0] != 8:
+        assert inflated(got[1]) == noise.encode()
+    assert got[1][:2] == (1013).to_bytes(2)
 
 
 def test_sending_from_any_thread(saddle: Serve, app: Saddle) -> None:

@@ -13,7 +13,18 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from websockets.sync.client import connect
 
 from tests.support.memory import Wire, mounted, wait_for, wire
-from tests.support.websocket import ACCEPT, HANDSHAKE, KEY, Socket, close, frame, handshake, opened, opened_by_http2
+from tests.support.websocket import (
+    ACCEPT,
+    HANDSHAKE,
+    KEY,
+    Socket,
+    close,
+    frame,
+    handshake,
+    inflated,
+    opened,
+    opened_by_http2,
+)
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 DEFLATE = {"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"}
@@ -222,10 +233,6 @@ def test_section_8_1_the_reason_of_a_close(talk: Socket) -> None:
 def deflated(data: bytes) -> bytes:
     made = zlib.compressobj(wbits=-15)
     return (made.compress(data) + made.flush(zlib.Z_SYNC_FLUSH))[:-4]
-
-
-def inflated(data: bytes) -> bytes:
-    return zlib.decompressobj(wbits=-15).decompress(data + b"\0\0\xff\xff")
 
 
 def test_rfc_7692_section_7_1_no_context_is_kept(serve: Serve) -> None:

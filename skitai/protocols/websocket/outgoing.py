@@ -30,31 +30,44 @@ def message(content: str | bytes, window_bits: int = 0, compress_bytes: int = 0)
     :raises UnicodeEncodeError: the text has lone surrogates.
     """
     if type(content) is str:
-        opcode, payload = TEXT, content.encode("utf-8")
-    else:
-        opcode, payload = BINARY, bytes(content)  # type: ignore[arg-type]
-    if window_bits and len(payload) >= compress_bytes:
+        return _packed(TEXT, content.encode("utf-8"), window_bits, compress_bytes)
+    return _packed(BINARY, bytes(content), window_bits, compress_bytes)  # type: ignore[arg-type]
+
+
+def _packed(opcode: int, payload: bytes, window_bits: int, compress_bytes: int) -> bytes:
+    size = len(payload)
+    if window_bits and size >= compress_bytes:
         return frame(opcode, deflate.compress(payload, window_bits), _COMPRESSED)
-    return frame(opcode, payload)
+    return _SMALL[opcode][size] + payload if size < 126 else frame(opcode, payload)
 
 
 class Shared:
-    """A message for many connections: each form of it is made once, for all that agreed on the same.
+    """A message for many connections, or for later: each form of it is made once, for all that agreed on the same.
 
     :param content: as for `message`.
+    :raises UnicodeEncodeError: as there.
+    :ivar size: in bytes.
     """
 
-    __slots__ = ("_content", "_forms")
+    __slots__ = ("_forms", "_opcode", "_payload", "size")
 
     def __init__(self, content: str | bytes) -> None:
-        self._content = content
+        if isinstance(content, str):
+            self._opcode, self._payload = TEXT, content.encode("utf-8")
+        else:
+            self._opcode, self._payload = BINARY, bytes(content)
         self._forms: dict[int, bytes] = {}
+        self.size = len(self._payload)
+
+    def is_made(self, window_bits: int) -> bool:
+        """Whether this form is there."""
+        return window_bits in self._forms
 
     def message(self, window_bits: int, compress_bytes: int) -> bytes:
         """As the function of that name. `compress_bytes` is the same for all."""
         made = self._forms.get(window_bits)
         if made is None:
-            made = self._forms[window_bits] = message(self._content, window_bits, compress_bytes)
+            made = self._forms[window_bits] = _packed(self._opcode, self._payload, window_bits, compress_bytes)
         return made
 
 

@@ -38,7 +38,6 @@ class WebSocketCall:
         "_denial",
         "_exchange",
         "_handshake",
-        "_in_turn",
         "_phase",
         "_waiter",
         "task",
@@ -55,7 +54,6 @@ class WebSocketCall:
         self._phase = ASKED
         self._connected = False
         self._waiter: asyncio.Future[None] | None = None
-        self._in_turn: asyncio.Lock | None = None  # once a message is packed in a thread: others must not overtake it
         self._denial: tuple[int, list[tuple[bytes, bytes]], list[bytes]] = (0, [], [])
 
     @property
@@ -150,17 +148,11 @@ class WebSocketCall:
         if kind == SEND and phase == ACCEPTED:
             text = message.get("text")
             content: str | bytes = text if text is not None else message["bytes"]
-            if self._in_turn is not None or self._conversation.is_long(content):
-                flow = await self._send_in_turn(content)
-            else:
-                flow = self._conversation.send(content)
+            flow = self._conversation.send(content)
             if flow is not Flow.ON:
                 await self._wait(flow)
         elif kind == CLOSE and phase == ACCEPTED:
             self._phase = OVER
-            if self._in_turn is not None:
-                async with self._in_turn:
-                    pass
             self._conversation.close(message.get("code") or NORMAL, message.get("reason") or "")
             self.ready()
         elif kind == ACCEPT and phase == ASKED:
@@ -183,16 +175,6 @@ class WebSocketCall:
             raise RuntimeError(f"the app sent {kind!r}, but it has ended the connection")
         else:
             raise RuntimeError(f"the app sent {kind!r}, and it is not the turn of that")
-
-    async def _send_in_turn(self, content: str | bytes) -> Flow:
-        if self._in_turn is None:
-            self._in_turn = asyncio.Lock()
-        conversation = self._conversation
-        async with self._in_turn:
-            if not conversation.is_long(content):
-                return conversation.send(content)
-            disk = self._exchange.connection.services.disk
-            return conversation.send_packed(await self._asgi.loop.run_in_executor(disk, conversation.packed, content))
 
     async def _wait(self, flow: Flow) -> None:
         """Go on when the client has taken what was sent."""

@@ -106,6 +106,7 @@ class SaddleApp:
     def _prepare(self, context: Context) -> None:
         self._context = context
         self._loop = asyncio.get_running_loop()
+        self.create_future = self._loop.create_future
         self.streams = StreamPool(context.config.grpc.grpc_threads)
         self.app.mounted_at(self._mount.point)
         self.submit = context.run_in_thread

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from skitai.errors import Answerable
 from skitai.saddle import talk
 from skitai.saddle.context import Was
-from skitai.saddle.hooks import Steps, is_async
+from skitai.saddle.hooks import Steps, is_async, is_guarded
 from skitai.saddle.results import Outcome
 from skitai.saddle.routing import Route
 from skitai.saddle.talk import Opened, opening
 from skitai.saddle.targets import Target
+from skitai.was.context import current
 from skitai.worker.apps.listening import Talk
 from skitai.worker.apps.saddle_call import Call
 
@@ -21,27 +24,45 @@ if TYPE_CHECKING:
 
 
 class SaddleTalk(Talk):
-    """A connection of a Saddle app."""
+    """A connection of a Saddle app.
+
+    Most turns are messages. A handler without guards hears them on a shorter way than that of steps: a plain function in a
+    thread each time, a coroutine function in one task for all. Each event, and each message to a handler with guards, is a
+    `Turn`.
+    """
 
     def __init__(self, driver: SaddleApp, exchange: Any) -> None:
         super().__init__(exchange)
         self.driver = driver
         self._was: Was | None = None
+        self._bare = 0
+        self._message: str | bytes = ""
+        self._waiter: asyncio.Future[None] | None = None
+        self._left = False
         self._route: Route
         self._values: Mapping[str, Any]
         self._opened: Opened
+        self._guarded = False
 
     def open(self, was: Was, opened: Opened) -> None:
         """The app takes it."""
         assert was.route is not None
         self._was, self._route, self._values, self._opened = was, was.route, was.values, opened
+        self._guarded = is_guarded(was.route.function)
         self.begin(opened.socket, opened.plan.timeout_s)
 
     def turn(self, event: str | None, message: str | bytes) -> None:
-        self._end_turn()
-        was = self._was = Was(self.driver.app, self.exchange, self._route, self._values)
-        self.exchange.context = was
         opened, in_loop = self._opened, self._route.is_async
+        if event is None and not self._guarded:
+            self._message = message
+            if not in_loop:
+                self.driver.submit(self._hear)
+            elif self._waiter is None:
+                self.driver.hold(self._listen())
+            else:
+                self._waiter.set_result(None)
+            return
+        was = self._fresh_was()
         if event is None:
             steps = talk.message(was, opened, message)
         else:
@@ -51,8 +72,56 @@ class SaddleTalk(Talk):
                 in_loop = function is not None and is_async(function)
         Turn(self, was, steps, in_loop)
 
+    def _hear(self) -> None:
+        """A message's turn in a thread."""
+        current.set(self.exchange)
+        try:
+            self.said(self._call())
+        except BaseException as error:  # noqa: BLE001 - sys.exit() too: no thread ends with a turn
+            self.failed(error)
+        finally:
+            current.set(None)
+
+    async def _listen(self) -> None:
+        """Messages' turns in the loop. A task for each would cost as much as all else that is done for a short one."""
+        current.set(self.exchange)  # in this task's own context
+        create_future = self.driver.create_future
+        while not self._left:
+            try:
+                content = self._call()
+                if isawaitable(content):  # a decorator's wrapper may have nothing to wait for
+                    content = await content
+                self.said(content)
+            except BaseException as error:  # noqa: BLE001 - a cancelled turn ends the connection, too
+                self.failed(error)
+                return
+            content = None  # which may be long, and the next message far
+            self._waiter = create_future()
+            await self._waiter
+
+    def _call(self) -> Any:
+        """Call the handler with the message."""
+        was = self._was
+        if was is None or len(vars(was)) != self._bare:
+            was = self._fresh_was()
+            talk.enter(was, self._opened, None)
+            if self._opened.user is None:
+                self._bare = len(vars(was))  # as long as no handler leaves anything there, it is as good as a fresh one
+        message, self._message = self._message, ""
+        args, kwargs = self._opened.heard(message)
+        return self._route.function(was, *args, **kwargs)
+
+    def _fresh_was(self) -> Was:
+        self._end_turn()
+        self._bare = 0
+        was = self._was = self.exchange.context = Was(self.driver.app, self.exchange, self._route, self._values)
+        return was
+
     def over(self) -> None:
         self._end_turn()
+        self._left = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
         self.exchange.context = None
         self.driver.running.discard(self)
 
