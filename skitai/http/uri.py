@@ -43,6 +43,12 @@ def file_path(raw_path: str) -> str | None:
     return path if path.isascii() else path.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
+def authority_in(target: str) -> tuple[str, str]:
+    """Scheme, in lower case, and authority of a request target in absolute-form (RFC 9112, section 3.2.2)."""
+    scheme, _, rest = target.partition("://")
+    return scheme.lower(), rest.partition("/")[0].partition("?")[0]
+
+
 def _only_well_known(path: str) -> bool:
     """Whether the only segment that begins with a dot is a leading ``.well-known``."""
     first, *rest = path[1:].split("/")

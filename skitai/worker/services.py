@@ -95,6 +95,7 @@ class Services:
         self.dated_responses = ResponseHeads(config.server.server_name, dated=True)
         self.http2_limits = http2_limits(config)
         self.http2_heads = http2.RequestHeads(config.http1)
+        self.http2_proxy_heads = http2.RequestHeads(config.http1, self._is_elsewhere)
         self.http2_responses = http2.ResponseHeads(config.server.server_name)
         self.http2_dated_responses = http2.ResponseHeads(config.server.server_name, dated=True)
         self.connections: set[Tended] = set()
@@ -122,6 +123,10 @@ class Services:
         self.keep_alive_age_s = config.http1.connection_age_s
         self.thread_wait_s = config.timeouts.thread_wait_s
         self._loop_thread = threading.get_ident()
+
+    def _is_elsewhere(self, authority: str) -> bool:
+        elsewhere: bool = self.pipeline.site.is_elsewhere(authority)
+        return elsewhere
 
     def tick(self) -> None:
         """Once a second: the texts that change with the time."""

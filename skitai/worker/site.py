@@ -12,7 +12,9 @@ from skitai.config.mounted import Mount
 from skitai.config.tree import Config
 from skitai.errors import Answerable, NotFound
 from skitai.exchange import BodyMode, Head
+from skitai.http.uri import authority_in
 from skitai.protocols.grpc.request import is_call
+from skitai.protocols.http1.request import host_name
 from skitai.protocols.websocket import handshake
 from skitai.worker import rpc
 
@@ -193,8 +195,8 @@ class Proxy(Protocol):
     @property
     def passing(self) -> Any: ...
 
-    def means_us(self, head: Head, named: bool) -> bool:
-        """Whether a request in absolute-form is for this server.
+    def means_us(self, scheme: str, authority: str, named: bool) -> bool:
+        """Whether a request that names a server is for this one.
 
         :param named: something is mounted for its host.
         """
@@ -244,7 +246,7 @@ class Site:
             return Plan(self, (), Answer(204, [("Allow", ALLOWED)]))
         routes = self._routes_of(head.host)
         proxy = self._proxy if head.form == "absolute" else None
-        if proxy is not None and not proxy.means_us(head, routes is not self._default):
+        if proxy is not None and not proxy.means_us(*authority_in(head.target), routes is not self._default):
             return Plan(self, (), proxy.passing)
         if is_call(head):
             for route in routes:
@@ -270,6 +272,19 @@ class Site:
         if head.method == "OPTIONS":
             return Plan(self, (), Answer(204, [ALLOWED_OF_FILES]))
         return Plan(self, (), Answer(405, error=Answerable("", status=405, fields=[ALLOWED_OF_FILES])))
+
+    def may_pass_on(self, secure: bool) -> bool:
+        """Whether a request of HTTP/2 can be one for the proxy, where its form does not tell.
+
+        Over TLS, nobody but a client of a proxy asks for what is of the scheme http. Without TLS, a host that nothing is
+        mounted for is one of ours as long as something is mounted for all.
+        """
+        return self._proxy is not None and (secure or not self._default)
+
+    def is_elsewhere(self, authority: str) -> bool:
+        """Whether another server is meant by the scheme http and an authority; the proxy passes that on."""
+        proxy, routes = self._proxy, self._routes_of(host_name(authority.encode("latin-1")))
+        return proxy is not None and not proxy.means_us("http", authority, routes is not self._default)
 
     def _routes_of(self, host: str) -> list[Route]:
         host = host.removesuffix(".")  # of a fully qualified name

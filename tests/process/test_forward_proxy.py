@@ -23,6 +23,7 @@ from websockets.sync.client import connect
 from skitai.was import process, was
 from tests.backends.test_websocket_requests import Server
 from tests.support.dialogue import eventually
+from tests.support.http2 import Answer, Http2Client
 from tests.support.memory import Client
 from tests.support.plainserver import plain_server
 from tests.support.site import Site
@@ -239,8 +240,30 @@ def test_a_proxy_that_speaks_tls(tmp_path: Path, plain: Upstream, secure: Upstre
             client.send(b"now")
             assert client.read() == LARGE, "all of it, and then the end"
             client.close()
+        context.set_alpn_protocols(["h2"])
+        with socket.create_connection(("127.0.0.1", int(port)), 20) as sock:
+            pipe = Client(context.wrap_socket(sock, server_hostname="127.0.0.1"))
+            by_http2(pipe, int(port), plain)
+            pipe.close()
     finally:
         running.stop()
+
+
+def by_http2(pipe: Client, port: int, plain: Upstream) -> None:
+    """What browsers ask of a proxy that is named by https://, beside a site that is mounted for all hosts."""
+    client = Http2Client(pipe)
+
+    def ask(scheme: str, authority: str) -> Answer:
+        stream = client.h2.get_next_available_stream_id()
+        client.send_head(stream, [(":method", "GET"), (":scheme", scheme), (":authority", authority), (":path", "/a?b=c")])
+        return client.wait(stream)
+
+    told = json.loads(ask("http", plain.place).body)
+    assert (told["path"], told["query"], told["fields"]["host"]) == ("/a", {"b": "c"}, plain.place)
+    assert told["fields"]["via"] == "2 skitai"
+    for scheme, authority in (("https", plain.place), ("https", "elsewhere.example"), ("http", f"127.0.0.1:{port}")):
+        assert ask(scheme, authority).body == b"this is the proxy itself"
+    assert ask("http", "169.254.169.254").status == 403
 
 
 def test_a_worker_that_is_replaced_goes_on_with_its_tunnels(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ what it leaves open: the method is a token, the path a path, the lengths in boun
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from hpack import NeverIndexedHeaderTuple
@@ -43,10 +43,13 @@ class RequestHeads:
     """Makes request heads and remembers them, so that what apps derive from one is found again.
 
     :param limits: those of HTTP/1 hold here, too.
+    :param is_elsewhere: of connections whose clients may want a proxy: whether an authority, of the scheme http, is another
+        server's. Such requests are in absolute-form, as those of HTTP/1.
     """
 
-    def __init__(self, limits: Http1) -> None:
+    def __init__(self, limits: Http1, is_elsewhere: Callable[[str], bool] | None = None) -> None:
         self._limits = limits
+        self._is_elsewhere = is_elsewhere
         self._known: dict[tuple[bool, tuple[Pair, ...]], Head] = {}
         self._same: dict[int, tuple[Sequence[Pair], bool, Head]] = {}
 
@@ -102,9 +105,12 @@ class RequestHeads:
             target = host or b""
         if method != b"CONNECT" and not target.startswith(b"/") and target != b"*":
             raise BadRequest(":path is not a path")
-        line = parse_request_line(method + b" " + target + b" HTTP/1.1", self._limits.request_line_bytes)
         if not host or not HOST(host):
             raise BadRequest("no :authority, or a malformed one")
+        plain = protocol is None and target.startswith(b"/") and pseudo.get(b":scheme") == b"http"
+        if plain and self._is_elsewhere is not None and self._is_elsewhere(host.decode("ascii")):
+            target = b"http://" + host + target
+        line = parse_request_line(method + b" " + target + b" HTTP/1.1", self._limits.request_line_bytes)
         fields = Fields(((b"host", host), *joined(pairs)))
         expect = fields.get(b"expect")
         if expect is not None and expect.lower() != b"100-continue":

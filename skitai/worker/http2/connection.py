@@ -53,7 +53,9 @@ class Http2Connection(Connection):
     __slots__ = (
         "_ghosts",
         "_head_since",
+        "_heads",
         "_paused",
+        "_site",
         "_upgrade",
         "_writing",
         "core",
@@ -70,6 +72,8 @@ class Http2Connection(Connection):
         """
         super().__init__(services)
         self.dispatch = dispatcher.dispatch
+        self._heads = services.http2_heads
+        self._site = dispatcher.site
         self._upgrade = upgrade
         self.core = Core(services.http2_limits)
         self.exchanges: dict[int, Http2Exchange] = {}
@@ -83,6 +87,8 @@ class Http2Connection(Connection):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        if self._site is not None and not self.proxied and self._site.may_pass_on(not self.plain):
+            self._heads = self.services.http2_proxy_heads
         core, upgrade, stream = self.core, self._upgrade, None
         with self.lock:
             self._writing = True
@@ -143,12 +149,11 @@ class Http2Connection(Connection):
                     self._lose(exchange)
 
     def _begin(self, event: Requested) -> None:
-        services = self.services
         stream = self.core.streams.get(event.stream)
         if stream is None:
             return  # reset in the same breath
         try:
-            head, error = services.http2_heads.make(event.pairs, event.ended), None
+            head, error = self._heads.make(event.pairs, event.ended), None
         except Answerable as refused:
             head, error = NO_HEAD, refused
         self._answer(stream, head, event.ended, error)

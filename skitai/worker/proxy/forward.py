@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from skitai.backend.dial import Dialler
-from skitai.exchange import Head
 from skitai.http.reach import plain_name
+from skitai.protocols.http1.request import host_name
 from skitai.worker.proxy.access import Access
 from skitai.worker.proxy.listening import PORTS, Listening
-from skitai.worker.proxy.passing import Passing, authority_in
+from skitai.worker.proxy.passing import Passing
 from skitai.worker.proxy.tunnels import Tunnels
 from skitai.worker.services import Services
 
@@ -40,17 +40,16 @@ class ForwardProxy:
         self.tunnels = Tunnels(services, access, self._diallers)
         self.passing = Passing(services, access, self._diallers)
 
-    def means_us(self, head: Head, named: bool) -> bool:
-        """Whether a request in absolute-form is for this server (RFC 9112, section 3.2.2).
+    def means_us(self, scheme: str, authority: str, named: bool) -> bool:
+        """Whether a request that names a server (RFC 9112, section 3.2.2) is for this one.
 
         :param named: something is mounted for its host.
         """
-        scheme, authority = authority_in(head.target)
         digits = authority.rpartition("]")[2].partition(":")[2]
         port = int(digits) if digits else PORTS[scheme]
         if named and port in (*self.listening.ports, *PORTS.values()):
             return True
-        return self.listening.is_called(plain_name(head.host), port)
+        return self.listening.is_called(plain_name(host_name(authority.encode("ascii"))), port)
 
     def tick(self, now: float) -> None:
         """Once a second: close what has been idle for too long.

@@ -12,6 +12,7 @@ from skitai.backend.drivers.http.origin import Heads, Origin, Server
 from skitai.backend.room import Room
 from skitai.errors import Answerable, Unavailable
 from skitai.exchange import BodyMode, Head
+from skitai.http.uri import authority_in
 from skitai.worker.caching import Caching
 from skitai.worker.proxy.access import Access, Target, refuse
 from skitai.worker.proxy.destination import Destination, Speech
@@ -103,9 +104,3 @@ class Passing:
         for destination in self._destinations.values():
             destination.close()
         self._watch.close()
-
-
-def authority_in(target: str) -> tuple[str, str]:
-    """Scheme, in lower case, and authority of a target in absolute-form."""
-    scheme, _, rest = target.partition("://")
-    return scheme.lower(), rest.partition("/")[0].partition("?")[0]
