@@ -140,7 +140,10 @@ class _Transport(SocketTransport):
             super().write(data)
             return
         if type(data) is bytes and len(data) < AT_ONCE_BYTES:
-            sent = max(self._poller.write(self._fd, data, len(data)), 0)  # keeps the interpreter lock, as reading does
+            sent = self._poller.write(self._fd, data, len(data))  # keeps the interpreter lock, as reading does
+            if sent == len(data):
+                return
+            sent = max(sent, 0)
         else:
             try:
                 sent = self._sock.send(data)

@@ -62,10 +62,13 @@ class Pool(Generic[C]):
 
     def take_idle(self) -> C | None:
         """Get a connection that was used before, which goes back by `give` or `drop`; None when none is idle."""
-        kept = self._pop()
-        if kept is not None:
-            self.busy += 1
-        return kept
+        while self._idle:
+            _, connection = self._idle.pop()
+            if connection.usable:
+                self.busy += 1
+                return connection
+            self._close(connection)
+        return None
 
     async def take(self, deadline: float, fresh: bool = False) -> tuple[C, bool]:
         """Get a connection, which goes back by `give` or `drop`.
@@ -107,14 +110,6 @@ class Pool(Generic[C]):
         connection.close()
         self._room.leave()
 
-    def _pop(self) -> C | None:
-        while self._idle:
-            _, connection = self._idle.pop()
-            if connection.usable:
-                return connection
-            self._close(connection)
-        return None
-
     def _make_room(self) -> None:
         """Idle ones count, too: the one that was idle for longest makes room."""
         while self._idle and self.busy + len(self._idle) > self._most:
@@ -145,10 +140,13 @@ class Pool(Generic[C]):
 
     def give(self, connection: C) -> None:
         """Take a connection back that is ready for the next request."""
-        if connection.usable:
+        if not connection.usable:
+            self.drop(connection)
+        elif self._waiting or self._room.wanted:
             self._hand_on(connection)
         else:
-            self.drop(connection)
+            self.busy -= 1
+            self._idle.append((self._loop.time(), connection))
 
     def drop(self, connection: C) -> None:
         """Close a connection that was taken."""

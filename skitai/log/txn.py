@@ -79,13 +79,22 @@ def hand_on(txn: tuple[str, str], number: int) -> list[tuple[str, str]]:
     :param txn: ids of the request for which we ask.
     :param number: of the requests that were made for it, this one included.
     """
-    chain, sent, parent = marks(txn, number)
-    return [("X-Gtxn-Id", chain), ("X-Ltxn-Id", sent), ("traceparent", parent)]
-
-
-def marks(txn: tuple[str, str], number: int) -> tuple[str, str, str]:
-    """The values of the fields of `hand_on`."""
     chain, local = txn
     sent = int(local) + number
-    trace = chain if TRACE_ID(chain) else hashlib.blake2s(chain.encode(), digest_size=16).hexdigest()
-    return chain, str(sent), f"00-{trace}-{trace[16:24]}{sent:08x}-01"
+    trace = trace_of(chain)
+    return [("X-Gtxn-Id", chain), ("X-Ltxn-Id", str(sent)), ("traceparent", f"00-{trace}-{trace[16:24]}{sent:08x}-01")]
+
+
+def hand_on_lines(txn: tuple[str, str], number: int) -> str:
+    """The fields of `hand_on` as lines of HTTP/1."""
+    chain, local = txn
+    sent = int(local) + number
+    trace = trace_of(chain)
+    return f"X-Gtxn-Id: {chain}\r\nX-Ltxn-Id: {sent}\r\ntraceparent: 00-{trace}-{trace[16:24]}{sent:08x}-01\r\n"
+
+
+def trace_of(chain: str) -> str:
+    """The trace-id of a chain of calls: the global id, or what is made of it, everywhere the same."""
+    if len(chain) == 32 and TRACE_ID(chain):
+        return chain
+    return hashlib.blake2s(chain.encode(), digest_size=16).hexdigest()

@@ -45,9 +45,10 @@ class AnswerHead:
     :ivar reason: the phrase beside the status; "" in HTTP/2.
     :ivar keep_alive: the server lets the connection live on.
     :ivar length: of the body, unless request or status mean that there is none: bytes, CHUNKED or UNTIL_CLOSE.
+    :ivar size: of what follows the head of an answer to GET, say: bytes; -1 where the head alone does not tell.
     """
 
-    __slots__ = ("fields", "keep_alive", "length", "reason", "status", "version")
+    __slots__ = ("fields", "keep_alive", "length", "reason", "size", "status", "version")
 
     def __init__(self, version: str, status: int, reason: str, fields: Fields, keep_alive: bool, length: int) -> None:
         self.version = version
@@ -56,29 +57,33 @@ class AnswerHead:
         self.fields = fields
         self.keep_alive = keep_alive
         self.length = length
+        self.size = -1 if status < 200 or length < 0 else 0 if without_body(status) else length
 
     def __repr__(self) -> str:
         return f"<AnswerHead {self.status} {self.reason} HTTP/{self.version}>"
 
 
 class AnswerHeads:
-    """Parses response heads and remembers them."""
+    """Parses response heads and remembers them.
+
+    :ivar known: heads by their bytes.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[bytes, AnswerHead] = {}
+        self.known: dict[bytes, AnswerHead] = {}
 
     def parse(self, data: bytes) -> AnswerHead:
         """The head in `data`, from the status line to the empty line.
 
         :raises BadAnswer: with what was seen.
         """
-        head = self._known.get(data)
+        head = self.known.get(data)
         if head is None:
             head = parse_head(data)
             if len(data) <= KNOWN_BYTES:
-                if len(self._known) >= KNOWN_HEADS:
-                    self._known.clear()
-                self._known[data] = head
+                if len(self.known) >= KNOWN_HEADS:
+                    self.known.clear()
+                self.known[data] = head
         return head
 
 
@@ -143,6 +148,7 @@ class Answers:
         "_chunks",
         "_heads",
         "_interim",
+        "_known",
         "_left",
         "_method",
         "_seen",
@@ -156,6 +162,7 @@ class Answers:
 
     def __init__(self, heads: AnswerHeads) -> None:
         self._heads = heads
+        self._known = heads.known
         self.begin("")
 
     def begin(self, method: str, switching: bool = False) -> None:
@@ -175,6 +182,21 @@ class Answers:
         self.begun = self.ended = False
         self.rest = b""
         self.trailers: Fields | None = None
+
+    def whole(self, data: bytes) -> bytes | None:
+        """Take what came, if it is one response with a known head from its first byte to its last, as most are.
+
+        :returns: its body; None for anything else, which is for `receive`.
+        """
+        if self.begun or self._method in ("HEAD", "CONNECT"):
+            return None
+        cut = data.find(b"\r\n\r\n") + 4
+        head = self._known.get(data[:cut])
+        if head is None or head.size != len(data) - cut:
+            return None
+        self.begun = self.ended = True
+        self.head = head
+        return data[cut:]
 
     def receive(self, data: bytes) -> list[bytes]:
         """Take what came.

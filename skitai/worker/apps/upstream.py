@@ -34,7 +34,7 @@ class UpstreamApp:
         self.limits = dict(mount.pref.config)
         self._mount = mount
         self._alias = mount.target.alias
-        self._trusted = Trusted(())
+        self._trusted: Trusted | None = None
         self._checking: asyncio.Task[None] | None = None
         self._caching: Caching | None = None
 
@@ -45,7 +45,7 @@ class UpstreamApp:
         if context.cache is not None:
             self._caching = Caching(context.cache, f"{self._mount.host}{self._mount.point}")
         config = context.config
-        self._trusted = Trusted(config.proxies.trusted_proxies)
+        self._trusted = Trusted(config.proxies.trusted_proxies) or None
         self.members = Members(self._mount.point, self._alias, process.backends(), config.upstreams)
         if config.upstreams.upstream_check:
             self._checking = asyncio.get_running_loop().create_task(self.members.check())
@@ -55,7 +55,11 @@ class UpstreamApp:
             self._checking.cancel()
 
     def handle(self, exchange: Exchange) -> None:
-        self._relay(exchange, False)
+        trusted = self._trusted is not None and self._trusts(exchange)
+        if self._caching is not None:
+            self._caching.handle(exchange, self._ask_trusting if trusted else self._ask, trusted)
+        elif exchange.take():
+            self._ask(exchange, trusted)
 
     def upgrade(self, exchange: Exchange) -> None:
         """Pass a handshake of WebSocket on."""
@@ -76,16 +80,8 @@ class UpstreamApp:
     def call(self, exchange: Exchange) -> None:
         if exchange.head.length:
             exchange.body.patient = True  # type: ignore[attr-defined]  # messages come when they come
-        self._relay(exchange, True)
-
-    def _relay(self, exchange: Exchange, calls: bool) -> None:
-        if not exchange.take():
-            return
-        trusted = self._trusts(exchange)
-        if self._caching is None or calls:
-            self._ask(exchange, trusted, calls)
-        else:
-            self._caching.handle(exchange, self._ask_trusting if trusted else self._ask, trusted)
+        if exchange.take():
+            self._ask(exchange, self._trusts(exchange), True)
 
     def _ask_trusting(self, exchange: Exchange) -> None:
         self._ask(exchange, True)
@@ -98,4 +94,4 @@ class UpstreamApp:
     def _trusts(self, exchange: Exchange) -> bool:
         """Whether a trusted proxy asks."""
         peer = exchange.peer
-        return bool(self._trusted) and (peer.proxy or peer).client in self._trusted
+        return self._trusted is not None and (peer.proxy or peer).client in self._trusted

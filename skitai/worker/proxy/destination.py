@@ -13,8 +13,7 @@ from skitai.config.aliases import Member
 from skitai.config.sections.passing import Upstreams
 from skitai.exchange import Head, Peer, Settled, passed_on
 from skitai.http.head import Fields
-from skitai.protocols.http2.events import Pair
-from skitai.worker.upstream.heads import HOP_BY_HOP, NAMED, OURS, Passed, connection_options, framing, via
+from skitai.worker.upstream.heads import HOP_BY_HOP, NAMED, OURS, Passed, Told, connection_options, framing, lines_of, via
 
 PATIENCE_S = 1.0
 """Opening a connection has its own limit; who has not got one then has waited for others to leave."""
@@ -23,6 +22,8 @@ FROM_US = (b"x-gtxn-id", b"x-ltxn-id", b"traceparent")
 """Fields that a client may send to servers that are none of ours."""
 
 OWN = OURS - set(FROM_US)
+
+NOTHING = Told([])
 
 
 class Speech:
@@ -61,18 +62,18 @@ class Speech:
         if head.method == "OPTIONS":
             kept = [(name, one_less(value) if name == b"max-forwards" else value) for name, value in kept]
         target, method = target_of(head).encode("ascii"), head.method.encode("ascii")
-        lines = b"".join([b"%b: %b\r\n" % (name.title(), value) for name, value in kept])
         pairs = [(b":method", method), (b":scheme", self._scheme), (b":authority", self._authority), (b":path", target)]
         pairs += [each for each in kept if each[0] != b"transfer-encoding"]
         before = fields.get(b"x-forwarded-for") or b""
-        return Passed(b"%b %b HTTP/1.1\r\nHost: %b\r\n%b" % (method, target, self._authority, lines), pairs, before)
+        first = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b" % (method, target, self._authority, lines_of(kept))
+        return Passed(first, pairs, before)
 
-    def told(self, peer: Peer, head: Head, passed: Passed, trusted: bool) -> list[Pair]:
+    def told(self, peer: Peer, head: Head, passed: Passed, trusted: bool) -> Told:
         """The fields that say who asks."""
         if not self._forwarded_for:
-            return []
+            return NOTHING
         chain = [each for each in (passed.forwarded_for, peer.client.encode("latin-1")) if each]
-        return [(b"x-forwarded-for", b", ".join(chain))] if chain else []
+        return Told([(b"x-forwarded-for", b", ".join(chain))]) if chain else NOTHING
 
     def answered(self, fields: Fields, head: Head) -> Settled:
         """The fields of an answer for the client."""

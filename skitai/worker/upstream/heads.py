@@ -101,6 +101,19 @@ class Passed(NamedTuple):
     forwarded_for: bytes
 
 
+class Told:
+    """Fields that say who asks.
+
+    :ivar lines: the same of HTTP/1.1.
+    """
+
+    __slots__ = ("lines", "pairs")
+
+    def __init__(self, pairs: list[Pair]) -> None:
+        self.pairs = pairs
+        self.lines = lines_of(pairs)
+
+
 class Lane:
     """How one member is spoken to at one mount point.
 
@@ -153,10 +166,10 @@ class Lane:
         if trusted:
             forwarded_for = fields.get(b"x-forwarded-for") or b""
             kept = [each for each in kept if each[0] not in (b"x-forwarded-for", b"x-forwarded-proto", b"forwarded")]
-        lines = b"".join([b"%b: %b\r\n" % (name.title(), value) for name, value in kept])
-        first = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b" % (head.method.encode("ascii"), target.encode("ascii"), host, lines)
+        method = head.method.encode("ascii")
+        first = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b" % (method, target.encode("ascii"), host, lines_of(kept))
         pairs = [
-            (b":method", head.method.encode("ascii")),
+            (b":method", method),
             (b":scheme", self.scheme),
             (b":authority", host),
             (b":path", target.encode("ascii")),
@@ -166,14 +179,14 @@ class Lane:
             pairs.append((b"te", b"trailers"))
         return Passed(first, pairs, forwarded_for)
 
-    def told(self, peer: Peer, head: Head, passed: Passed, trusted: bool) -> list[Pair]:
-        """The fields that say who asks: one list for all requests of an ordinary connection."""
+    def told(self, peer: Peer, head: Head, passed: Passed, trusted: bool) -> Told:
+        """The fields that say who asks: the same for all requests of an ordinary connection."""
         if not trusted and not self._options.upstream_forwarded:
-            found: list[Pair] | None = peer.forms.get(TOLD)
+            found: Told | None = peer.forms.get(TOLD)
             if found is None:
-                found = peer.forms[TOLD] = self._told(peer, head, passed, trusted)
+                found = peer.forms[TOLD] = Told(self._told(peer, head, passed, trusted))
             return found
-        return self._told(peer, head, passed, trusted)
+        return Told(self._told(peer, head, passed, trusted))
 
     def _told(self, peer: Peer, head: Head, passed: Passed, trusted: bool) -> list[Pair]:
         near = peer.proxy or peer
@@ -288,18 +301,6 @@ def allowed_trailers(fields: Fields | None, head: Head) -> list[tuple[str, str]]
     return [(name.decode("ascii"), value.decode("latin-1")) for name, value in fields.pairs if name not in own]
 
 
-def head_of(passed: Passed, told: list[Pair], peer: Peer, marks: tuple[str, ...]) -> bytes:
-    """The head of a request of HTTP/1.1.
-
-    :param marks: values of `MARKS`, or none.
-    """
-    end = "X-Gtxn-Id: {}\r\nX-Ltxn-Id: {}\r\ntraceparent: {}\r\n\r\n".format(*marks) if marks else "\r\n"
-    known: tuple[list[Pair], bytes] | None = peer.forms.get(head_of)
-    if known is None or known[0] is not told:  # one list for all requests of an ordinary connection
-        known = peer.forms[head_of] = (told, b"".join([b"%b: %b\r\n" % (name.title(), value) for name, value in told]))
-    return b"".join((passed.first, known[1], end.encode("ascii")))
-
-
-def pairs_of(passed: Passed, told: list[Pair], marks: tuple[str, ...]) -> list[Pair]:
-    """The same of HTTP/2."""
-    return [*passed.pairs, *told, *zip(MARKS, [value.encode("ascii") for value in marks], strict=False)]
+def lines_of(pairs: Iterable[Pair]) -> bytes:
+    """Fields as lines of HTTP/1.1."""
+    return b"".join([b"%b: %b\r\n" % (name.title(), value) for name, value in pairs])

@@ -22,12 +22,12 @@ from skitai.config.aliases import Member
 from skitai.errors import Answerable, Unanswerable
 from skitai.exchange import Flow as Pace
 from skitai.http.head import Fields
-from skitai.log.txn import marks
+from skitai.log.txn import hand_on, hand_on_lines
 from skitai.protocols.http1.answer import AnswerHead
 from skitai.worker.upstream.answers import refusal, send_rest, send_whole
-from skitai.worker.upstream.heads import REPEATABLE, Passed, allowed_trailers, head_of, pairs_of
+from skitai.worker.upstream.heads import REPEATABLE, Passed, allowed_trailers
 from skitai.worker.upstream.members import speaks_against
-from skitai.worker.upstream.servers import Servers
+from skitai.worker.upstream.servers import Reaching, Servers
 
 log = logging.getLogger("skitai.server")
 
@@ -67,6 +67,7 @@ class Relay:
         "_tried",
         "_trusted",
         "_used",
+        "_way",
         "began_at",
         "error",
         "head",
@@ -81,6 +82,7 @@ class Relay:
         self._calls = calls
         self._tried: tuple[Seat[Member], ...] = ()
         self._seat: Seat[Member] | None = None
+        self._way: Reaching
         self._passed: Passed
         self._short: bytes | None = None
         self._flow: Flow | None = None
@@ -123,8 +125,9 @@ class Relay:
             self._give_up()
             return
         self._tried = (*self._tried, seat)
+        self._way = way = members.way(seat)
         try:
-            self._passed = members.way(seat).lane.passed(self._exchange.head, self._trusted)
+            self._passed = way.lane.passed(self._exchange.head, self._trusted)
         except Answerable as error:
             self._refuse(error)
         else:
@@ -135,10 +138,10 @@ class Relay:
 
         :param fresh: a kept one turned out to be dead.
         """
-        assert self._seat is not None
-        origin = self._members.way(self._seat).origin(self._calls)
+        origin = self._way.origin(self._calls)
         connection = None if fresh else origin.free()
-        if isinstance(connection, Http1Connection) and not self._repeatable and not connection.silent:
+        again = self._exchange.head.method in REPEATABLE
+        if not again and isinstance(connection, Http1Connection) and not connection.silent:
             origin.drop(connection)
             connection = None
         if connection is None:
@@ -147,8 +150,7 @@ class Relay:
             self._send(connection)
 
     async def _wait(self, fresh: bool) -> None:
-        assert self._seat is not None
-        origin = self._members.way(self._seat).origin(self._calls)
+        origin = self._way.origin(self._calls)
         try:
             connection = await self._members.reach(origin, fresh)
         except BackendError as error:
@@ -168,27 +170,26 @@ class Relay:
         exchange.fail(error)
 
     def _send(self, connection: Connection) -> None:
-        assert self._seat is not None
-        members, exchange = self._members, self._exchange
-        way, head = members.way(self._seat), exchange.head
+        members, exchange, lane, passed = self._members, self._exchange, self._way.lane, self._passed
+        head = exchange.head
         self._attempts += 1
         self._used = connection.asked > 0
         self.began_at = self._at = now = members.loop.time()
         self._pending = 0
         self.error = None
-        passed = self._passed
-        told = way.lane.told(exchange.peer, head, passed, self._trusted)
-        traced = marks(exchange.txn, self._attempts) if way.lane.traces else ()
+        told = lane.told(exchange.peer, head, passed, self._trusted)
         body: Stream | bytes | None = self._short
         if head.length and body is None:
             body = Stream([self._sent()])
             body.length = head.length
         members.watch.add(self, now + members.options.upstream_first_byte_s)
         if isinstance(connection, Http1Connection):
-            data = head_of(passed, told, exchange.peer, traced)
-            way.origin(self._calls).send(connection, head.method, data, body, self)
+            traced = hand_on_lines(exchange.txn, self._attempts).encode("ascii") if lane.traces else b""
+            connection.ask(head.method, b"%b%b%b\r\n" % (passed.first, told.lines, traced), body, self)
         else:
-            connection.ask(pairs_of(passed, told, traced), body, self)
+            ids = hand_on(exchange.txn, self._attempts) if lane.traces else ()
+            own = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in ids]
+            connection.ask([*passed.pairs, *told.pairs, *own], body, self)
 
     async def _sent(self) -> AsyncIterator[bytes]:
         """The body, which can be had but once."""
@@ -204,6 +205,11 @@ class Relay:
         """Whether asking twice does no harm."""
         return self._exchange.head.method in REPEATABLE and not self._body
 
+    @property
+    def _others(self) -> bool:
+        """Whether a member was not asked yet."""
+        return len(self._tried) < len(self._members.balance.seats)
+
     # What the connection tells
 
     def begin(self, flow: Flow) -> None:
@@ -216,7 +222,7 @@ class Relay:
     def began(self, head: AnswerHead) -> None:
         self._at = self._members.loop.time()
         if head.status in self._members.statuses and self._repeatable:
-            self._refused = len(self._tried) < len(self._members.balance.seats)
+            self._refused = self._others
         self.head = head
 
     def got(self, piece: bytes) -> None:
@@ -235,9 +241,9 @@ class Relay:
     def _start(self) -> bool:
         """Begin the response; False when nobody wants it."""
         exchange, head = self._exchange, self.head
-        assert self._seat is not None and head is not None
+        assert head is not None
         try:
-            fields = self._members.way(self._seat).lane.answered(head.fields, exchange.head)
+            fields = self._way.lane.answered(head.fields, exchange.head)
             self._started = exchange.start(head.status, fields, head.reason)
         except ValueError as error:
             self.fail(BackendError(Code.PROTOCOL, f"an answer that cannot be passed on: {error}", sent=True))
@@ -277,23 +283,36 @@ class Relay:
         if self._flow is not None and owed and not self._held:
             self._flow.taken(owed)
 
+    def whole(self, head: AnswerHead, body: bytes) -> None:
+        if self._exchange is None:
+            return
+        self.head = head
+        if head.status in self._members.statuses and self._repeatable and self._others:
+            self._ask_another()
+        else:
+            self._pass_on(head, body, None)
+
     def end(self, trailers: Fields | None = None) -> None:
         if self._exchange is None:
             return
         if self._refused:
             self._ask_another()
             return
-        exchange, head, seat = self._exchange, self.head, self._seat
-        assert head is not None and seat is not None
-        data = b"".join(self._pieces)
+        assert self.head is not None
+        self._pass_on(self.head, b"".join(self._pieces), trailers)
+
+    def _pass_on(self, head: AnswerHead, data: bytes, trailers: Fields | None) -> None:
+        """Hand on the rest of the answer, or all of it."""
+        exchange = self._exchange
         self._release(head.status not in self._members.statuses)
-        trailing = allowed_trailers(trailers, exchange.head)
+        trailing = () if trailers is None else allowed_trailers(trailers, exchange.head)
         try:
             if self._started:
                 send_rest(exchange, data, trailing)
             else:
-                fields = self._members.way(seat).lane.answered(head.fields, exchange.head)
-                send_whole(exchange, head.status, fields, data, head.reason, trailing)
+                send_whole(
+                    exchange, head.status, self._way.lane.answered(head.fields, exchange.head), data, head.reason, trailing
+                )
         except ValueError as error:
             self._answer_error(exchange, BackendError(Code.PROTOCOL, f"an answer that cannot be passed on: {error}"))
 
@@ -316,7 +335,7 @@ class Relay:
         self._members.done(self._seat, False if speaks_against(error) else None)
         self._seat = None
         if again and speaks_against(error):
-            if len(self._tried) < len(self._members.balance.seats):
+            if self._others:
                 log.warning("%s: %s; another server is asked", self._members.name, error.message)
             self._next()
         else:

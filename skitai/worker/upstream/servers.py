@@ -13,8 +13,7 @@ from skitai.config.aliases import Member
 from skitai.config.sections.passing import Upstreams
 from skitai.exchange import Head, Peer, Settled
 from skitai.http.head import Fields
-from skitai.protocols.http2.events import Pair
-from skitai.worker.upstream.heads import Passed
+from skitai.worker.upstream.heads import Passed, Told
 
 
 class Telling(Protocol):
@@ -26,7 +25,7 @@ class Telling(Protocol):
     @property
     def traces(self) -> bool: ...
     def passed(self, head: Head, trusted: bool) -> Passed: ...
-    def told(self, peer: Peer, head: Head, passed: Passed, trusted: bool) -> list[Pair]: ...
+    def told(self, peer: Peer, head: Head, passed: Passed, trusted: bool) -> Told: ...
     def answered(self, fields: Fields, head: Head) -> Settled: ...
 
 

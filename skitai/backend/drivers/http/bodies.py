@@ -58,6 +58,10 @@ class Stream:
             again = isinstance(each, _File) and each.start >= 0
             self.repeatable &= again or isinstance(each, (list, tuple))
 
+    def trailers(self) -> Sequence[tuple[bytes, bytes]]:
+        """The fields behind it (RFC 9110, section 6.5), once all its pieces were taken. Only a body without length has any."""
+        return ()
+
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body from its beginning; whatever may block does so in a thread.
 

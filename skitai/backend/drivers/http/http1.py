@@ -20,42 +20,36 @@ JOINED_BYTES = 65536
 class Http1Connection(asyncio.Protocol):
     """A connection of a pool.
 
+    :param done: takes the connection back, once the answer to a request was taken or given up.
     :ivar usable: it is open, and ready for a request.
     :ivar asked: requests that were made.
     """
 
     version = "1.1"
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, heads: AnswerHeads) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, heads: AnswerHeads, done: Callable[[Http1Connection], None]) -> None:
         self._loop = loop
+        self._done = done
         self._answers = Answers(heads)
         self._transport: Any = None
         self._incoming: Receiver | None = None
         self._sending: asyncio.Task[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._held = False
-        self._done: Callable[[Http1Connection], None] | None = None
+        self._lent = False
         self.usable = False
         self.asked = 0
 
     # What the request wants
 
-    def ask(
-        self,
-        verb: str,
-        head: bytes,
-        body: bytes | Stream | None,
-        incoming: Receiver,
-        done: Callable[[Http1Connection], None],
-    ) -> None:
+    def ask(self, verb: str, head: bytes, body: bytes | Stream | None, incoming: Receiver) -> None:
         """Send a request.
 
-        :param incoming: where the answer comes.
-        :param done: takes the connection back, once the answer was taken or given up.
+        :param incoming: where the answer comes; the connection goes back to its pool by itself once that has left it.
         """
         self.usable = False
         self.asked += 1
-        self._done = done
+        self._lent = True
         self._incoming = incoming
         self._answers.begin(verb)
         incoming.begin(self)
@@ -88,7 +82,7 @@ class Http1Connection(asyncio.Protocol):
             incoming.fail(unreadable(error))
             return
         if body.length < 0:
-            transport.write(chunked.END)
+            transport.write(chunked.end_with(body.trailers()))
         elif sent != body.length:
             incoming.fail(BackendError(Code.FAILED, f"the body is not as long as its {body.length} bytes", sent=True))
             return
@@ -129,9 +123,14 @@ class Http1Connection(asyncio.Protocol):
 
     def leave(self) -> None:
         self._incoming = None
-        done, self._done = self._done, None
-        if done is not None:
-            done(self)
+        if self._lent:
+            self._lent = False
+            self._done(self)
+
+    def end(self, error: BackendError) -> None:
+        """There will be no answer."""
+        if self._incoming is not None:
+            self._incoming.fail(error)
 
     # What the transport tells
 
@@ -144,6 +143,10 @@ class Http1Connection(asyncio.Protocol):
         incoming, answers = self._incoming, self._answers
         if incoming is None:
             self.close()  # nobody has asked for that
+            return
+        body = answers.whole(data)
+        if body is not None:
+            self._whole(incoming, body)
             return
         try:
             pieces = answers.receive(data)
@@ -161,6 +164,19 @@ class Http1Connection(asyncio.Protocol):
             self._complete(incoming)
         else:
             incoming.so_far()
+
+    def _whole(self, incoming: Receiver, body: bytes) -> None:
+        """What has come is a whole answer."""
+        head = self._answers.head
+        assert head is not None
+        if self._sending is not None or self._held or self._transport.is_closing():
+            incoming.began(head)
+            incoming.got(body)
+            self._complete(incoming)
+        else:
+            self._incoming = None
+            self.usable = head.keep_alive
+            incoming.whole(head, body)
 
     def _complete(self, incoming: Receiver) -> None:
         answers = self._answers

@@ -126,8 +126,8 @@ class Http2Connection(asyncio.Protocol):
         self._core.data(stream, data)
         self.flush_soon()
 
-    def finish(self, stream: Stream) -> None:
-        self._core.finish(stream)
+    def finish(self, stream: Stream, trailers: Sequence[Pair]) -> None:
+        self._core.finish(stream, trailers)
         self.flush_soon()
 
     def acknowledge(self, stream: Stream, size: int) -> None:
@@ -304,7 +304,7 @@ class Call:
         if 0 <= body.length != sent:
             self.incoming.fail(BackendError(Code.FAILED, f"the body is not as long as its {body.length} bytes", sent=True))
             return
-        self._connection.finish(self.stream)
+        self._connection.finish(self.stream, body.trailers())
         self.sending = None
 
     def flushed(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
@@ -98,6 +99,9 @@ class Receiver(Protocol):
     def end(self, trailers: Fields | None = None) -> None:
         """The answer is complete."""
 
+    def whole(self, head: AnswerHead, body: bytes) -> None:
+        """The answer is here, all at once: `began`, `got` and `end`."""
+
     def fail(self, error: BackendError) -> None:
         """There will be no more."""
 
@@ -114,15 +118,14 @@ class Watch:
         self._watched: set[Watched] = set()
         self._alarm: asyncio.TimerHandle | None = None
         self._next = INFINITE
+        self.remove = self._watched.discard
+        """Called with one that has ended, or was never added."""
 
     def add(self, incoming: Watched, due: float) -> None:
         """Look at an answer at `due` of the loop's clock, or earlier."""
         self._watched.add(incoming)
         if due < self._next:
             self._set(due)
-
-    def remove(self, incoming: Watched) -> None:
-        self._watched.discard(incoming)
 
     def _set(self, due: float) -> None:
         if self._alarm is not None:
@@ -142,13 +145,12 @@ class Watch:
             self._alarm.cancel()
 
 
-class Incoming:
-    """An answer that is awaited.
+class Answer(ABC):
+    """An answer that is gathered, or read as a stream.
 
     :param check: called with its head; raises a BackendError when the caller does not want the rest.
     :param most_bytes: longest content, as it is transferred.
     :param streaming: its reader takes it piece by piece.
-    :ivar ready: done when the answer is there; of a stream, when its head is.
     :ivar began_at: on the loop's clock.
     """
 
@@ -163,13 +165,13 @@ class Incoming:
         "_most_bytes",
         "_pending",
         "_size",
+        "_told",
         "_watch",
         "began_at",
         "ended",
         "error",
         "head",
         "pieces",
-        "ready",
         "streaming",
         "trailers",
     )
@@ -199,9 +201,13 @@ class Incoming:
         self.trailers: Fields | None = None
         self.ended = False
         self.error: BackendError | None = None
-        self.ready: asyncio.Future[None] = loop.create_future()
+        self._told = False
         due = now + watch.idle_s
         watch.add(self, due if due < deadline else deadline)
+
+    @abstractmethod
+    def _tell(self, error: BackendError | None) -> None:
+        """Called once: the answer is there; of a stream, its head is; or (`error`) there will be none."""
 
     def begin(self, flow: Flow) -> None:
         """The request goes out on a connection."""
@@ -222,8 +228,9 @@ class Incoming:
         except BackendError as error:
             self.fail(error)
             return
-        if self.streaming and not self.ready.done():
-            self.ready.set_result(None)
+        if self.streaming:
+            self._told = True
+            self._tell(None)
 
     def got(self, piece: bytes) -> None:
         """Some of the content is here."""
@@ -239,16 +246,25 @@ class Incoming:
         self.pieces.append(piece)
         self._wake()
 
-    def so_far(self) -> None:
+    def so_far(self) -> None:  # noqa: B027 - there is nothing to be done
         """Who waits was woken already."""
+
+    def whole(self, head: AnswerHead, body: bytes) -> None:
+        """The answer is here, all at once."""
+        self.began(head)
+        if self.error is None and body:
+            self.got(body)
+        if self.error is None:
+            self.end()
 
     def end(self, trailers: Fields | None = None) -> None:
         """The answer is complete."""
         self.trailers = trailers
         self.ended = True
         self._watch.remove(self)
-        if not self.ready.done():
-            self.ready.set_result(None)
+        if not self._told:
+            self._told = True
+            self._tell(None)
         self._wake()
 
     def fail(self, error: BackendError) -> None:
@@ -257,8 +273,9 @@ class Incoming:
             return
         self.error = error
         self._watch.remove(self)
-        if not self.ready.done():
-            self.ready.set_exception(error)
+        if not self._told:
+            self._told = True
+            self._tell(error)
         elif self.streaming:
             self._wake()
             self.leave()
@@ -312,3 +329,31 @@ class Incoming:
                 await self._more
         finally:
             self.leave()
+
+
+class Incoming(Answer):
+    """An answer that is awaited.
+
+    :ivar ready: done when the answer is there; of a stream, when its head is.
+    """
+
+    __slots__ = ("ready",)
+
+    def __init__(
+        self,
+        watch: Watch,
+        check: Callable[[AnswerHead], None],
+        most_bytes: int,
+        deadline: float,
+        streaming: bool,
+    ) -> None:
+        super().__init__(watch, check, most_bytes, deadline, streaming)
+        self.ready: asyncio.Future[None] = watch.loop.create_future()
+
+    def _tell(self, error: BackendError | None) -> None:
+        if self.ready.done():
+            return  # nobody waits any more
+        if error is None:
+            self.ready.set_result(None)
+        else:
+            self.ready.set_exception(error)

@@ -7,13 +7,14 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 from skitai.backend.dial import Dialler, Proxy, Tls
 from skitai.backend.drivers.http import http2
 from skitai.backend.drivers.http.bodies import Stream
 from skitai.backend.drivers.http.http1 import Http1Connection
 from skitai.backend.drivers.http.http2 import Http2Connection, request_pairs
-from skitai.backend.drivers.http.incoming import Broken, Incoming, Receiver, Watch
+from skitai.backend.drivers.http.incoming import Answer, Broken, Incoming, Watch
 from skitai.backend.drivers.http.multiplex import Multiplex
 from skitai.backend.drivers.http.request import Field, HttpRequest
 from skitai.backend.errors import BackendError, Code
@@ -90,7 +91,7 @@ class Origin:
         self._pool: Pool[Http1Connection] = Pool(self._loop, self._open1, most, keep_s, room)
         self._multiplex = Multiplex(self._loop, self._open2, most, keep_s, room)
         self._spare: Any = None
-        self._running: dict[Http1Connection, Receiver] = {}
+        self._open: WeakSet[Http1Connection] = WeakSet()
         self._closing = False
 
     # Connections
@@ -108,7 +109,8 @@ class Origin:
         opened, self._spare = self._spare, None
         if opened is None or opened.is_closing():
             opened = await self._dial(deadline, H1)
-        connection = Http1Connection(self._loop, self._heads.http1)
+        connection = Http1Connection(self._loop, self._heads.http1, self._pool.give)
+        self._open.add(connection)
         await self._dialler.attach(opened, connection)
         return connection
 
@@ -163,7 +165,7 @@ class Origin:
             attempts += 1
             incoming = Incoming(self._watch, check, most_bytes, deadline, request.stream)
             try:
-                self._begin(connection, request, target, fields, incoming)
+                self.begin(connection, request, target, fields, incoming)
                 await incoming.ready
             except Broken as error:
                 incoming.leave()
@@ -180,24 +182,19 @@ class Origin:
                     incoming.leave()
                 return incoming
 
-    def _begin(
-        self, connection: Connection, request: HttpRequest, target: str, fields: Sequence[Field], incoming: Incoming
+    def begin(
+        self, connection: Connection, request: HttpRequest, target: str, fields: Sequence[Field], answer: Answer
     ) -> None:
-        """Send a request on a connection, in its version's words."""
+        """Send a request on a connection of `free` or `reach`, in its version's words."""
         host, body = request.host or self.authority, request.body
         if isinstance(connection, Http1Connection):
             head = request_head(request.verb, self._prefix + target, host, [*fields, *framing(request), *self._for_proxy])
-            self.send(connection, request.verb, head, body, incoming)
+            connection.ask(request.verb, head, body, answer)
         else:
             length = body.length if isinstance(body, Stream) else len(body) if body else -1
             if body is None and request.method in WITH_LENGTH:
                 length = 0
-            connection.ask(request_pairs(request.verb, self._scheme, host, target, fields, length), body, incoming)
-
-    def _give(self, connection: Http1Connection) -> None:
-        """A connection is not needed any more."""
-        del self._running[connection]
-        self._pool.give(connection)
+            connection.ask(request_pairs(request.verb, self._scheme, host, target, fields, length), body, answer)
 
     # For who hands answers on as they come
 
@@ -239,11 +236,6 @@ class Origin:
         """Close a connection of `free` or `reach` that is not asked after all."""
         self._pool.drop(connection)
 
-    def send(self, connection: Http1Connection, verb: str, head: bytes, body: bytes | Stream | None, to: Receiver) -> None:
-        """Send a request on a connection of `free` or `reach`; it comes back by itself once `to` has left it."""
-        self._running[connection] = to
-        connection.ask(verb, head, body, to, self._give)
-
     @property
     def waiting(self) -> int:
         """So many requests wait for a connection."""
@@ -272,8 +264,8 @@ class Origin:
     def close(self) -> None:
         """End what runs."""
         self._closing = True
-        for incoming in tuple(self._running.values()):
-            incoming.fail(BackendError(Code.SHUTDOWN, "the worker leaves", sent=True))
+        for connection in tuple(self._open):
+            connection.end(BackendError(Code.SHUTDOWN, "the worker leaves", sent=True))
         self._pool.close()
         self._multiplex.close()
         if self._spare is not None:
