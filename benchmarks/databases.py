@@ -11,6 +11,7 @@ import json
 import resource
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,23 +30,49 @@ PARALLEL = 50
 RATIO = 1.3
 
 Ask = Callable[[], Awaitable[Any]]
-Make = Callable[[int, AsyncExitStack], Awaitable[Ask]]
+Rounds = Callable[[int], Awaitable[None]]
+"""Asks so many times."""
+Make = Callable[[int, int, AsyncExitStack], Awaitable[Rounds]]
+"""Gets the server's port and how many are asked at a time."""
 
 
 class Home:
-    """What back-ends need of a worker, in the loop alone."""
+    """What back-ends need of a worker, in the loop's thread and in others."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *aliases: Any) -> None:
         from skitai.config.tree import Config
 
-        self.config = Config()
+        self.config = Config(aliases=aliases)
         self.cache = None
         self.loop = loop
-        self.on_loop = loop.call_soon
+        self.on_loop = loop.call_soon_threadsafe
         self.waiting = nullcontext
+        self._thread = threading.get_ident()
 
     def in_loop(self) -> bool:
-        return True
+        return threading.get_ident() == self._thread
+
+
+def rounds_of(ask: Ask, parallel: int) -> Rounds:
+    async def rounds(count: int) -> None:
+        for _ in range(count // parallel):
+            if parallel == 1:
+                await ask()
+            else:
+                await asyncio.gather(*[ask() for _ in range(parallel)])
+
+    return rounds
+
+
+def in_a_thread(one: Callable[[], Any], stack: AsyncExitStack) -> Rounds:
+    """All of them in one thread, which waits for each."""
+    executor = stack.enter_context(ThreadPoolExecutor(1))
+
+    def many(count: int) -> None:
+        for _ in range(count):
+            one()
+
+    return lambda count: asyncio.wrap_future(executor.submit(many, count))
 
 
 def member(kind: Any, port: int) -> Any:
@@ -55,22 +82,42 @@ def member(kind: Any, port: int) -> Any:
     return Member(kind, "127.0.0.1", port, user=user, password=PASSWORD, database=database)
 
 
-async def by_handle(port: int, stack: AsyncExitStack) -> Ask:
-    """As a coroutine function of an app asks: a handle, which is awaited."""
-    from skitai.backend.backends import Backends
-    from skitai.backend.drivers.statements import Statement
+def lent(kind: Any, port: int, stack: AsyncExitStack) -> Any:
+    """`was`, which knows the server as ``@db``."""
+    from skitai import was
+    from skitai.config.aliases import Alias
+    from skitai.was import process
 
-    backends = Backends(Home(asyncio.get_running_loop()))  # type: ignore[arg-type]
+    home: Any = Home(asyncio.get_running_loop(), Alias("db", kind, (member(kind, port),)))
+    backends = process.lend(home)
     stack.push_async_callback(backends.close)
-    server, statement = member("postgresql", port), Statement("select 1")
-
-    async def ask() -> Any:
-        return (await backends.ask(server, statement)).data
-
-    return ask
+    return was
 
 
-async def by_driver(port: int, stack: AsyncExitStack) -> Ask:
+async def by_handle(port: int, parallel: int, stack: AsyncExitStack) -> Rounds:
+    """As a coroutine function of an app asks: handles, which are awaited."""
+    was = lent("postgresql", port, stack)
+
+    async def rounds(count: int) -> None:
+        for _ in range(count // parallel):
+            for handle in [was.postgresql("@db").execute("select 1") for _ in range(parallel)]:
+                (await handle).data  # noqa: B018 - as apps read it
+
+    return rounds
+
+
+async def by_waiting(port: int, parallel: int, stack: AsyncExitStack) -> Rounds:
+    """As a function of an app asks that runs in a thread."""
+    was = lent("postgresql", port, stack)
+
+    def one() -> Any:
+        return was.postgresql("@db").execute("select 1").getwait().data
+
+    await was.postgresql("@db").execute("select 1")
+    return in_a_thread(one, stack)
+
+
+async def by_driver(port: int, parallel: int, stack: AsyncExitStack) -> Rounds:
     from skitai.backend.drivers.postgresql import PostgresqlDriver
     from skitai.backend.drivers.statements import Statement
     from skitai.backend.room import Room
@@ -83,7 +130,7 @@ async def by_driver(port: int, stack: AsyncExitStack) -> Ask:
     async def ask() -> Any:
         return (await driver.ask(server, statement, loop.time() + 10)).data
 
-    return ask
+    return rounds_of(ask, parallel)
 
 
 def psycopg2_parameters(port: int) -> dict[str, Any]:
@@ -97,7 +144,7 @@ def psycopg2_parameters(port: int) -> dict[str, Any]:
     }
 
 
-async def by_psycopg2(port: int, stack: AsyncExitStack) -> Ask:
+async def by_psycopg2(port: int, parallel: int, stack: AsyncExitStack) -> Rounds:
     """One connection, no deadline, no pool: what the driver costs by itself."""
     import psycopg2
     from psycopg2.extensions import POLL_OK, POLL_READ
@@ -127,29 +174,25 @@ async def by_psycopg2(port: int, stack: AsyncExitStack) -> Ask:
         await ready()
         return cursor.fetchall()
 
-    return ask
+    return rounds_of(ask, parallel)
 
 
-async def in_thread(port: int, stack: AsyncExitStack) -> Ask:
+async def in_thread(port: int, parallel: int, stack: AsyncExitStack) -> Rounds:
     import psycopg2
 
     connection = psycopg2.connect(**psycopg2_parameters(port))
     connection.autocommit = True
     stack.callback(connection.close)
-    executor = stack.enter_context(ThreadPoolExecutor(1))
 
     def one() -> Any:
         cursor = connection.cursor()
         cursor.execute("select 1")
         return cursor.fetchall()
 
-    async def ask() -> Any:
-        return await asyncio.wrap_future(executor.submit(one))
-
-    return ask
+    return in_a_thread(one, stack)
 
 
-async def redis_by_driver(port: int, stack: AsyncExitStack) -> Ask:
+async def redis_by_driver(port: int, parallel: int, stack: AsyncExitStack) -> Rounds:
     from skitai.backend.drivers.redis import RedisDriver
     from skitai.backend.drivers.redis_commands import Command
     from skitai.backend.room import Room
@@ -162,10 +205,10 @@ async def redis_by_driver(port: int, stack: AsyncExitStack) -> Ask:
     async def ask() -> Any:
         return (await driver.ask(server, command, loop.time() + 10)).data
 
-    return ask
+    return rounds_of(ask, parallel)
 
 
-async def redis_by_redis(port: int, stack: AsyncExitStack) -> Ask:
+async def redis_by_redis(port: int, parallel: int, stack: AsyncExitStack) -> Rounds:
     from redis.asyncio import Redis as Client
 
     client = Client(host="127.0.0.1", port=port, password=PASSWORD)
@@ -174,7 +217,7 @@ async def redis_by_redis(port: int, stack: AsyncExitStack) -> Ask:
     async def ask() -> Any:
         return await client.echo("hello")
 
-    return ask
+    return rounds_of(ask, parallel)
 
 
 @dataclass(frozen=True)
@@ -197,9 +240,15 @@ CASES = {
     "postgresql": Case(
         "PostgreSQL, `select 1`",
         Postgres,
-        {"skitai": by_driver, "skitai, handle": by_handle, "psycopg2 async": by_psycopg2, "psycopg2 in a thread": in_thread},
+        {
+            "skitai, handle": by_handle,
+            "skitai, in a thread": by_waiting,
+            "skitai, driver": by_driver,
+            "psycopg2 async": by_psycopg2,
+            "psycopg2 in a thread": in_thread,
+        },
         reference="psycopg2 async",
-        judged="skitai",
+        judged="skitai, handle",
         ratio=RATIO,
     ),
     "redis": Case(
@@ -209,21 +258,14 @@ CASES = {
         reference="redis.asyncio",
     ),
 }
+ONE_AT_A_TIME = {"skitai, in a thread", "psycopg2 async", "psycopg2 in a thread"}
 LOADS = {"one after the other": 1, f"{PARALLEL} at a time": PARALLEL}
 
 
 async def asked(make: Make, port: int, parallel: int) -> float:
     """CPU seconds for each request."""
     async with AsyncExitStack() as stack:
-        ask = await make(port, stack)
-
-        async def rounds(count: int) -> None:
-            for _ in range(count // parallel):
-                if parallel == 1:
-                    await ask()
-                else:
-                    await asyncio.gather(*[ask() for _ in range(parallel)])
-
+        rounds = await make(port, parallel, stack)
         await rounds(WARM)
         before = resource.getrusage(resource.RUSAGE_SELF)
         await rounds(REQUESTS)
@@ -256,8 +298,7 @@ def table(name: str, passes: int) -> list[str]:
     verdict = []
     with running(case.server) as server:
         for load, parallel in LOADS.items():
-            # A connection of psycopg2 alone carries one statement at a time.
-            askers = [each for each in case.askers if parallel == 1 or not each.startswith("psycopg2")]
+            askers = [each for each in case.askers if parallel == 1 or each not in ONE_AT_A_TIME]
             found: dict[str, list[float]] = {each: [] for each in askers}
             for _ in range(passes):
                 for each, costs in found.items():

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any
 
 from skitai.backend.alarm import Alarm
+from skitai.backend.attempt import Attempt, Failed
 from skitai.backend.cluster import Cluster
 from skitai.backend.errors import BackendError, Code
 from skitai.backend.handle import WAIT_S
@@ -72,6 +73,7 @@ class Backends:
         self._told = False
         self._under_way: dict[Any, tuple[float, asyncio.Future[Result]]] = {}
         self._running: set[asyncio.Task[Result]] = set()
+        self._attempts = 0
         self._closing = False
         self.asked = self.unanswered = self.passing = 0
         self.cache = ResultCache(options.max_rcache)
@@ -212,14 +214,38 @@ class Backends:
                 task.watch(self._alarm)
                 return
         self.asked += 1
-        running = self._home.loop.create_task(self._run(task, target, operation))
-        self._running.add(running)
-        running.add_done_callback(partial(self._ended, task))
-        task.running = running
-        if joins is not None:
+        if joins is None:
+            attempt = Attempt(self, task, target, operation)
+            if attempt.begin():
+                self._attempts += 1
+                task.running = attempt
+            else:
+                self.go_on(task, target, operation)
+        else:
+            running = self.go_on(task, target, operation)
             self._under_way[joins[0]] = (task.asked, running)
             running.add_done_callback(partial(self._arrived, joins[0]))
         task.watch(self._alarm)
+
+    def go_on(self, task: Task, target: Target, operation: Operation, failed: Failed | None = None) -> asyncio.Task[Result]:
+        """Have the work done in a task.
+
+        :param failed: see `Cluster.ask`.
+        """
+        running = self._home.loop.create_task(self._run(task, target, operation, failed))
+        self._running.add(running)
+        running.add_done_callback(partial(self._ended, task))
+        task.running = running
+        return running
+
+    def left(self, well: bool | None) -> None:
+        """An attempt is over.
+
+        :param well: whether an answer came; None where the work goes on in a task.
+        """
+        self._attempts -= 1
+        if well is False:
+            self.unanswered += 1
 
     def _arrived(self, key: Any, running: asyncio.Future[Result]) -> None:
         if key in self._under_way and self._under_way[key][1] is running:
@@ -242,13 +268,13 @@ class Backends:
         else:
             task.settle(again(shared.result(), cached=False))
 
-    async def _run(self, task: Task, target: Target, operation: Operation) -> Result:
+    async def _run(self, task: Task, target: Target, operation: Operation, failed: Failed | None) -> Result:
         loop = self._home.loop
         limit_s = LONGEST_S if task.timeout is None else task.timeout
         deadline = loop.time() + limit_s - (time.monotonic() - task.began)
         try:
             if isinstance(target, Cluster):
-                result = await target.ask(self.driver(target.alias.kind), operation, deadline, loop.time)
+                result = await target.ask(self.driver(target.alias.kind), operation, deadline, loop.time, failed)
             else:
                 result = await self.driver(target.kind).ask(target, operation, deadline)
                 result.member = target
@@ -284,7 +310,7 @@ class Backends:
     @property
     def asking(self) -> int:
         """Requests under way."""
-        return len(self._running) + self.passing
+        return len(self._running) + self._attempts + self.passing
 
     def connections(self) -> int:
         """Connections that are open, or being opened."""

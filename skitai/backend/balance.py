@@ -53,31 +53,43 @@ class Balance(Generic[M]):
         """The member to ask, counted as under way until `done`.
 
         :param tried: not those.
-        :returns: None when all were tried. Where every member is left alone, the one whose time is over first.
+        :returns: None when all were tried.
         """
-        if len(self.seats) == 1 and not tried:
-            self.seats[0].running += 1
-            return self.seats[0]
-        left = [seat for seat in self.seats if seat not in tried]
+        seats = self.seats
+        if len(seats) == 1 and not tried:
+            seats[0].running += 1
+            return seats[0]
+        chosen = self.choose(now, tried)
+        if chosen is None:
+            return None
+        self.take(*chosen)
+        return chosen[0]
+
+    def choose(self, now: float, tried: Collection[Seat[M]] = ()) -> tuple[Seat[M], Sequence[Seat[M]]] | None:
+        """As `pick`, and those that the member takes turns with; nothing is counted before `take`.
+
+        Where every member is left alone, it is the one whose time is over first.
+        """
+        seats = self.seats
+        if len(seats) == 1 and not tried:
+            return seats[0], ()
+        left = [seat for seat in seats if seat not in tried]
         if not left:
             return None
         fit = [seat for seat in left if seat.out_until <= now and seat.running < seat.allowance]
-        if fit:
-            least = min(seat.running / seat.weight for seat in fit)
-            chosen = self._turn([seat for seat in fit if seat.running / seat.weight == least])
-        else:
-            chosen = min(left, key=lambda seat: (seat.out_until, seat.running / seat.weight))
-        chosen.running += 1
-        return chosen
+        if not fit:
+            return min(left, key=lambda seat: (seat.out_until, seat.running / seat.weight)), ()
+        least = min(seat.running / seat.weight for seat in fit)
+        equals = [seat for seat in fit if seat.running / seat.weight == least]
+        return max(equals, key=lambda seat: seat.credit + seat.weight), equals
 
-    def _turn(self, equals: list[Seat[M]]) -> Seat[M]:
-        if len(equals) == 1:
-            return equals[0]
-        for seat in equals:
-            seat.credit += seat.weight
-        chosen = max(equals, key=lambda seat: seat.credit)
-        chosen.credit -= sum(seat.weight for seat in equals)
-        return chosen
+    def take(self, chosen: Seat[M], equals: Sequence[Seat[M]]) -> None:
+        """Count a member of `choose` as under way, until `done`."""
+        chosen.running += 1
+        if len(equals) > 1:
+            for seat in equals:
+                seat.credit += seat.weight
+            chosen.credit -= sum(seat.weight for seat in equals)
 
     def done(self, seat: Seat[M], well: bool | None, now: float) -> None:
         """A request has ended.
@@ -85,7 +97,7 @@ class Balance(Generic[M]):
         :param well: whether the member could be reached; None when that is not known.
         """
         seat.running -= 1
-        if well is not None:
+        if well is not None and (not well or seat.failures or seat.allowance != inf):
             self.report(seat, well, now)
 
     def report(self, seat: Seat[M], well: bool, now: float) -> None:

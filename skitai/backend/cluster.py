@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from skitai.backend.balance import Balance, Seat
-from skitai.backend.errors import BackendError, Code, TimedOut
+from skitai.backend.errors import BackendError, Code
 from skitai.backend.result import Result
 from skitai.backend.seam import Driver, Operation
 from skitai.config.aliases import Alias, Member
@@ -40,10 +41,18 @@ class Cluster:
             made = self._databases.setdefault(name, Cluster(alias, self._eject_s))
         return made
 
-    async def ask(self, driver: Driver, operation: Operation, deadline: float, clock: Any) -> Result:
+    async def ask(
+        self,
+        driver: Driver,
+        operation: Operation,
+        deadline: float,
+        clock: Callable[[], float],
+        failed: tuple[Seat[Member], BackendError] | None = None,
+    ) -> Result:
         """Ask a member; another one while none could be reached, or what was sent may be repeated.
 
         :param clock: tells the loop's time.
+        :param failed: who was asked before, and why he gave no answer.
         :raises BackendError: of the last member that was tried.
         """
         session = getattr(operation, "session", None)
@@ -51,23 +60,22 @@ class Cluster:
             result = await driver.ask(session.member, operation, deadline)
             result.member = session.member
             return result
-        tried: list[Seat[Member]] = []
-        failed: BackendError | None = None
+        tried, error = ([failed[0]], failed[1]) if failed is not None else ([], None)
         while True:
             seat = self.balance.pick(clock(), tried)
             if seat is None:
-                assert failed is not None
-                raise failed
+                assert error is not None
+                raise error
             tried.append(seat)
             well: bool | None = None
             try:
                 result = await driver.ask(seat.member, operation, deadline)
                 well = True
-            except BackendError as error:
-                if error.code in UNREACHABLE:
+            except BackendError as refusal:
+                if refusal.code in UNREACHABLE:
                     well = False
-                failed = error
-                if isinstance(error, TimedOut) or not well_repeated(error, operation) or clock() >= deadline:
+                error = refusal
+                if not well_repeated(error, operation) or clock() >= deadline:
                     raise
             else:
                 result.member = seat.member

@@ -34,8 +34,35 @@ class Operation(Protocol):
         """What equal operations have in common, hashable; None for what is never equal to another (a body that streams)."""
 
 
+class Asker(Protocol):
+    """Who has begun a request without a task, and hears once what comes of it; never before `Driver.begin` has returned."""
+
+    def answered(self, result: Result) -> None:
+        """An answer has come."""
+
+    def failed(self, error: Exception, stale: bool = False) -> None:
+        """There is no answer.
+
+        :param stale: the connection may have died long ago, and asking once more does no harm.
+        """
+
+
+class Begun(Protocol):
+    """A request that is under way."""
+
+    def cancel(self) -> Any:
+        """Nobody waits any more; nothing leaks."""
+
+
 class Driver(Protocol):
     """Speaks to all servers of one kind, over connections that it keeps. Everything belongs to the loop's thread."""
+
+    def begin(self, member: Member, operation: Any, asker: Asker) -> Begun | None:
+        """Ask one server on a connection that idles. Who asks ends it in time, by `Begun.cancel`.
+
+        :returns: None where that cannot be: no connection idles, or the operation takes more than one question. Then nothing
+            was sent, and `ask` does it.
+        """
 
     async def ask(self, member: Member, operation: Any, deadline: float) -> Result:
         """Ask one server.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 from collections.abc import Callable, Collection, Generator
@@ -13,7 +12,7 @@ from skitai.backend.alarm import Alarm
 from skitai.backend.errors import TimedOut
 from skitai.backend.handle import Handle, Validate
 from skitai.backend.result import Result, Results, Status, failure
-from skitai.backend.seam import Home
+from skitai.backend.seam import Begun, Home
 
 log = logging.getLogger("skitai.app")
 
@@ -48,7 +47,7 @@ class Task(Handle):
         self.id = ""
         self.method = ""
         self.filter: Callable[[Result], Any] | None = None
-        self.running: asyncio.Future[Any] | None = None
+        self.running: Begun | None = None
 
     @property
     def done(self) -> bool:

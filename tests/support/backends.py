@@ -13,7 +13,7 @@ from skitai.backend.backends import Backends
 from skitai.backend.errors import BackendError, Code, TimedOut
 from skitai.backend.result import Result
 from skitai.backend.room import Room
-from skitai.backend.seam import Home
+from skitai.backend.seam import Asker, Home
 from skitai.config.aliases import Alias, Member
 from skitai.config.sections.reaching import Backends as Options
 from skitai.config.tree import Config
@@ -49,6 +49,9 @@ class ToyDriver:
         self.closed = False
         self.ticks = 0
         self.mended: set[str] = set()
+
+    def begin(self, member: Member, operation: Ask, asker: Asker) -> None:
+        """No connection idles."""
 
     async def ask(self, member: Member, operation: Ask, deadline: float) -> Result:
         self.asked[member.host] += 1

@@ -11,17 +11,24 @@ from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from skitai.backend.errors import BackendError, Code, TimedOut
 from skitai.backend.pool import Kept, Pool
 from skitai.backend.result import Result
 from skitai.backend.room import Room
-from skitai.backend.seam import Home
+from skitai.backend.seam import Asker, Begun, Home
 from skitai.config.aliases import Member
 from skitai.config.sections.reaching import Backends
 
 C = TypeVar("C", bound=Kept)
+
+
+class Ending(Protocol):
+    """What was begun without a task."""
+
+    def end(self, error: BackendError) -> None:
+        """There is no time for it any more."""
 
 
 class DatabaseDriver(ABC):
@@ -37,11 +44,16 @@ class DatabaseDriver(ABC):
         self._options = home.config.backends
         self._deadlines = Deadlines(home.loop)
         self._running: set[asyncio.Task[Any]] = set()
+        self._begun: set[Ending] = set()
         self._quiet = asyncio.Event()
         self._closed = False
 
     def _leaves(self) -> bool:
         return self._closed
+
+    def begin(self, member: Member, operation: Any, asker: Asker) -> Begun | None:
+        """See `seam.Driver.begin`."""
+        return None
 
     async def ask(self, member: Member, operation: Any, deadline: float) -> Result:
         """See `seam.Driver.ask`."""
@@ -87,6 +99,8 @@ class DatabaseDriver(ABC):
         self._quiet.clear()
         for task in self._running:
             task.cancel()
+        for begun in tuple(self._begun):
+            begun.end(BackendError(Code.SHUTDOWN, "the worker leaves", sent=True))
         if self._running:
             await self._quiet.wait()
         await self._close()
@@ -179,13 +193,13 @@ class Deadlines:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._due: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._due: list[tuple[float, int, asyncio.Future[Any]]] = []
         self._numbers = count()
         self._most = FORGET
         self._next = inf
         self._timer: asyncio.TimerHandle | None = None
 
-    def watch(self, future: asyncio.Future[None], deadline: float) -> None:
+    def watch(self, future: asyncio.Future[Any], deadline: float) -> None:
         """Have a future end by `TimedOut`, unless it is done until the deadline."""
         due = self._due
         if len(due) >= self._most:

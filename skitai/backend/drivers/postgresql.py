@@ -10,7 +10,9 @@ import asyncio
 import os
 import ssl
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import psycopg2
@@ -23,7 +25,7 @@ from skitai.backend.drivers.statements import Begin, Parameters, Row, Session, S
 from skitai.backend.errors import BackendError, Code, TimedOut
 from skitai.backend.pool import Pool
 from skitai.backend.room import Room
-from skitai.backend.seam import Home
+from skitai.backend.seam import Asker, Begun, Home
 from skitai.config.aliases import Member
 
 MANY_ROWS = 2000
@@ -50,6 +52,13 @@ Stub = statements.Stub
 WRONG = (psycopg2.Error, TypeError, ValueError, LookupError)
 
 
+Done = Callable[[psycopg2.Error | None], None]
+"""Is told that the result of a statement may be taken, or what has become of the connection."""
+
+Taken = SqlResult | asyncio.Future[SqlResult]
+"""A result; of many rows, what it will be."""
+
+
 class Connection:
     """An open connection."""
 
@@ -58,7 +67,7 @@ class Connection:
         self._deadlines = deadlines
         self._raw = raw
         self._descriptor: int = raw.fileno()
-        self._waiter: asyncio.Future[None] | None = None
+        self._done: Done | None = None
         self._writing = False
         self._watched = True
         self._ear = Ear(self._descriptor)
@@ -76,6 +85,24 @@ class Connection:
 
     async def run(self, sql: str, parameters: Parameters, deadline: float) -> SqlResult:
         """See `statements.Line.run`."""
+        waiter: asyncio.Future[psycopg2.Error | None] = self._loop.create_future()
+        result: Taken | None = self.send(sql, parameters, partial(came, waiter))
+        if result is None:
+            self._deadlines.watch(waiter, deadline)
+            try:
+                error = await waiter
+            finally:
+                self._done = None
+            result = self.take(error)
+        return result if isinstance(result, SqlResult) else await result
+
+    def send(self, sql: str, parameters: Parameters, done: Done) -> Taken | None:
+        """Send a statement.
+
+        :param done: called when the result may be taken.
+        :returns: None, or what there is to take at once, above all why it was refused before it was sent.
+        :raises BackendError: the server has closed the connection, before it was sent.
+        """
         if self._loop.time() - self._last > HOT_S and self._ear.hears():
             self._leave()
             raise BackendError(Code.REFUSED, "the server has closed the connection")
@@ -86,47 +113,62 @@ class Connection:
             if self._raw.closed:
                 raise BackendError(Code.REFUSED, first_line(error)) from error
             return refused(error)
-        waiter = self._waiter = self._loop.create_future()
-        if len(cursor.query) > SENT_AT_ONCE:
-            self._look()  # part of it may still have to be sent
-        self._deadlines.watch(waiter, deadline)
-        try:
-            await waiter
-        except psycopg2.Error as error:
+        if len(cursor.query) > SENT_AT_ONCE:  # part of it may still have to be sent
+            try:
+                if self._poll() == pg.POLL_OK:
+                    return self.take(None)
+            except psycopg2.Error as error:
+                return self.take(error)
+        self._done = done
+        return None
+
+    def take(self, error: psycopg2.Error | None) -> Taken:
+        """The result of what was sent.
+
+        :param error: what `send` was told.
+        :raises BackendError: the connection broke.
+        """
+        if error is not None:
             if self._raw.closed:
                 raise BackendError(Code.REFUSED, first_line(error), sent=True) from error
             return refused(error)
-        finally:
-            self._waiter = None
         self._last = self._loop.time()
+        cursor = self._cursor
         rows = cursor.rowcount
         if rows > FEW_ROWS:
             self._cursor = self._raw.cursor()  # this one holds them until its next statement
             if rows > MANY_ROWS:
-                return await self._loop.run_in_executor(None, taken, cursor)
+                return self._loop.run_in_executor(None, taken, cursor)
         return taken(cursor)
 
     def _look(self) -> None:
         """The connection is ready for more, or is to be."""
-        waiter = self._waiter
-        if waiter is None or waiter.done():
+        done = self._done
+        if done is None:
             self._leave()  # nothing was asked: it was closed, or says what nobody listens to
             return
         try:
-            state = self._raw.poll()
-        except psycopg2.Error as error:
-            waiter.set_exception(error)
-            return
-        if state == pg.POLL_OK:
-            waiter.set_result(None)
+            if self._poll() != pg.POLL_OK:
+                return
+            error = None
+        except psycopg2.Error as failed:
+            error = failed
+        self._done = None
+        done(error)
+
+    def _poll(self) -> int:
+        """Go on with what was sent."""
+        state: int = self._raw.poll()
         if (state == pg.POLL_WRITE) != self._writing:
             self._writing = not self._writing
             if self._writing:
                 self._loop.add_writer(self._descriptor, self._look)
             else:
                 self._loop.remove_writer(self._descriptor)
+        return state
 
     def _leave(self) -> None:
+        self._done = None
         if self._watched:
             self._watched = False
             self._loop.remove_reader(self._descriptor)
@@ -140,6 +182,80 @@ class Connection:
             threading.Thread(target=cancel, args=(self._raw,), name="cancel", daemon=True).start()
         else:
             self._raw.close()
+
+
+def came(waiter: asyncio.Future[psycopg2.Error | None], error: psycopg2.Error | None) -> None:
+    """What a statement's task waits for, unless it has stopped waiting."""
+    if not waiter.done():
+        waiter.set_result(error)
+
+
+class Query:
+    """A statement on a connection that idled, which needs no task.
+
+    :param begun: where it stands while it is under way.
+    """
+
+    __slots__ = ("_asker", "_begun", "_connection", "_pool", "_statement")
+
+    def __init__(
+        self, connection: Connection, pool: Pool[Connection], begun: set[Any], statement: Statement, asker: Asker
+    ) -> None:
+        self._connection = connection
+        self._pool = pool
+        self._begun = begun
+        self._statement = statement
+        self._asker = asker
+
+    def done(self, error: psycopg2.Error | None) -> None:
+        """The connection has an answer."""
+        try:
+            result = self._connection.take(error)
+        except Exception as failed:  # noqa: BLE001 - a value that cannot be read, say: who asks is told
+            self._fail(failed)
+        else:
+            self.take(result)
+
+    def take(self, result: Taken) -> None:
+        """The result is there, or will be."""
+        if isinstance(result, asyncio.Future):
+            result.add_done_callback(self._made)
+        elif self in self._begun:
+            self._begun.remove(self)
+            self._asker.answered(returned(self._pool, self._connection, result))
+
+    def _made(self, result: asyncio.Future[SqlResult]) -> None:
+        try:
+            made = result.result()
+        except Exception as failed:  # noqa: BLE001 - as above
+            if self in self._begun:
+                self._fail(failed)
+        else:
+            self.take(made)
+
+    def _fail(self, error: Exception) -> None:
+        self.cancel()
+        stale = isinstance(error, BackendError) and self._statement.repeatable
+        self._asker.failed(error, stale)
+
+    def end(self, error: BackendError) -> None:
+        """See `base.Ending`."""
+        self.cancel()
+        self._asker.failed(error)
+
+    def cancel(self) -> None:
+        """See `seam.Begun`."""
+        self._begun.remove(self)
+        self._pool.drop(self._connection)
+
+
+def returned(pool: Pool[Connection], connection: Connection, result: SqlResult) -> SqlResult:
+    """Give a connection back after a statement outside of a transaction; what has come of that."""
+    if not connection.in_transaction:
+        pool.give(connection)
+        return result
+    pool.drop(connection)
+    return result if result.error is not None else left_open()
 
 
 def cancel(raw: Any) -> None:
@@ -185,11 +301,26 @@ class PostgresqlDriver(DatabaseDriver):
             return result
         pool = self._pools[member]
         connection, result = await self._run(pool, operation, operation.sql, operation.parameters, deadline)
-        if not connection.in_transaction:
-            pool.give(connection)
-            return result
-        pool.drop(connection)
-        return result if result.error is not None else left_open()
+        return returned(pool, connection, result)
+
+    def begin(self, member: Member, operation: Any, asker: Asker) -> Begun | None:
+        """See `seam.Driver.begin`."""
+        if self._closed or not isinstance(operation, Statement) or operation.session is not None:
+            return None
+        pool = self._pools[member]
+        connection = pool.take_idle()
+        if connection is None:
+            return None
+        query = Query(connection, pool, self._begun, operation, asker)
+        try:
+            result = connection.send(operation.sql, operation.parameters, query.done)
+        except Exception:  # noqa: BLE001 - `ask` will see the same, and tell
+            pool.drop(connection)
+            return None
+        self._begun.add(query)
+        if result is not None:
+            self._loop.call_soon(query.take, result)
+        return query
 
     async def _run(
         self, pool: Pool[Connection], operation: Begin | Statement, sql: str, parameters: Parameters, deadline: float

@@ -11,7 +11,7 @@ from skitai.backend.dial import Dialler, Tls
 from skitai.backend.errors import BackendError, Code, TimedOut
 from skitai.backend.result import Result
 from skitai.backend.room import Room
-from skitai.backend.seam import Home
+from skitai.backend.seam import Asker, Home
 from skitai.config.aliases import Member
 from skitai.http.status import phrase
 from skitai.protocols.websocket.client import ClientTalk, Closed, Message, Opened, Refused
@@ -67,6 +67,9 @@ class WebSocketDriver:
         self._dialler = Dialler(home.loop, self._options.backend_connect_s)
         self._talks: set[_Talk] = set()
         self._closing = False
+
+    def begin(self, member: Member, operation: WebSocketRequest, asker: Asker) -> None:
+        """See `seam.Driver.begin`; no connection is kept."""
 
     async def ask(self, member: Member, operation: WebSocketRequest, deadline: float) -> Result:
         """See `seam.Driver.ask`."""

@@ -14,14 +14,17 @@ from skitai.backend.drivers.http import content
 from skitai.backend.drivers.http.bodies import Stream
 from skitai.backend.drivers.http.cached import Caching, Came, asked_of
 from skitai.backend.drivers.http.credentials import Auth, Credentials
+from skitai.backend.drivers.http.http1 import Http1Connection
 from skitai.backend.drivers.http.incoming import Incoming, Watch
 from skitai.backend.drivers.http.origin import Heads, Origin, Server
+from skitai.backend.drivers.http.question import Made, Question
 from skitai.backend.drivers.http.request import Field, HttpRequest, locate
 from skitai.backend.drivers.http.result import HttpResult, check
 from skitai.backend.errors import BackendError, Code
 from skitai.backend.room import Room
-from skitai.backend.seam import Home
+from skitai.backend.seam import Asker, Home
 from skitai.config.aliases import Member
+from skitai.protocols.http1.answer import AnswerHead
 
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
@@ -87,17 +90,31 @@ class HttpDriver:
                 result = await self._once(member, request, used, deadline)
         return result
 
+    def begin(self, member: Member, operation: HttpRequest, asker: Asker) -> Question | None:
+        """See `seam.Driver.begin`. What may need several requests, or the cache, goes by `ask`."""
+        request = operation
+        if request.stream or request.allow_redirects or request.auth or (request.auth is None and member.user):
+            return None
+        if self._closing or self._caching is not None:
+            return None
+        origin = self._origin(member, request)
+        connection = origin.free()
+        if connection is None:
+            return None
+        if isinstance(connection, Http1Connection) and not request.repeatable and not connection.silent:
+            origin.drop(connection)
+            return None
+        most_bytes = self._most_bytes(request)
+        make = partial(self._made, request, most_bytes, member)
+        question = Question(self.watch, connection, request, most_bytes, make, asker)
+        origin.begin(connection, request, target_at(member, request), fields_of(request), question)
+        return question
+
     async def _once(self, member: Member, request: HttpRequest, authorization: str, deadline: float) -> HttpResult:
         if self._closing:
             raise BackendError(Code.SHUTDOWN, "the worker leaves")
-        most_bytes = self._options.backend_body_bytes
-        if 0 <= request.most_bytes < most_bytes:
-            most_bytes = request.most_bytes
-        fields: tuple[Field, ...] = request.fields
-        if authorization:
-            fields = (*fields, ("Authorization", authorization))
-        if request.cookies:
-            fields = (*fields, ("Cookie", "; ".join([f"{name}={value}" for name, value in request.cookies])))
+        most_bytes = self._most_bytes(request)
+        fields = fields_of(request, authorization)
         wanted = partial(check, request=request, most_bytes=most_bytes)
         origin, target = self._origin(member, request), target_at(member, request)
 
@@ -117,33 +134,32 @@ class HttpDriver:
             else:
                 came = await ask(fields)
                 self._caching.changed(asked, came)
-        head = came.head
-        assert head is not None
-        if request.stream or b"content-encoding" in head.fields:
-            result = await self._unpacked(request, came, most_bytes)
-        else:
-            result = HttpResult(head, b"".join(came.pieces), request, came)
-            came.pieces.clear()
-        result.member = member
-        return result
-
-    async def _unpacked(self, request: HttpRequest, incoming: Came, most_bytes: int) -> HttpResult:
-        head = incoming.head
-        assert head is not None
-        codings = content.unpackers(head.fields) if request.decode and request.method != "head" else []
         if request.stream:
-            assert isinstance(incoming, Incoming)
-            result = HttpResult(head, b"", request, incoming)
-            result.pieces = unpacking(incoming, codings) if codings else incoming.stream()
-            return result
-        if codings:
-            unpack = partial(content.unpacked, incoming.pieces, codings, most_bytes)
-            small = sum(map(len, incoming.pieces)) <= UNPACKED_INLINE_BYTES
-            data = unpack() if small else await self._loop.run_in_executor(None, unpack)
+            assert isinstance(came, Incoming)
+            return streaming(request, member, came)
+        made = self._made(request, most_bytes, member, came)
+        return await made if isinstance(made, asyncio.Future) else made
+
+    def _most_bytes(self, request: HttpRequest) -> int:
+        """The longest content that is taken."""
+        most_bytes = self._options.backend_body_bytes
+        return request.most_bytes if 0 <= request.most_bytes < most_bytes else most_bytes
+
+    def _made(self, request: HttpRequest, most_bytes: int, member: Member, came: Came) -> Made:
+        """The result of a complete answer; of one that takes some unpacking, what it will be.
+
+        :raises BackendError: it cannot be unpacked.
+        """
+        head, pieces = came.head, came.pieces
+        assert head is not None
+        codings = codings_of(head, request)
+        if not codings:
+            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        elif sum(map(len, pieces)) <= UNPACKED_INLINE_BYTES:
+            data = content.unpacked(pieces, codings, most_bytes)
         else:
-            data = b"".join(incoming.pieces)
-        incoming.pieces.clear()
-        return HttpResult(head, data, request, incoming)
+            return self._loop.run_in_executor(None, unpacked, codings, request, most_bytes, member, came)
+        return complete(request, member, came, data)
 
     def _origin(self, member: Member, request: HttpRequest) -> Origin:
         proxy = request.proxy or member.proxy
@@ -255,6 +271,50 @@ def redirected(
     return request._replace(
         method=method, url=url, target=target, fields=fields, body=body, auth=auth, host=host, cookies=cookies
     )
+
+
+def fields_of(request: HttpRequest, authorization: str = "") -> tuple[Field, ...]:
+    """What is sent of a request, but for what depends on the connection."""
+    fields = request.fields
+    if authorization:
+        fields = (*fields, ("Authorization", authorization))
+    if request.cookies:
+        fields = (*fields, ("Cookie", "; ".join([f"{name}={value}" for name, value in request.cookies])))
+    return fields
+
+
+def codings_of(head: AnswerHead, request: HttpRequest) -> list[content.Unpacker]:
+    """What unpacks the content of an answer."""
+    if b"content-encoding" not in head.fields or not request.decode or request.method == "head":
+        return []
+    return content.unpackers(head.fields)
+
+
+def unpacked(
+    codings: list[content.Unpacker], request: HttpRequest, most_bytes: int, member: Member, came: Came
+) -> HttpResult:
+    """The result of an answer whose content is to be unpacked; for another thread."""
+    return complete(request, member, came, content.unpacked(came.pieces, codings, most_bytes))
+
+
+def complete(request: HttpRequest, member: Member, came: Came, data: bytes) -> HttpResult:
+    """The result of an answer with this content."""
+    assert came.head is not None
+    result = HttpResult(came.head, data, request, came)
+    came.pieces.clear()
+    result.member = member
+    return result
+
+
+def streaming(request: HttpRequest, member: Member, incoming: Incoming) -> HttpResult:
+    """The result of an answer whose content is still to come."""
+    head = incoming.head
+    assert head is not None
+    result = HttpResult(head, b"", request, incoming)
+    codings = codings_of(head, request)
+    result.pieces = unpacking(incoming, codings) if codings else incoming.stream()
+    result.member = member
+    return result
 
 
 async def unpacking(incoming: Incoming, codings: list[content.Unpacker]) -> AsyncIterator[bytes]:
