@@ -23,6 +23,8 @@ class Answering(Strand):
 
     __slots__ = ("fields", "status")
 
+    crowded = False
+
     head: Head
     serial: int
     status: int
@@ -34,7 +36,7 @@ class Answering(Strand):
         return ids
 
     def held_back(self, job: Callable[[], None]) -> bool:
-        """No: of HTTP/1 a response waits at most."""
+        """No: of HTTP/1 one response waits at most."""
         return False
 
     def receive_body(self) -> None:

@@ -25,6 +25,7 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
+from skitai.saddle import Saddle, Was
 from tests.support.http2 import Http2Client, http2
 from tests.support.memory import Wire, mounted, wait_for, wire
 from tests.wire.conftest import echo
@@ -293,6 +294,22 @@ async def whole_too(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": WHOLE + scope["path"].encode()})
 
 
+plain, coroutine = Saddle(__name__), Saddle(__name__)
+
+
+@plain.route("/<number>")
+def whole_of_saddle(was: Was, number: str) -> bytes:
+    return WHOLE + f"/{number}".encode()
+
+
+@coroutine.route("/<number>")
+async def whole_of_saddle_in_loop(was: Was, number: str) -> bytes:
+    return whole_of_saddle(was, number)
+
+
+APPS = [(whole, "wsgi"), (whole_too, "asgi"), (plain, "saddle"), (coroutine, "saddle")]
+
+
 def shut(server: Wire) -> Http2Client:
     """A client that opens no windows."""
     client = http2(server, acknowledge=False)
@@ -309,7 +326,7 @@ def widen(client: Http2Client) -> None:
     client.flush()
 
 
-@pytest.mark.parametrize(("app", "kind"), [(whole, "wsgi"), (whole_too, "asgi")])
+@pytest.mark.parametrize(("app", "kind"), APPS, ids=["wsgi", "asgi", "saddle", "coroutine"])
 def test_whole_bodies_that_nobody_takes(app: Any, kind: str, engine: str, threads: int) -> None:
     with wire(mounted("/", app), kind=kind, engine=engine, threads=threads) as server:
         client = shut(server)

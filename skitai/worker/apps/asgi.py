@@ -216,7 +216,7 @@ class Call:
         exchange = self._exchange
         current.set(exchange)  # in this task's own context, so that there is nothing to reset
         try:
-            if exchange.held_back(self._again):
+            if exchange.crowded and exchange.held_back(self._again):
                 exchange.taken = False
                 return
             await self._asgi.app(self._asgi.scope(exchange), self.receive, self.send)

@@ -45,13 +45,17 @@ class Call(Pump):
 
     def begin(self) -> None:
         """Work on the request in this thread. Errors become answers; nothing is raised."""
-        if not self.exchange.held_back(self.begin) and self._open():
+        if not (self.exchange.crowded and self.exchange.held_back(self.begin)) and self._open():
             self._advance(next, self._steps)
 
     def begin_in_loop(self) -> None:
         """Work on the request in the loop."""
-        if not self.exchange.held_back(self.begin_in_loop) and self._open():
-            self._task(self._advance_in_loop(next, self._steps))
+        self._task(self._begin_in_loop())
+
+    async def _begin_in_loop(self) -> None:
+        # Asked here, not before: what other tasks of this turn have answered may wait for the client by now.
+        if not (self.exchange.crowded and self.exchange.held_back(self.begin_in_loop)) and self._open():
+            await self._advance_in_loop(next, self._steps)
 
     def _open(self) -> bool:
         if not self.exchange.take():

@@ -182,7 +182,7 @@ class Call(Pump):
     def run(self) -> None:
         """Call the app and send what it returns. Errors become answers; nothing is raised."""
         exchange = self.exchange
-        if exchange.held_back(self.run):
+        if exchange.crowded and exchange.held_back(self.run):
             return
         if not exchange.take():
             exchange.body.lost()

@@ -327,9 +327,13 @@ class Http2Exchange(Answering):
             else:
                 self._progress = (now, self.sent)
 
-    def held_back(self, job: Callable[[], None]) -> bool:
+    @property
+    def crowded(self) -> bool:  # type: ignore[override]
         connection = self.connection
-        return connection.core.waiting > connection.most_waiting and connection.gate.holds(self, job)
+        return connection.core.waiting > connection.most_waiting
+
+    def held_back(self, job: Callable[[], None]) -> bool:
+        return self.connection.gate.holds(self, job)
 
     def take(self) -> bool:
         """Begin to work on the request; whoever leaves the queue with it calls this first.
