@@ -202,6 +202,9 @@ class Nobody:
     def respond(self, status: int, fields: Any, body: bytes = b"", reason: str = "") -> bool:
         return True
 
+    def inform(self, status: int, fields: Any = ()) -> None:
+        """Nor for what comes ahead of the answer."""
+
     def start(self, status: int, fields: Any, reason: str = "") -> bool:
         return True
 

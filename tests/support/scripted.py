@@ -69,11 +69,15 @@ async def client(cache: Cache | None = None, **options: Any) -> AsyncIterator[Cl
 
 @dataclass
 class Request:
-    """What a scripted server was asked."""
+    """What a scripted server was asked.
+
+    :ivar behind: the lines behind a chunked body.
+    """
 
     line: str
     fields: dict[str, str]
     body: bytes = b""
+    behind: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -107,7 +111,8 @@ class Peer:
             while size := int(await self.reader.readline(), 16):
                 asked.body += await self.reader.readexactly(size)
                 await self.reader.readline()
-            await self.reader.readline()
+            while (line := await self.reader.readline()) != b"\r\n":
+                asked.behind.append(line.decode("latin-1").rstrip())
         return asked
 
     async def say(self, data: bytes) -> None:

@@ -25,6 +25,7 @@ class Call:
     """One request that such a server was asked.
 
     :ivar number: of its stream; `connection` counts from 1.
+    :ivar behind: the fields behind its body, once that has ended.
     """
 
     peer: Peer2
@@ -32,6 +33,7 @@ class Call:
     connection: int
     fields: dict[str, str]
     pieces: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
+    behind: dict[str, str] = field(default_factory=dict)
     reset: int | None = None
 
     @property
@@ -128,6 +130,9 @@ class Peer2(asyncio.Protocol):
                 if event.data:
                     self.calls[event.stream_id or 0].pieces.put_nowait(bytes(event.data))
                 self.h2.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id or 0)
+            case its.TrailersReceived():
+                behind = self.calls[event.stream_id or 0].behind
+                behind.update((str(name), str(value)) for name, value in event.headers or [])
             case its.StreamEnded():
                 self.calls[event.stream_id or 0].pieces.put_nowait(None)
             case its.StreamReset():

@@ -137,6 +137,7 @@ class Answers:
     """Reads the responses of one connection, one after the other.
 
     :ivar head: of the response that is being read; None until it has come.
+    :ivar informed: interim responses before it, for who reads to take away.
     :ivar ended: the response is complete.
     :ivar begun: a byte of it has come, be it of an interim response.
     :ivar rest: what came behind the end: of a tunnel its first bytes; of others, nothing that we have asked for.
@@ -156,11 +157,13 @@ class Answers:
         "begun",
         "ended",
         "head",
+        "informed",
         "rest",
         "trailers",
     )
 
     def __init__(self, heads: AnswerHeads) -> None:
+        self.informed: list[AnswerHead] = []
         self._heads = heads
         self._known = heads.known
         self.begin("")
@@ -240,6 +243,7 @@ class Answers:
             self._interim += 1
             if self._interim > INTERIM:
                 raise BadAnswer(f"more than {INTERIM} interim responses")
+            self.informed.append(head)
 
     def _begin_body(self, head: AnswerHead) -> None:
         """What the body's length is (RFC 9112, section 6.3)."""

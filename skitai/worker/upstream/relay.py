@@ -28,6 +28,7 @@ from skitai.worker.upstream.answers import refusal, send_rest, send_whole
 from skitai.worker.upstream.heads import REPEATABLE, Passed, allowed_trailers
 from skitai.worker.upstream.members import speaks_against
 from skitai.worker.upstream.servers import Reaching, Servers
+from skitai.worker.upstream.trailing import Body
 
 log = logging.getLogger("skitai.server")
 
@@ -35,6 +36,9 @@ log = logging.getLogger("skitai.server")
 SHORT_BYTES = 65536
 """A body of up to this size is taken whole before a member is asked."""
 
+
+NOT_AHEAD = ("content-length", "trailer", "date", "server")
+"""Fields that speak of an answer, and are not there yet."""
 
 HALF_CLOSED_S = 1.0
 """A client that has ended its side may listen on, though hardly any does: so long the answer may be silent then."""
@@ -180,8 +184,7 @@ class Relay:
         told = lane.told(exchange.peer, head, passed, self._trusted)
         body: Stream | bytes | None = self._short
         if head.length and body is None:
-            body = Stream([self._sent()])
-            body.length = head.length
+            body = Body(self._sent(), exchange, isinstance(connection, Http1Connection))
         members.watch.add(self, now + members.options.upstream_first_byte_s)
         if isinstance(connection, Http1Connection):
             traced = hand_on_lines(exchange.txn, self._attempts).encode("ascii") if lane.traces else b""
@@ -218,6 +221,18 @@ class Relay:
     def touch(self) -> None:
         if self._body:  # the member takes it; a head that comes in crumbs has no more time than one that comes whole
             self._at = self._members.loop.time()
+
+    def informed(self, head: AnswerHead) -> None:
+        """100 is for us, who ask for none; any other interim response is for the client."""
+        exchange = self._exchange
+        if exchange is None or head.status == 100:
+            return
+        self._at = self._members.loop.time()
+        fields = self._way.lane.answered(head.fields, exchange.head)
+        try:
+            exchange.inform(head.status, [each for each in fields if each[0] not in NOT_AHEAD])
+        except ValueError as error:
+            log.info("%s: an interim response that cannot be passed on: %s", self._members.name, error)
 
     def began(self, head: AnswerHead) -> None:
         self._at = self._members.loop.time()

@@ -59,7 +59,7 @@ class Stream:
             self.repeatable &= again or isinstance(each, (list, tuple))
 
     def trailers(self) -> Sequence[tuple[bytes, bytes]]:
-        """The fields behind it (RFC 9110, section 6.5), once all its pieces were taken. Only a body without length has any."""
+        """The fields behind it (RFC 9110, section 6.5), once its pieces were taken; only a body without length has any."""
         return ()
 
     async def pieces(self) -> AsyncIterator[bytes]:

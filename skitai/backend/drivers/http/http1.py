@@ -155,8 +155,10 @@ class Http1Connection(asyncio.Protocol):
             return
         if answers.head is None:
             incoming.touch()
+            self._inform(incoming)
             return
         if incoming.head is None:
+            self._inform(incoming)
             incoming.began(answers.head)
         for piece in pieces:
             incoming.got(piece)
@@ -177,6 +179,13 @@ class Http1Connection(asyncio.Protocol):
             self._incoming = None
             self.usable = head.keep_alive
             incoming.whole(head, body)
+
+    def _inform(self, incoming: Receiver) -> None:
+        """Tell of what has come ahead of the answer."""
+        if self._answers.informed:
+            informed, self._answers.informed = self._answers.informed, []
+            for head in informed:
+                incoming.informed(head)
 
     def _complete(self, incoming: Receiver) -> None:
         answers = self._answers

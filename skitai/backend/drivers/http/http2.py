@@ -12,7 +12,7 @@ from skitai.backend.drivers.http.incoming import HIGH_BYTES, Broken, Receiver, S
 from skitai.backend.drivers.http.request import Field
 from skitai.backend.errors import BackendError, Code
 from skitai.http.head import Fields
-from skitai.protocols.http1.answer import KNOWN_HEADS, UNTIL_CLOSE, AnswerHead
+from skitai.protocols.http1.answer import INTERIM, KNOWN_HEADS, UNTIL_CLOSE, AnswerHead
 from skitai.protocols.http2.budget import Limits
 from skitai.protocols.http2.client import ClientCore
 from skitai.protocols.http2.events import (
@@ -211,6 +211,9 @@ class Http2Connection(asyncio.Protocol):
             case Responded():
                 if event.pairs[0][1][:1] == b"1":
                     incoming.touch()
+                    call.informs += 1
+                    if call.informs <= INTERIM:
+                        incoming.informed(self._heads.make(event.pairs))
                 else:
                     incoming.began(self._heads.make(event.pairs))
                     self._begun[call.stream.id] = call
@@ -273,9 +276,10 @@ class Call:
     """One request on a connection.
 
     :ivar over: its stream is gone.
+    :ivar informs: interim responses that came.
     """
 
-    __slots__ = ("_connection", "_writable", "incoming", "over", "sending", "stream", "trailers")
+    __slots__ = ("_connection", "_writable", "incoming", "informs", "over", "sending", "stream", "trailers")
 
     def __init__(self, connection: Http2Connection, stream: Stream, incoming: Receiver) -> None:
         self._connection = connection
@@ -285,6 +289,7 @@ class Call:
         self.sending: asyncio.Task[None] | None = None
         self.trailers: Fields | None = None
         self.over = False
+        self.informs = 0
 
     async def send(self, body: Source) -> None:
         sent = 0

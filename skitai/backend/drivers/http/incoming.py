@@ -93,6 +93,9 @@ class Receiver(Protocol):
     def got(self, piece: bytes) -> None:
         """A piece of the content."""
 
+    def informed(self, head: AnswerHead) -> None:
+        """An interim response (RFC 9110, section 15.2) is here, ahead of the answer."""
+
     def so_far(self) -> None:
         """That was all for now: what follows may take its time."""
 
@@ -245,6 +248,9 @@ class Answer(ABC):
             return
         self.pieces.append(piece)
         self._wake()
+
+    def informed(self, head: AnswerHead) -> None:  # noqa: B027 - as below
+        """That is for clients that show what they get."""
 
     def so_far(self) -> None:  # noqa: B027 - there is nothing to be done
         """Who waits was woken already."""
