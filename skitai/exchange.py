@@ -45,9 +45,13 @@ class BodyMode(enum.Enum):
 
 
 class Settled(tuple[tuple[str, str], ...]):
-    """Response fields whose content coding is settled: the server considers no other for such a response."""
+    """Response fields whose content coding is settled: the server considers no other for such a response.
+
+    :cvar note: what the request log says beside; nothing.
+    """
 
     __slots__ = ()
+    note = ""
 
 
 class Dated(Settled):

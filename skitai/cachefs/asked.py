@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Any
+from typing import TYPE_CHECKING
 
 from skitai.cachefs import directives
 from skitai.cachefs.directives import LONGEST_S
 from skitai.http.head import Fields
 from skitai.http.selection import Wishes, read_wishes
+
+if TYPE_CHECKING:
+    from skitai.cachefs.hit import Hit
 
 FORM = "cached"
 
@@ -37,7 +40,7 @@ class Asked:
     :ivar hashed: the key's digest.
     :ivar terms: what its fields demand.
     :ivar served: whether it is of a method whose answers may be stored ones.
-    :ivar hit: where in memory the answer stood that it got last, if that was a fresh one; the cache's own memo.
+    :ivar hit: the answer that it got last, where the next one may get it, too; see `cachefs.hit`.
     """
 
     __slots__ = ("fields", "hashed", "hit", "key", "method", "served", "space", "terms", "uri")
@@ -51,7 +54,7 @@ class Asked:
         self.hashed = digest(self.key)
         self.terms = Terms.of(fields)
         self.served = method in ("GET", "HEAD") and not self.terms.passes and not self.terms.no_store
-        self.hit: Any = None
+        self.hit: Hit | None = None
 
     def at(self, uri: bytes) -> Asked:
         """The same for another URI."""

@@ -15,7 +15,7 @@ from skitai.cachefs.asked import Asked, digest, selecting
 from skitai.cachefs.decision import BYPASS, LABELS, SERVED, Decision, Verdict, decide
 from skitai.cachefs.fetch import Fetch, Waiter
 from skitai.cachefs.files import Files
-from skitai.cachefs.hit import Hit
+from skitai.cachefs.hit import Hit, Source
 from skitai.cachefs.record import Content, Head, Selector, Stored, encode
 from skitai.cachefs.ring import SHARED_FROM, Found, Ring
 from skitai.cachefs.shared import Books, Count
@@ -64,6 +64,7 @@ class Cache:
         self._books = stores.books
         self._ring = stores.ring
         self._row = row
+        self._source = None if stores.ring is None else Source(stores.ring, stores.books, row)
         self._under_way: dict[bytes, Fetch] = {}
         self._alone: dict[bytes, float] = {}
 
@@ -71,17 +72,6 @@ class Cache:
         self._books.count(self._row, what)
 
     # Looking up
-
-    def again(self, asked: Asked, now: float) -> bytes | None:
-        """The content that `lookup` has served for the same request before, and would serve now.
-
-        :returns: its head is `asked.hit.stored`; None where `lookup` has to be asked.
-        """
-        hit = asked.hit
-        if hit is None or (content := hit.content(now)) is None:
-            return None
-        self._books.count(self._row, Count.MEMORY_HITS)
-        return content
 
     def lookup(self, asked: Asked, now: float) -> Decision:
         """What becomes of a request. Of `Verdict.LOAD`, `load` knows more.
@@ -92,7 +82,7 @@ class Cache:
             self.count(Count.BYPASSED)
             return BYPASS
         key, hashed = asked.key, asked.hashed
-        ring, files = self._ring, self.stores.files
+        ring, files, source = self._ring, self.stores.files, self._source
         if ring is not None:
             selector = found = ring.find(key, hashed)
             if found is not None and type(found.head) is Selector:
@@ -106,8 +96,8 @@ class Cache:
                         self._renew(ring, found, now)
                     if asked.terms.plain and stored.is_fresh(now):
                         self._books.count(self._row, Count.MEMORY_HITS)
-                        if selector is not None and len(content) < SHARED_FROM:
-                            asked.hit = Hit(ring, self._books, asked, selector, found, stored)
+                        if selector is not None and source is not None and len(content) < SHARED_FROM:
+                            asked.hit = Hit(source, selector, found, asked.hashed)
                         return Decision(Verdict.FRESH, key, stored, content, "HIT")
                     return self._decided(asked, stored, content, now, Count.MEMORY_HITS)
         if files is not None and files.knows(hashed):
@@ -214,6 +204,8 @@ class Cache:
 
     def tick(self, now: float) -> None:
         """Once a second; `now` is of the loop's clock."""
+        if self._source is not None:
+            self._source.copies.drop()
         if self._alone:
             self._alone = {key: until for key, until in self._alone.items() if until > now}
 

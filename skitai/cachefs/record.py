@@ -81,7 +81,7 @@ class Stored:
         self.fresh_until = 0.0 if self.rules.no_cache else came + self.lifetime - initial_age
         self.etag = fields.text("etag") or None
         self.last_modified = last_modified(fields, came)
-        self.pairs: Pairs = _dated(fields, came)
+        self.pairs: Pairs = _for_clients(fields, came)
         self._shown_from = self._shown_until = 0.0
         self._shown_as = ""
         self._shown: Pairs = ()
@@ -130,13 +130,14 @@ class Selector(NamedTuple):
 Head = Stored | Selector
 
 
-def _dated(fields: Fields, came: float) -> Pairs:
-    """Fields as a client gets them; what came without a Date has the one of its coming (RFC 9110, section 6.6.1)."""
+def _for_clients(fields: Fields, came: float) -> Pairs:
+    """Fields as clients get them. What came without a Date has the one of its coming (RFC 9110, section 6.6.1); Server is
+    never sent on."""
     date = fields.get(b"date")
-    pairs = fields.pairs
-    if date is None or parse_http_date(date.decode("latin-1"), came) is None:
-        pairs = (*(pair for pair in pairs if pair[0] != b"date"), (b"date", format_http_date(came).encode("ascii")))
-    return tuple((name.decode("latin-1").title(), value.decode("latin-1")) for name, value in pairs)
+    dated = date is not None and parse_http_date(date.decode("latin-1"), came) is not None
+    gone = (b"server",) if dated else (b"server", b"date")
+    pairs = [(name.decode("latin-1").title(), value.decode("latin-1")) for name, value in fields.pairs if name not in gone]
+    return tuple(pairs if dated else [*pairs, ("Date", format_http_date(came))])
 
 
 class Parts(NamedTuple):

@@ -93,7 +93,7 @@ class Books:
 
     def count(self, row: int, what: Count) -> None:
         """One more, in the row of this worker."""
-        self.ints[_COUNTERS_AT + row * COUNTERS + what] += 1
+        self.ints[counter(row, what)] += 1
 
     def counts(self) -> dict[str, int]:
         """The sums of all workers since the start."""
@@ -270,6 +270,11 @@ class Books:
     def _bucket(self, low: int) -> int:
         buckets = self.entries // WAYS
         return TABLE_AT + (low % buckets) * WAYS * ENTRY
+
+
+def counter(row: int, what: Count) -> int:
+    """The slot in which a worker counts."""
+    return _COUNTERS_AT + row * COUNTERS + what
 
 
 def invalidation(hashed: bytes) -> int:

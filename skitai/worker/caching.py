@@ -39,7 +39,8 @@ class Caching:
 
     def __init__(self, cache: Cache, space: str) -> None:
         self._cache = cache
-        self._space = space.encode("utf-8")
+        name = space.encode("utf-8")
+        self._ways = {scheme: (Way(name, scheme, False), Way(name, scheme, True)) for scheme in ("http", "https")}
 
     def handle(self, exchange: Any, ask: Ask, trusted: bool = False) -> None:
         """Take a request.
@@ -48,16 +49,13 @@ class Caching:
         :param trusted: a trusted proxy has sent it: what that tells of the request reaches the origin, too.
         """
         head: Head = exchange.head
-        scheme: str = exchange.peer.scheme
-        key = (self, scheme, trusted)
-        asked: Asked | None = head.forms.get(key)
+        way = self._ways[exchange.peer.scheme][trusted]
+        asked: Asked | None = head.forms.get(way)
         if asked is None:
-            space = self._space + told(head.fields) if trusted else self._space
-            asked = head.forms[key] = Asked(head.method, uri_of(head, scheme), head.fields, space)
-        content = self._cache.again(asked, now := time())
-        if content is not None:
-            stored = asked.hit.stored
-            exchange.respond(stored.status, stored.shown("HIT", now, Dated), content)
+            asked = head.forms[way] = way.asked(head)
+        hit = asked.hit
+        if hit is not None and (content := hit.content(now := time())) is not None:
+            exchange.respond(hit.stored.status, hit.stored.shown("HIT", now, Dated), content)
             return
         if not exchange.take():
             return
@@ -100,6 +98,22 @@ class Caching:
     def _woken(self, exchange: Any, asked: Asked, ask: Ask, may_wait: bool) -> None:
         if not exchange.gone:
             self._look(exchange, asked, ask, may_wait)
+
+
+class Way:
+    """How requests come: by one scheme, from trusted proxies or not. Their heads are kept by it."""
+
+    __slots__ = ("_scheme", "_space", "_trusted")
+
+    def __init__(self, space: bytes, scheme: str, trusted: bool) -> None:
+        self._space = space
+        self._scheme = scheme
+        self._trusted = trusted
+
+    def asked(self, head: Head) -> Asked:
+        """A request as the cache sees it."""
+        space = self._space + told(head.fields) if self._trusted else self._space
+        return Asked(head.method, uri_of(head, self._scheme), head.fields, space)
 
 
 class Watched:
