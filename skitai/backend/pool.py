@@ -56,6 +56,7 @@ class Pool(Generic[C]):
         self._room = room
         self._idle: list[tuple[float, C]] = []
         self._waiting: deque[asyncio.Future[C | None]] = deque()
+        self._now = loop.time()  # of the last `tick`: nobody needs to know how long one was idle to the millisecond
         self.busy = 0
         self.opened = 0
         room.holders.add(self)
@@ -142,11 +143,11 @@ class Pool(Generic[C]):
         """Take a connection back that is ready for the next request."""
         if not connection.usable:
             self.drop(connection)
-        elif self._waiting or self._room.wanted:
+        elif self._waiting or self._room.waiting:
             self._hand_on(connection)
         else:
             self.busy -= 1
-            self._idle.append((self._loop.time(), connection))
+            self._idle.append((self._now, connection))
 
     def drop(self, connection: C) -> None:
         """Close a connection that was taken."""
@@ -163,10 +164,10 @@ class Pool(Generic[C]):
         self.busy -= 1
         if connection is None:
             return
-        if self._room.wanted:
+        if self._room.waiting:
             self._close(connection)
         else:
-            self._idle.append((self._loop.time(), connection))
+            self._idle.append((self._now, connection))
 
     @property
     def waiting(self) -> int:
@@ -175,7 +176,7 @@ class Pool(Generic[C]):
 
     def tick(self, now: float) -> None:
         """Close those that were idle for too long, or were closed by the other side."""
-        kept = []
+        self._now, kept = now, []
         for since, connection in self._idle:
             if now - since < self._keep_s and connection.usable:
                 kept.append((since, connection))

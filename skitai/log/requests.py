@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from skitai.http.head import Head
 from skitai.log.appendfile import FLAGS, MODE, complain
 from skitai.log.localtime import local
-from skitai.log.txn import Transactions
+from skitai.log.txn import FIRST, Transactions
 
 LINES_KEPT = 20_000
 """Lines kept while they cannot be written (a full disk), before the oldest are dropped."""
@@ -88,6 +88,7 @@ class RequestLog:
         off: tuple[str, ...] = (),
     ) -> None:
         self.transactions = Transactions()
+        self._prefix = self.transactions.prefix
         self._worker = worker
         self._path = path
         self._console = console
@@ -193,8 +194,9 @@ class RequestLog:
         note = "" if type(fields) is list or type(fields) is tuple else getattr(fields, "note", "")  # most have none
         return (
             f"{self._stamp} {request.peer.client or '-'} {before} {request.received} {request.status} {request.sent} "
-            f"{ids or self.transactions.text(request.serial)} {quoted(user) if user else '-'} {after} {self._open} "
-            f"{int((ended - request.began) * 1000 + 0.5)} {int((taken - ended) * 1000 + 0.5)}{note and ' ' + note}\n"
+            f"{ids or f'{self._prefix}{request.serial} {FIRST}'} {quoted(user) if user else '-'} {after} {self._open} "
+            f"{int((ended - request.began) * 1000 + 0.5)} {0 if taken is ended else int((taken - ended) * 1000 + 0.5)}"
+            f"{note and ' ' + note}\n"
         )
 
     def _forms(self, head: Head) -> tuple[str, str, str]:

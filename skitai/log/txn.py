@@ -24,6 +24,12 @@ TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}").fullmatch
 FIRST = "1000"
 DEEPER = 1000
 
+SERIAL_DIGITS = 15
+
+MOST_HALVES = 256
+_halves: dict[str, str] = {}
+"""Digests of what global ids begin with."""
+
 
 class Transactions:
     """Makes the ids of one worker. Ids of two workers never meet: the prefix holds host, start time and chance."""
@@ -37,11 +43,8 @@ class Transactions:
 
     def ids(self, serial: int, fields: Fields) -> tuple[str, str]:
         """Global and local id of a request."""
-        return self.handed(fields) or (f"{self.prefix}{serial}", FIRST)
-
-    def text(self, serial: int) -> str:
-        """Both ids of a request that begins a chain, with a blank between."""
-        return f"{self.prefix}{serial} {FIRST}"
+        handed = fields.forms["txn"] if "txn" in fields.forms else self.handed(fields)
+        return handed or (f"{self.prefix}{serial}", FIRST)
 
     @staticmethod
     def handed(fields: Fields) -> tuple[str, str] | None:
@@ -94,7 +97,21 @@ def hand_on_lines(txn: tuple[str, str], number: int) -> str:
 
 
 def trace_of(chain: str) -> str:
-    """The trace-id of a chain of calls: the global id, or what is made of it, everywhere the same."""
-    if len(chain) == 32 and TRACE_ID(chain):
-        return chain
-    return hashlib.blake2s(chain.encode(), digest_size=16).hexdigest()
+    """The trace-id of a chain of calls: the global id, or what is made of it, everywhere the same.
+
+    Of an id that ends with a serial, as ours do, it is that and a digest of the rest, which is the same for many.
+    """
+    beginning, _, serial = chain.rpartition("-")
+    if serial.isdigit() and len(serial) <= SERIAL_DIGITS:
+        half = _halves.get(beginning)
+        if half is None:
+            if len(_halves) >= MOST_HALVES:
+                _halves.clear()
+            half = _halves[beginning] = digest(beginning, 8)
+        return f"{half}{int(serial):016x}"
+    return chain if TRACE_ID(chain) else digest(chain, 16)
+
+
+def digest(text: str, size: int) -> str:
+    """:param size: in bytes."""
+    return hashlib.blake2s(text.encode(), digest_size=size).hexdigest()

@@ -308,13 +308,15 @@ class Http1Exchange(Answering):
         self.connection.when_drained(job)
 
     def when_gone(self, job: Callable[[], None]) -> None:
-        with self.connection.lock:
-            if not self.gone and self.connection.ended_s == inf:
+        connection = self.connection
+        with connection.lock:
+            if connection.exchange is self and connection.fd >= 0 and connection.ended_s == inf:
                 if self._gone_jobs is None:
-                    self._gone_jobs = []
-                self._gone_jobs.append(job)
+                    self._gone_jobs = [job]
+                else:
+                    self._gone_jobs.append(job)
                 return
-        self.connection.services.on_loop(job)
+        connection.services.on_loop(job)
 
     def lost(self) -> None:
         """The connection went before the response was finished; belongs to the loop."""

@@ -146,7 +146,16 @@ class Http1Connection(asyncio.Protocol):
             return
         body = answers.whole(data)
         if body is not None:
-            self._whole(incoming, body)
+            head = answers.head
+            assert head is not None
+            if self._sending is None and not self._held:
+                self._incoming = None
+                self.usable = head.keep_alive
+                incoming.whole(head, body)
+            else:
+                incoming.began(head)
+                incoming.got(body)
+                self._complete(incoming)
             return
         try:
             pieces = answers.receive(data)
@@ -166,19 +175,6 @@ class Http1Connection(asyncio.Protocol):
             self._complete(incoming)
         else:
             incoming.so_far()
-
-    def _whole(self, incoming: Receiver, body: bytes) -> None:
-        """What has come is a whole answer."""
-        head = self._answers.head
-        assert head is not None
-        if self._sending is not None or self._held or self._transport.is_closing():
-            incoming.began(head)
-            incoming.got(body)
-            self._complete(incoming)
-        else:
-            self._incoming = None
-            self.usable = head.keep_alive
-            incoming.whole(head, body)
 
     def _inform(self, incoming: Receiver) -> None:
         """Tell of what has come ahead of the answer."""
