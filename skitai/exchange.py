@@ -216,6 +216,10 @@ class Exchange(Protocol):
     def txn(self) -> tuple[str, str]:
         """Global and local transaction id."""
 
+    @property
+    def crowded(self) -> bool:
+        """Whether much of what the client was answered before still waits for it; then `held_back` is to be asked."""
+
     def held_back(self, job: Callable[[], None]) -> bool:
         """Whether the request has to wait, because its client takes nothing of what it was answered before.
 
@@ -333,7 +337,7 @@ class Context(Protocol):
     number: int
     leave_by: float
 
-    def run_in_thread(self, job: Callable[..., None], *args: Any) -> None:
+    def run_in_thread(self, job: Callable[[], None]) -> None:
         """Queue `job` for the worker's threads (runs it at once where there are none)."""
 
     def on_loop(self, job: Callable[..., None], *args: Any) -> None:

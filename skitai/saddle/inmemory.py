@@ -210,8 +210,8 @@ class MemoryWorker:
     def __init__(self) -> None:
         self.config = Config()
 
-    def run_in_thread(self, job: Callable[..., None], *args: Any) -> None:
-        job(*args)
+    def run_in_thread(self, job: Callable[[], None]) -> None:
+        job()
 
     def on_loop(self, job: Callable[..., None], *args: Any) -> None:
         loop.on_loop(job, *args)

@@ -76,6 +76,7 @@ class Services:
     :ivar hoards: connections whose clients let much wait for them; see `worker.http2.gate`.
     :ivar body_bytes: request bodies held in memory.
     :ivar served: requests begun.
+    :ivar run_in_thread: queues a job for the threads of apps; runs it at once where there are none. Belongs to the loop.
     :ivar cache: the HTTP cache; None where none is configured.
     :ivar buckets: how much clients may still ask for of all workers; None for this process alone.
     """
@@ -104,6 +105,7 @@ class Services:
         self.pool: ThreadPool | Inline = (
             ThreadPool(config.server.threads, loop.call_later) if config.server.threads else Inline(loop)
         )
+        self.run_in_thread = self.pool.submit  # itself, for a call in between would be one for every request
         self.disk = ThreadPoolExecutor(2, "disk")
         self.send = make_send()
         self.pipeline: Dispatcher
@@ -150,10 +152,6 @@ class Services:
     def waiting(self) -> AbstractContextManager[None]:
         """Around what a thread waits for: another thread may take requests meanwhile."""
         return self.pool.waiting()
-
-    def run_in_thread(self, job: Callable[..., None], *args: Any) -> None:
-        """Queue `job` for the threads of apps; runs it at once where there are none."""
-        self.pool.submit((lambda: job(*args)) if args else job)
 
     def run_for(self, app: Any, job: Callable[[], None]) -> None:
         """Run `job` where `app` runs. Belongs to the loop."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from stat import S_ISDIR, S_ISREG
 from typing import IO, NamedTuple, Protocol
 
@@ -53,7 +54,7 @@ class Limits(NamedTuple):
 class Background(Protocol):
     """How to leave the loop and to come back; see `exchange.Context`."""
 
-    def run_in_thread(self, job: Callable[..., None], *args: object) -> None: ...
+    def run_in_thread(self, job: Callable[[], None]) -> None: ...
     def on_loop(self, job: Callable[..., None], *args: object) -> None: ...
 
 
@@ -215,7 +216,8 @@ class StaticFolder:
             if content is not None:
                 self._keep_coded(entry, name, squeeze(name, content, self.limits.responses))
         elif self._background is not None:
-            self._background.run_in_thread(self._code_in_background, self._background, self._root, entry, plain, name)
+            job = partial(self._code_in_background, self._background, self._root, entry, plain, name)
+            self._background.run_in_thread(job)
         return entry.variants.get(name)
 
     def _code_in_background(self, background: Background, root: str, entry: Entry, plain: Variant, name: str) -> None:

@@ -8,6 +8,8 @@ import weakref
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from functools import partial
+from inspect import isawaitable
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from skitai.errors import Answerable, Unavailable
@@ -15,7 +17,7 @@ from skitai.exchange import Flow
 from skitai.saddle.call import answer
 from skitai.saddle.contents import FileBody
 from skitai.saddle.context import Was
-from skitai.saddle.hooks import Step, Steps, settled
+from skitai.saddle.hooks import Step, Steps
 from skitai.saddle.pieces import AsyncPieces
 from skitai.saddle.results import Outcome
 from skitai.saddle.targets import Target
@@ -114,8 +116,8 @@ class Call(Pump):
                 while step.is_async or not self._has_threads:
                     try:
                         result = step.function(*step.args, **step.kwargs)
-                        if step.is_async:
-                            result = await settled(result)  # a decorator's wrapper may have none to wait for
+                        if step.is_async and (type(result) is CoroutineType or isawaitable(result)):
+                            result = await result  # a decorator's wrapper may have nothing to wait for
                     except BaseException as error:  # noqa: BLE001 - as in `_advance`
                         step = steps.throw(error)
                     else:

@@ -8,6 +8,7 @@ framed and nothing is read.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from math import inf
 from time import monotonic
 from typing import Any
@@ -101,7 +102,7 @@ class Http2Connection(Connection):
                 core.leave()
         if upgrade is not None and stream is not None:
             self._upgrade = None
-            self._answer(stream, upgrade.head, ended=True)
+            self._answer(stream, upgrade.head, True, monotonic())
         self._write()
 
     # Reading
@@ -116,7 +117,7 @@ class Http2Connection(Connection):
             events = self.core.receive(data, now)
         for event in events:
             if type(event) is Requested:
-                self._begin(event)
+                self._begin(event, now)
             else:
                 self._happen(event)
         if not self.core.guard.in_block:
@@ -148,7 +149,7 @@ class Http2Connection(Connection):
                 if exchange is not None:
                     self._lose(exchange)
 
-    def _begin(self, event: Requested) -> None:
+    def _begin(self, event: Requested, now: float) -> None:
         stream = self.core.streams.get(event.stream)
         if stream is None:
             return  # reset in the same breath
@@ -156,9 +157,9 @@ class Http2Connection(Connection):
             head, error = self._heads.make(event.pairs, event.ended), None
         except Answerable as refused:
             head, error = NO_HEAD, refused
-        self._answer(stream, head, event.ended, error)
+        self._answer(stream, head, event.ended, now, error)
 
-    def _answer(self, stream: Stream, head: Head, ended: bool, error: Answerable | None = None) -> None:
+    def _answer(self, stream: Stream, head: Head, ended: bool, now: float, error: Answerable | None = None) -> None:
         """Bring a request to its app, or answer what is none.
 
         :param ended: nothing follows the head.
@@ -169,9 +170,9 @@ class Http2Connection(Connection):
         self.due = inf
         exchange: Http2Exchange
         if head.protocol or head.form == "authority":
-            exchange = Connect(self, stream, head, monotonic(), services.next_serial(), ended)
+            exchange = Connect(self, stream, head, now, services.next_serial(), ended)
         else:
-            exchange = Http2Exchange(self, stream, head, monotonic(), services.next_serial())
+            exchange = Http2Exchange(self, stream, head, now, services.next_serial())
             if not ended:
                 exchange.intake = Intake(self, exchange)
         self.exchanges[stream.id] = exchange
@@ -187,7 +188,7 @@ class Http2Connection(Connection):
     def begin_promised(self, stream: Stream, pairs: list[tuple[bytes, bytes]]) -> None:
         """Answer a request that the client has not made. Belongs to the loop."""
         if stream.open:
-            self._begin(Requested(stream.id, pairs, True))
+            self._begin(Requested(stream.id, pairs, True), monotonic())
 
     def receive_body(self, exchange: Http2Exchange, route: Route, mode: BodyMode, limit: int) -> None:
         """Take the body that follows the head of `exchange`, as its app wants it.
@@ -263,11 +264,11 @@ class Http2Connection(Connection):
             self._rest()
 
     def _log(self, completed: list[Stream]) -> None:
-        services, now = self.services, monotonic()
+        services, now, held = self.services, monotonic(), self.gate.held
         for stream in completed:
             exchange = self.exchanges.pop(stream.id, None)
             if exchange is not None:
-                if self.gate.held:
+                if held:
                     self.gate.let(exchange)
                 services.request_log.add((exchange, exchange.ended, now))
                 if exchange.intake is not None:
@@ -279,11 +280,11 @@ class Http2Connection(Connection):
         if self.spilled:
             return
         with self.lock:
-            jobs = []
+            jobs: tuple[Callable[[], None], ...] = ()
             for exchange in self.exchanges.values():
                 if exchange.writable_jobs and not exchange.stream.waiting:
                     jobs += exchange.writable_jobs
-                    exchange.writable_jobs = []
+                    exchange.writable_jobs = ()
         for job in jobs:
             job()
 

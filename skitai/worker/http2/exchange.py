@@ -85,8 +85,8 @@ class Http2Exchange(Answering):
         self.gone = False
         self.ended = 0.0
         self._progress = (0.0, 0)
-        self.writable_jobs: list[Callable[[], None]] = []
-        self._gone_jobs: list[Callable[[], None]] = []
+        self.writable_jobs: tuple[Callable[[], None], ...] = ()
+        self._gone_jobs: tuple[Callable[[], None], ...] = ()
         self._head: Any = None
         self._strand = None
 
@@ -287,14 +287,14 @@ class Http2Exchange(Answering):
     def when_writable(self, job: Callable[[], None]) -> None:
         with self.connection.lock:
             if self.waits and not self.gone:
-                self.writable_jobs.append(job)
+                self.writable_jobs += (job,)
                 return
         self.connection.services.on_loop(job)
 
     def when_gone(self, job: Callable[[], None]) -> None:
         with self.connection.lock:
             if not self.gone and self.phase != FINISHED:
-                self._gone_jobs.append(job)
+                self._gone_jobs += (job,)
                 return
         self.connection.services.on_loop(job)
 
@@ -302,8 +302,8 @@ class Http2Exchange(Answering):
         """The client has left before the response was complete; belongs to the loop."""
         with self.connection.lock:
             self.gone = True
-            jobs = [*self._gone_jobs, *self.writable_jobs]
-            self._gone_jobs, self.writable_jobs = [], []
+            jobs = self._gone_jobs + self.writable_jobs
+            self._gone_jobs = self.writable_jobs = ()
         self.body.lost()
         for job in jobs:
             job()
