@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from skitai.errors import Answerable, Unanswerable
-from skitai.protocols.websocket.names import WS_EVT_INIT, WS_EVT_OPEN, WS_GROUPCHAT
+from skitai.protocols.websocket.names import WS_EVT_INIT, WS_EVT_OPEN, WS_GROUPCHAT, WS_MSG_TEXT
 from skitai.saddle import cors
 from skitai.saddle.args import Argument
 from skitai.saddle.auth import Unauthorized, authorized
@@ -44,21 +44,22 @@ class Opened(NamedTuple):
     kwargs: Mapping[str, Any]
     user: Any = None
 
-    def arguments(self, message: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def arguments(self, message: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
         """Arguments of the handler for a message."""
         if self.message.positional:
-            return (message, *self.args), dict(self.kwargs)
+            return (message, *self.args), self.kwargs
         return self.args, {**self.kwargs, self.message.name: message}
 
-    def heard(self, content: str | bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def heard(self, content: str | bytes) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
         """Arguments of the handler for what the client has sent.
 
         :raises Undecodable: it is not what the app can hear.
         """
-        value, convert = self.socket.decoded(content), self.message.convert
-        if convert is not None:
+        plan, message = self.plan, self.message
+        value = content if plan.encoding == WS_MSG_TEXT else self.socket.decoded(content)
+        if message.convert is not None:
             try:
-                value = convert(value)
+                value = message.convert(value)
             except Unfit as error:
                 raise Undecodable(f"the message does not fit: {error}") from error
         return self.arguments(value)

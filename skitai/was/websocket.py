@@ -138,7 +138,9 @@ class WebSocket:
         """Send what a handler has returned: nothing for None, a pair of message and client to that client in a room."""
         if content is None:
             return
-        if self._room and isinstance(content, tuple) and len(content) == 2 and isinstance(content[1], int):
+        if not self._room and self._line is not None:
+            self._line.send(encoded(content, self._plan.encoding))
+        elif isinstance(content, tuple) and len(content) == 2 and isinstance(content[1], int):
             self.send(*content)
         else:
             self.send(content)
@@ -177,12 +179,12 @@ def encoded(message: Any, encoding: str) -> str | bytes:
 
     :raises TypeError: it has no such form.
     """
+    if encoding == WS_MSG_TEXT and isinstance(message, str):
+        return message
     if encoding == WS_MSG_XMLRPC:
         return xmlrpc.dump_response(message).decode("utf-8")
     if encoding == WS_MSG_JSON:
         return jsontext.dumps(message).decode("utf-8")
-    if isinstance(message, str):
-        return message
     if isinstance(message, (bytes, bytearray, memoryview)):
         return bytes(message)
     return jsontext.dumps(message).decode("utf-8")

@@ -18,6 +18,7 @@ from skitai.exchange import Flow, Tunnel
 from skitai.protocols.websocket import outgoing
 from skitai.protocols.websocket.codes import (
     ABNORMAL,
+    BINARY,
     GOING_AWAY,
     INTERNAL,
     NO_CODE,
@@ -26,6 +27,7 @@ from skitai.protocols.websocket.codes import (
     POLICY,
     PONG,
     RESTART,
+    TEXT,
     TRY_LATER,
 )
 from skitai.protocols.websocket.handshake import Handshake, read
@@ -181,9 +183,12 @@ class Conversation:
         """
         if self._state != OPEN:
             return Flow.GONE
-        if self._packing is not None or (len(message) >= LONG and self._window_bits):
+        bits = self._window_bits
+        if self._packing is not None or (bits and len(message) >= LONG):
             return self.share(outgoing.Shared(message))
-        return self._put(outgoing.message(message, self._window_bits, self._compress_bytes))
+        if isinstance(message, str):
+            return self._put(outgoing.message(TEXT, message.encode("utf-8"), bits, self._compress_bytes))
+        return self._put(outgoing.message(BINARY, bytes(message), bits, self._compress_bytes))
 
     def share(self, message: outgoing.Shared) -> Flow:
         """`send` a message that others get, too."""
@@ -294,11 +299,11 @@ class Conversation:
         self._inbox_bytes += len(message)
         if self._idle_s != inf:
             self._idle_due = monotonic() + self._idle_s
-        if not self._paused and not self._has_room():
+        if len(inbox) == 1:  # there is always room for one
+            self._listener.ready()
+        elif not self._paused and not self._has_room():
             self._paused = True
             self._tunnel.pause()
-        if len(inbox) == 1:
-            self._listener.ready()
 
     def _answer_close(self, closed: Closed) -> None:
         if self._state == OPEN:

@@ -158,7 +158,14 @@ class Incoming:
                 if end > size:
                     need = end - at
                     break
-                event = self._frame(first, _unmask(data[start:end], data[start - 4 : start]) if length else b"")
+                payload = _unmask(data[start:end], data[start - 4 : start]) if length else b""
+                event: Event | None
+                if first == _FIN | TEXT:
+                    event = payload.decode("utf-8")
+                elif first == _FIN | BINARY:
+                    event = payload
+                else:
+                    event = self._frame(first, payload)
                 at = end
                 if event is not None:
                     events.append(event)
@@ -167,10 +174,13 @@ class Incoming:
                     if len(events) >= self._most_events and at < size:
                         self._at, self.pending = at, True
                         return events
-        except _Violation as violation:
+        except (_Violation, UnicodeDecodeError) as error:
             self.ended = True
             self._data = b""
-            events.append(Broken(violation.code, violation.reason))
+            if isinstance(error, _Violation):
+                events.append(Broken(error.code, error.reason))
+            else:
+                events.append(Broken(INVALID, "a text is not UTF-8"))
             return events
         if at < size:
             self._need = need
@@ -208,11 +218,10 @@ class Incoming:
             raise _Violation(POLICY, f"a message has more than {self._most_fragments} fragments")
 
     def _frame(self, first: int, payload: bytes) -> Event | None:
-        """What a frame completes."""
-        if first == _FIN | TEXT:
-            return decoded(payload)
-        if first == _FIN | BINARY:
-            return payload
+        """What a frame completes that is not a whole message.
+
+        :raises UnicodeDecodeError: a text is not UTF-8.
+        """
         opcode = first & 0x0F
         if opcode >= CLOSE:
             if opcode == CLOSE:
@@ -225,10 +234,7 @@ class Incoming:
         self._fragments.append(payload)
         self._size += len(payload)
         if self._text is not None:
-            try:
-                self._text.decode(payload, bool(first & _FIN))
-            except UnicodeDecodeError as error:
-                raise _Violation(INVALID, "a text is not UTF-8") from error
+            self._text.decode(payload, bool(first & _FIN))
         return self._message() if first & _FIN else None
 
     def _message(self) -> str | bytes:
@@ -244,7 +250,7 @@ class Incoming:
                 raise _Violation(TOO_BIG, f"a message has more than {self._most_bytes} bytes") from error
             except deflate.Corrupt as error:
                 raise _Violation(INVALID, "a message cannot be inflated") from error
-        return decoded(payload) if opcode == TEXT else payload
+        return payload.decode("utf-8") if opcode == TEXT else payload
 
     def _close(self, payload: bytes) -> Closed:
         if not payload:
@@ -253,13 +259,6 @@ class Incoming:
         code = int.from_bytes(payload[:2])
         if len(payload) == 1 or not may_be_sent(code):
             raise _Violation(PROTOCOL_ERROR, "a close frame has no code, or one that must not be sent")
-        reason = decoded(payload[2:])
+        reason = payload[2:].decode("utf-8")
         self.ended = True
         return Closed(code, reason)
-
-
-def decoded(payload: bytes) -> str:
-    try:
-        return payload.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise _Violation(INVALID, "a text is not UTF-8") from error

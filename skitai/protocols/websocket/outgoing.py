@@ -22,19 +22,13 @@ def frame(opcode: int, payload: bytes, flags: int = 0) -> bytes:
     return _LONG(_FIN | flags | opcode, 127, size) + payload
 
 
-def message(content: str | bytes, window_bits: int = 0, compress_bytes: int = 0) -> bytes:
-    """A text message of str, a binary message of bytes.
+def message(opcode: int, payload: bytes, window_bits: int = 0, compress_bytes: int = 0) -> bytes:
+    """A whole message.
 
+    :param opcode: `TEXT`, then the payload is UTF-8, or `BINARY`.
     :param window_bits: to compress with; 0 for never.
     :param compress_bytes: the smallest message that is compressed: each by itself, small ones hardly become smaller.
-    :raises UnicodeEncodeError: the text has lone surrogates.
     """
-    if type(content) is str:
-        return _packed(TEXT, content.encode("utf-8"), window_bits, compress_bytes)
-    return _packed(BINARY, bytes(content), window_bits, compress_bytes)  # type: ignore[arg-type]
-
-
-def _packed(opcode: int, payload: bytes, window_bits: int, compress_bytes: int) -> bytes:
     size = len(payload)
     if window_bits and size >= compress_bytes:
         return frame(opcode, deflate.compress(payload, window_bits), _COMPRESSED)
@@ -44,8 +38,8 @@ def _packed(opcode: int, payload: bytes, window_bits: int, compress_bytes: int) 
 class Shared:
     """A message for many connections, or for later: each form of it is made once, for all that agreed on the same.
 
-    :param content: as for `message`.
-    :raises UnicodeEncodeError: as there.
+    :param content: str for a text, bytes for a binary message.
+    :raises UnicodeEncodeError: the text has lone surrogates.
     :ivar size: in bytes.
     """
 
@@ -67,7 +61,7 @@ class Shared:
         """As the function of that name. `compress_bytes` is the same for all."""
         made = self._forms.get(window_bits)
         if made is None:
-            made = self._forms[window_bits] = _packed(self._opcode, self._payload, window_bits, compress_bytes)
+            made = self._forms[window_bits] = message(self._opcode, self._payload, window_bits, compress_bytes)
         return made
 
 

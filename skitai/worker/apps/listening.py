@@ -73,13 +73,13 @@ class Talk(ABC):
 
     def _turned(self) -> None:
         """The loop is asked to go on only if there is something to do: asking costs as much as a turn does."""
-        if self.conversation.rests():
-            self._busy = False  # announce first, then look again: so nothing that comes meanwhile is left lying
-            if self.conversation.rests():
-                return
-            self._soon(self.ready)
-        else:
+        conversation = self.conversation
+        if conversation.slow:
             self._soon(self._go_on)
+            return
+        self._busy = False  # announce first, then look: so nothing that comes meanwhile is left lying
+        if not conversation.rests():
+            self._soon(self.ready)
 
     def _soon(self, job: Callable[[], None]) -> None:
         services = self.exchange.connection.services

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from inspect import isawaitable
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from skitai.errors import Answerable
@@ -89,7 +90,7 @@ class SaddleTalk(Talk):
         while not self._left:
             try:
                 content = self._call()
-                if isawaitable(content):  # a decorator's wrapper may have nothing to wait for
+                if type(content) is CoroutineType or isawaitable(content):  # a decorator's wrapper may be neither
                     content = await content
                 self.said(content)
             except BaseException as error:  # noqa: BLE001 - a cancelled turn ends the connection, too
