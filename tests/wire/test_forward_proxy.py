@@ -273,6 +273,58 @@ def test_names_and_passwords() -> None:
         assert server.get("/here")[0] == 200, "what is here is everybody's"
 
 
+def test_who_asks_for_others_may_no_more_than_they() -> None:
+    """Somebody in front whom nobody has told this server to trust."""
+    with answering(HELLO) as there, wire(**ALL) as server:
+        assert get(server, there.port, X_Forwarded_For="203.0.113.5, 127.0.0.1")[0] == 200
+        for told in ("203.0.113.5", "127.0.0.1, 203.0.113.5", "unknown", "", "127.0.0.1,"):
+            status, _, body = get(server, there.port, X_Forwarded_For=told)
+            assert (status, b"X-Forwarded-For tells of" in body) == (403, True), told
+        status, _, body = get(server, there.port, X_Forwarded_For="10.0.0.9")
+        assert (status, b"on this host, and the client is not" in body) == (403, True)
+        client = server.connect()
+        client.send(b"CONNECT 127.0.0.1:443 HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.5\r\n\r\n")
+        assert client.response()[0] == 403
+
+
+def test_so_many_requests_at_once_to_all_servers_together() -> None:
+    ready, goes_on = threading.Semaphore(0), threading.Event()
+
+    def slow(sock: socket.socket) -> None:
+        head_of(sock)
+        ready.release()
+        goes_on.wait(10)
+        sock.sendall(HELLO)
+
+    with plain_server(slow) as one, plain_server(slow) as other, wire(proxy_connections=2, **ALL) as server:
+        clients = [server.connect() for _ in range(2)]
+        for client, there in zip(clients, (one, other), strict=True):
+            client.send(f"GET http://127.0.0.1:{there.port}/ HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            assert ready.acquire(timeout=10)
+        for there in (one, other):
+            assert get(server, there.port)[0] == 503
+        goes_on.set()
+        assert [client.response()[2] for client in clients] == [b"hello"] * 2
+        assert get(server, one.port)[0] == 200
+
+
+# Credentials of connections
+
+
+@pytest.mark.parametrize("scheme", ["NTLM", "Negotiate", "negotiate"])
+def test_nobody_else_asks_on_a_connection_that_was_authenticated(proxy: Wire, scheme: str) -> None:
+    heads: list[bytes] = []
+    with answering(HELLO, heads) as there:
+        for _ in range(2):
+            assert get(proxy, there.port, Authorization=f"{scheme} TlRMTVNTUAAB")[0] == 200
+            assert fields_in(heads[-1])["connection"] == "close"
+        assert get(proxy, there.port, Authorization="Basic eDp5")[0] == 200
+        assert get(proxy, there.port)[0] == 200
+        assert "connection" not in fields_in(heads[-1])
+        assert there.talked == 3, "the server would have gone on"
+        wait_for(lambda: there.open == 1)
+
+
 # What goes wrong
 
 

@@ -35,6 +35,17 @@ def test_connections_are_kept() -> None:
         assert running[0].connections == 1
 
 
+def test_nobody_else_asks_on_a_connection_that_was_authenticated() -> None:
+    cats = Noting()
+    with served(cats) as running, passing([f"127.0.0.1:{running[0].port}"]) as server:
+        for number in range(1, 4):
+            assert server.get("/pets/", Authorization="NTLM TlRMTVNTUAAB")[0] == 200
+            assert cats.fields["connection"] == "close"
+            assert server.get("/pets/", Authorization="Bearer negotiate")[0] == 200
+            assert "connection" not in cats.fields
+            assert running[0].connections == 1 + number
+
+
 @pytest.mark.parametrize(
     ("point", "base", "target", "asked"),
     [

@@ -11,7 +11,7 @@ from skitai.backend.dial import Addresses
 from skitai.backend.errors import BackendError, Code
 from skitai.config.sections.proxying import ForwardProxy
 from skitai.errors import Answerable, BadRequest
-from skitai.exchange import Head
+from skitai.exchange import Head, Peer
 from skitai.http.authorization import basic, challenge, split
 from skitai.http.forwarded import parse_address
 from skitai.http.reach import Clients, Policy, is_loopback, split_authority
@@ -57,16 +57,20 @@ class Access:
             options.proxy_allow, options.proxy_deny, options.proxy_ports, options.proxy_tunnel_ports, listening.has
         )
 
-    def admit(self, head: Head, client: str, authority: str, default_port: int = 0) -> Target:
+    def admit(self, head: Head, peer: Peer, authority: str, default_port: int = 0) -> Target:
         """See to it that a client may reach a server, as far as its name tells.
 
-        :param client: its address; "" on a Unix socket.
+        :param peer: who asks. One that asks for others, and whose word is not trusted, may no more than they may.
         :param default_port: of requests; 0 for tunnels, which have to name one.
         :raises Answerable: 400, 403 or 407.
         """
-        address = parse_address(client)
-        if (client and address is None) or address not in self._clients:
+        clients = [peer.client]
+        if peer.proxy is None and b"x-forwarded-for" in head.fields:
+            clients.append(head.fields.text("x-forwarded-for").rpartition(",")[2].strip() or "nobody")
+        if not self._is_client(clients[0]):
             raise Forbidden("this proxy is not for you")
+        if not self._is_client(clients[-1]):
+            raise Forbidden("this proxy is not for whom X-Forwarded-For tells of")
         user = self._user(head)
         try:
             host, port = split_authority(authority, default_port)
@@ -75,7 +79,12 @@ class Access:
         against = self._policy.against_name(host, port, not default_port)
         if against:
             raise Forbidden(f"{authority} is not reached by this proxy: {against}")
-        return Target(host, port, is_loopback(client), user)
+        return Target(host, port, all(map(is_loopback, clients)), user)
+
+    def _is_client(self, text: str) -> bool:
+        """Whether the proxy is for an address; "" is that of a Unix socket."""
+        address = parse_address(text)
+        return (address is not None or not text) and address in self._clients
 
     def _user(self, head: Head) -> str:
         if not self._passwords:

@@ -13,7 +13,19 @@ from skitai.config.aliases import Member
 from skitai.config.sections.passing import Upstreams
 from skitai.exchange import Head, Peer, Settled, passed_on
 from skitai.http.head import Fields
-from skitai.worker.upstream.heads import HOP_BY_HOP, NAMED, OURS, Passed, Told, connection_options, framing, lines_of, via
+from skitai.worker.upstream.heads import (
+    CLOSE,
+    HOP_BY_HOP,
+    NAMED,
+    OURS,
+    Passed,
+    Told,
+    binds,
+    connection_options,
+    framing,
+    lines_of,
+    via,
+)
 
 PATIENCE_S = 1.0
 """Opening a connection has its own limit; who has not got one then has waited for others to leave."""
@@ -65,8 +77,10 @@ class Speech:
         pairs = [(b":method", method), (b":scheme", self._scheme), (b":authority", self._authority), (b":path", target)]
         pairs += [each for each in kept if each[0] != b"transfer-encoding"]
         before = fields.get(b"x-forwarded-for") or b""
-        first = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b" % (method, target, self._authority, lines_of(kept))
-        return Passed(first, pairs, before)
+        binding = binds(kept)
+        lines = lines_of([*kept, CLOSE] if binding else kept)
+        first = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b" % (method, target, self._authority, lines)
+        return Passed(first, pairs, before, binding)
 
     def told(self, peer: Peer, head: Head, passed: Passed, trusted: bool) -> Told:
         """The fields that say who asks."""
@@ -88,16 +102,29 @@ class Speech:
         return found
 
 
+class Tally:
+    """:ivar running: requests on their way, to all destinations."""
+
+    __slots__ = ("running",)
+
+    def __init__(self) -> None:
+        self.running = 0
+
+
 class Destination:
     """A server by one way of reaching it, as `upstream.members.Members` are for one alias; it stands for its own way, too.
 
+    :param tally: counts its requests, too.
     :ivar last: when it was asked last, on the loop's clock.
     """
 
     statuses = frozenset[int]()
 
-    def __init__(self, name: str, lane: Speech, origin: Origin, watch: Watch, options: Upstreams, connect_s: float) -> None:
+    def __init__(
+        self, name: str, lane: Speech, origin: Origin, watch: Watch, options: Upstreams, connect_s: float, tally: Tally
+    ) -> None:
         self.name = name
+        self._tally = tally
         self.lane = lane
         self.watch = watch
         self.options = options
@@ -112,14 +139,12 @@ class Destination:
         """Nobody is asking it, and there is no connection."""
         return not self.balance.seats[0].running and self._origin.unused
 
-    @property
-    def running(self) -> int:
-        """Requests under way."""
-        return self.balance.seats[0].running
-
     def pick(self, tried: Collection[Seat[Member]]) -> Seat[Member] | None:
         self.last = self.loop.time()
-        return self.balance.pick(self.last, tried)
+        seat = self.balance.pick(self.last, tried)
+        if seat is not None:
+            self._tally.running += 1
+        return seat
 
     def way(self, seat: Seat[Member]) -> Destination:
         return self
@@ -128,6 +153,7 @@ class Destination:
         return self._origin
 
     def done(self, seat: Seat[Member], well: bool | None) -> None:
+        self._tally.running -= 1
         self.balance.done(seat, None, 0)
 
     async def reach(self, origin: Origin, fresh: bool) -> Connection:

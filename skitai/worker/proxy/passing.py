@@ -15,7 +15,7 @@ from skitai.exchange import BodyMode, Head
 from skitai.http.uri import authority_in
 from skitai.worker.caching import Caching
 from skitai.worker.proxy.access import Access, Target, refuse
-from skitai.worker.proxy.destination import Destination, Speech
+from skitai.worker.proxy.destination import Destination, Speech, Tally
 from skitai.worker.proxy.listening import PORTS
 from skitai.worker.services import Services
 from skitai.worker.upstream.relay import Relay
@@ -46,6 +46,7 @@ class Passing:
         if services.cache is not None:  # what clients on this host may reach is not for others, out of the cache neither
             self._caching = {True: Caching(services.cache, "proxy here"), False: Caching(services.cache, "proxy")}
         self._destinations: dict[tuple[str, int, str, bool], Destination] = {}
+        self._tally = Tally()
 
     def limit(self, head: Head) -> int:
         return ANY_SIZE
@@ -56,13 +57,13 @@ class Passing:
         head = exchange.head
         scheme, authority = authority_in(head.target)
         try:
-            target = self._access.admit(head, exchange.peer.client, authority, PORTS[scheme])
+            target = self._access.admit(head, exchange.peer, authority, PORTS[scheme])
             if head.method == "OPTIONS" and head.fields.get(b"max-forwards") == b"0":
                 exchange.respond(204, (("Allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS, CONNECT"),))
                 return
+            if self._tally.running >= self._options.proxy_connections:
+                raise Unavailable(f"{self._tally.running} requests are on their way already")
             destination = self._destination(target, scheme)
-            if destination.running >= self._options.proxy_connections:
-                raise Unavailable(f"{destination.running} requests are on their way to {target} already")
         except Answerable as error:
             refuse(exchange, error)
             return
@@ -88,7 +89,7 @@ class Passing:
             server = Server(target.host, target.port, secure, True, None, http2, options.proxy_connections)
             origin = Origin(self._diallers[target.local], self._watch, self._backends, self._heads, self._room, server)
             speech = Speech(scheme, origin.authority, options.proxy_forwarded_for)
-            found = Destination(str(target), speech, origin, self._watch, self._limits, options.proxy_connect_s)
+            found = Destination(str(target), speech, origin, self._watch, self._limits, options.proxy_connect_s, self._tally)
             self._destinations[key] = found
         return found
 

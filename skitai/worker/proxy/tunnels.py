@@ -50,7 +50,7 @@ class Tunnels:
         try:
             if head.length:
                 raise BadRequest("CONNECT has no content")
-            target = self._access.admit(head, exchange.peer.client, head.target)
+            target = self._access.admit(head, exchange.peer, head.target)
             if len(self.open) >= self._most:
                 raise Unavailable(f"{len(self.open)} tunnels are open already")
         except Answerable as error:

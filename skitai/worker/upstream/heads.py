@@ -83,6 +83,11 @@ NEVER_BEHIND = (
 """What frames, routes, controls or authenticates a request, or says what its body is, comes before that or not at all (RFC
 9110, section 6.5.1): a server that takes it for a part of the head would be led astray."""
 
+OF_CONNECTIONS = (b"ntlm", b"negotiate")
+"""Schemes of credentials that servers take for all of a connection."""
+
+CLOSE = (b"connection", b"close")
+
 NAMED = b"skitai"
 MOST_ROUNDS = 10
 """A request that came through here so many times goes round in circles."""
@@ -94,11 +99,13 @@ class Passed(NamedTuple):
     :ivar first: of HTTP/1.1, the request line and fields.
     :ivar pairs: the same of HTTP/2.
     :ivar forwarded_for: what trusted proxies have said of who asked them.
+    :ivar binds: it authenticates its connection, over which nobody else may ask then.
     """
 
     first: bytes
     pairs: list[Pair]
     forwarded_for: bytes
+    binds: bool
 
 
 class Told:
@@ -167,7 +174,9 @@ class Lane:
             forwarded_for = fields.get(b"x-forwarded-for") or b""
             kept = [each for each in kept if each[0] not in (b"x-forwarded-for", b"x-forwarded-proto", b"forwarded")]
         method = head.method.encode("ascii")
-        first = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b" % (method, target.encode("ascii"), host, lines_of(kept))
+        binding = binds(kept)
+        lines = lines_of([*kept, CLOSE] if binding else kept)
+        first = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b" % (method, target.encode("ascii"), host, lines)
         pairs = [
             (b":method", method),
             (b":scheme", self.scheme),
@@ -177,7 +186,7 @@ class Lane:
         ]
         if b"trailers" in (fields.get(b"te") or b"").lower():
             pairs.append((b"te", b"trailers"))
-        return Passed(first, pairs, forwarded_for)
+        return Passed(first, pairs, forwarded_for, binding)
 
     def told(self, peer: Peer, head: Head, passed: Passed, trusted: bool) -> Told:
         """The fields that say who asks: the same for all requests of an ordinary connection."""
@@ -254,6 +263,11 @@ def framing(head: Head) -> list[Pair]:
     names = announced(head.fields)
     chunked = (b"transfer-encoding", b"chunked")
     return [chunked, (b"trailer", b", ".join(names))] if names else [chunked]
+
+
+def binds(pairs: Iterable[Pair]) -> bool:
+    """Whether a request authenticates not itself but its connection, and with that what follows (RFC 4559, section 6)."""
+    return any(name == b"authorization" and value.lower().startswith(OF_CONNECTIONS) for name, value in pairs)
 
 
 def is_told(name: bytes) -> bool:

@@ -188,6 +188,8 @@ class Relay:
         members.watch.add(self, now + members.options.upstream_first_byte_s)
         if isinstance(connection, Http1Connection):
             traced = hand_on_lines(exchange.txn, self._attempts).encode("ascii") if lane.traces else b""
+            if passed.binds:
+                connection.part()
             connection.ask(head.method, b"%b%b%b\r\n" % (passed.first, told.lines, traced), body, self)
         else:
             ids = hand_on(exchange.txn, self._attempts) if lane.traces else ()

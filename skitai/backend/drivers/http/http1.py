@@ -127,6 +127,16 @@ class Http1Connection(asyncio.Protocol):
             self._lent = False
             self._done(self)
 
+    def part(self) -> None:
+        """The next request is the last."""
+        done = self._done
+
+        def close_first(connection: Http1Connection) -> None:
+            connection.close()
+            done(connection)
+
+        self._done = close_first
+
     def end(self, error: BackendError) -> None:
         """There will be no answer."""
         if self._incoming is not None:
