@@ -16,8 +16,8 @@ from skitai.cachefs.decision import BYPASS, LABELS, SERVED, Decision, Verdict, d
 from skitai.cachefs.fetch import Fetch, Waiter
 from skitai.cachefs.files import Files
 from skitai.cachefs.hit import Hit, Source
-from skitai.cachefs.record import Content, Head, Selector, Stored, encode
-from skitai.cachefs.ring import SHARED_FROM, Found, Ring
+from skitai.cachefs.record import SMALL_BYTES, Content, Head, Selector, Stored, encode
+from skitai.cachefs.ring import Found, Ring
 from skitai.cachefs.shared import Books, Count
 from skitai.http.head import Fields
 
@@ -96,7 +96,7 @@ class Cache:
                         self._renew(ring, found, now)
                     if asked.terms.plain and stored.is_fresh(now):
                         self._books.count(self._row, Count.MEMORY_HITS)
-                        if selector is not None and source is not None and len(content) < SHARED_FROM:
+                        if selector is not None and source is not None and len(content) <= SMALL_BYTES:
                             asked.hit = Hit(source, selector, found, asked.hashed)
                         return Decision(Verdict.FRESH, key, stored, content, "HIT")
                     return self._decided(asked, stored, content, now, Count.MEMORY_HITS)
@@ -115,34 +115,37 @@ class Cache:
         if self.stores.files is not None:
             self.stores.files.touch(digest(found.head.key), now)
 
-    def load(self, asked: Asked, then: Callable[[Decision], None]) -> None:
-        """Read from its file what `lookup` has found there.
+    def load(self, asked: Asked, then: Callable[[Decision], None], *, whole: bool = False) -> None:
+        """Open the file of what `lookup` has found there. What is small comes into memory.
 
         :param then: called in the loop with what becomes of the request; never `Verdict.LOAD`.
+        :param whole: a large content is wanted as bytes, too.
         """
-        self.disk.submit(self._load, asked, then)
+        self.disk.submit(self._load, asked, then, whole)
 
-    def _load(self, asked: Asked, then: Callable[[Decision], None]) -> None:
+    def _load(self, asked: Asked, then: Callable[[Decision], None], whole: bool) -> None:
         """In a thread."""
         files = self.stores.files
         assert files is not None
         key = asked.key
-        found = files.read(key)
+        found = files.open(key, whole)
         if found is not None and isinstance(found[0], Selector):
             self._keep(*found)
             key = found[0].variant(selecting(asked.fields, found[0].names))
-            found = files.read(key)
+            found = files.open(key, whole)
         if found is not None:
             self._keep(*found)
         self.loop.call_soon_threadsafe(self._loaded, asked, key, found, then)
 
-    def _keep(self, head: Head, content: bytes) -> None:
-        """What was in a file is in memory from now on."""
+    def _keep(self, head: Head, content: Content) -> None:
+        """What was in a file is in memory from now on, if it is small."""
         ring = self.stores.ring
-        if ring is not None:
+        if ring is not None and isinstance(content, bytes) and len(content) <= SMALL_BYTES:
             ring.put(encode(head), (content,))
 
-    def _loaded(self, asked: Asked, key: bytes, found: tuple[Head, bytes] | None, then: Callable[[Decision], None]) -> None:
+    def _loaded(
+        self, asked: Asked, key: bytes, found: tuple[Head, Content] | None, then: Callable[[Decision], None]
+    ) -> None:
         now = time.time()
         if found is None or not isinstance(found[0], Stored) or self.void(asked, found[0].came, now):
             then(self._missed(asked, key))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from skitai.cachefs.asked import Asked, digest, vary_names
 from skitai.cachefs.decision import ERRORS, Decision, Verdict, helps, validators
 from skitai.cachefs.freshness import initial_age, kept_fields, may_store, updated
+from skitai.cachefs.infile import InFile
 from skitai.cachefs.placing import Answer, heads_of, put_in_files, put_in_ring, selector_of
 from skitai.cachefs.record import Selector, Stored
 from skitai.cachefs.shared import Count
@@ -168,7 +169,8 @@ class Fetch:
         fresh = Stored(stored.key, stored.status, kept, now, age, stored.size, stored.check)
         self._cache.count(Count.REVALIDATED)
         if may_store(self.asked, stored.status, kept, now):
-            self._store(Answer(self.asked, stored.status, kept, now, age, (content,)))
+            pieces = content if isinstance(content, InFile) else (content,)
+            self._store(Answer(self.asked, stored.status, kept, now, age, pieces, (stored.size, stored.check)))
         else:
             self._cache.invalidate(self.asked.key, now)
             self._cache.alone(self._decision.key)
@@ -183,7 +185,8 @@ class Fetch:
             return
         known = selector_of(answer, ring, None)
         elsewhere = known is None and files is not None and bool(vary_names(answer.fields))
-        if ring is None or elsewhere or self._size > INLINE_BYTES:
+        size = self._size if answer.known is None else answer.known[0]
+        if ring is None or elsewhere or size > INLINE_BYTES:
             self._storing = True
             cache.disk.submit(self._store_in_thread, answer)
             return

@@ -14,11 +14,12 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 
 from skitai.cachefs.asked import digest
-from skitai.cachefs.record import HEADER, Content, Head, Parts, Stored, decode, lengths, uri_of, whole
+from skitai.cachefs.infile import InFile
+from skitai.cachefs.record import HEADER, SMALL_BYTES, Content, Head, Parts, Stored, decode, lengths, uri_of, whole
 from skitai.cachefs.shared import Books
 
 log = logging.getLogger("skitai.server")
@@ -30,6 +31,12 @@ WINDOW = 4096
 
 RETRY_S = 60.0
 """Nothing is stored for so long after a file could not be written."""
+
+TRUSTED_S = 600.0
+MOST_TRUSTED = 4096
+"""For how long, and of how many files, it is known that their contents are as they were written."""
+
+_OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 NEW = "new"
 """The folder of files that are being written."""
@@ -48,6 +55,7 @@ class Files:
         self._books = books
         self._serials = itertools.count(1)
         self._off_until = 0.0
+        self._trusted: dict[str, tuple[tuple[int, int, int, int], float]] = {}
 
     def knows(self, hashed: bytes) -> bool:
         """Whether there is a file for a digest, as the table says; without input or output."""
@@ -60,28 +68,78 @@ class Files:
             self._books.use(at, now)
 
     def read(self, key: bytes) -> tuple[Head, bytes] | None:
-        """What is stored for a key: its head and its content; None when that is nothing, or nothing whole."""
+        """What is stored for a key, in memory as a whole; see `open`."""
+        found = self.open(key, True)
+        return None if found is None else (found[0], bytes(found[1]))
+
+    def open(self, key: bytes, in_memory: bool = False) -> tuple[Head, Content] | None:
+        """What is stored for a key: its head and its content; None when that is nothing, or nothing whole.
+
+        All of it has been read and compared with its checksums before this returns. Of a large content that holds on: for
+        `TRUSTED_S` it is not read again to be compared, unless the file shows that it was changed.
+
+        :param in_memory: a large content is wanted as bytes, too.
+        """
         hashed = digest(key)
         at = self._books.place(*halves(hashed))
         if at < 0:
             return None
+        path = self._name(halves(hashed))
         try:
-            with open(self._name(halves(hashed)), "rb") as file:
-                data = file.read()
+            found = self._opened(path, in_memory)
         except OSError as error:
+            if error.errno in _OUT_OF_DESCRIPTORS:
+                log.warning("cannot read from the cache: %s", error.strerror)
+                return None
             if error.errno != errno.ENOENT:
                 log.warning("cannot read from the cache: %s", error)
             self.remove(hashed)
             return None
-        head, content = checked(data)
-        if head is None or content is None or head.key != key:
-            log.warning("the cache's file %s is not what was written, and is removed", self._name(halves(hashed)))
+        if found is None or found[0].key != key:
+            log.warning("the cache's file %s is not what was written, and is removed", path)
             self.remove(hashed)
             return None
         self._books.use(at, time.time())
-        return head, content
+        return found
 
-    def write(self, parts: Parts, content: Sequence[Content]) -> bool:
+    def _opened(self, path: str, in_memory: bool) -> tuple[Head, Content] | None:
+        """Head and content of a file; None when it is not as it was written."""
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        state = os.fstat(fd)
+        file = InFile(fd, 0, state.st_size)
+        found = lengths(file[: HEADER.size])
+        if found is None or HEADER.size + sum(found) != state.st_size:
+            return None
+        begin, size = HEADER.size + found[0], found[1]
+        in_memory = in_memory or size <= SMALL_BYTES
+        data = file[: begin + size if in_memory else begin]
+        head = decode(data, 0)
+        if head is None or in_memory:
+            content = None if head is None else whole(head, data, begin)
+            return None if head is None or content is None else (head, content)
+        file.skip(begin)
+        return (head, file) if isinstance(head, Stored) and self._holds(path, state, head, file) else None
+
+    def _holds(self, path: str, state: os.stat_result, head: Stored, file: InFile) -> bool:
+        """Whether a large content is as it was written."""
+        stamp = state.st_ino, state.st_mtime_ns, state.st_ctime_ns, state.st_size
+        now = time.monotonic()
+        trusted, until = self._trusted.get(path, (stamp, 0.0))
+        if trusted == stamp and now < until:
+            return True
+        if file.check() != head.check:
+            return False
+        if len(self._trusted) >= MOST_TRUSTED:
+            self._trusted.clear()
+        self._trusted[path] = stamp, now + TRUSTED_S
+        return True
+
+    def head(self, key: bytes) -> Head | None:
+        """The head of what is stored for a key; None when that is nothing whole."""
+        head = self._head(halves(digest(key)))
+        return head if head is not None and head.key == key else None
+
+    def write(self, parts: Parts, content: Iterable[bytes | memoryview]) -> bool:
         """Store a record, unless there is no room; whether that is done."""
         size = blocks(parts.total)
         if size > self._books.limit or time.monotonic() < self._off_until:
@@ -95,7 +153,8 @@ class Files:
             new = os.path.join(self.path, NEW, f"{pid}-{next(self._serials)}")
             try:
                 with open(new, "wb", opener=_private) as file:
-                    file.writelines((parts.header(0), parts.meta, *content))
+                    file.writelines((parts.header(0), parts.meta))
+                    file.writelines(content)
                 self._publish(new, name, note, pid)
             except BaseException:
                 with suppress(OSError):
@@ -194,15 +253,6 @@ class Files:
     def _name(self, name: Digest) -> str:
         text = text_of(name)
         return os.path.join(self.path, text[:2], text)
-
-
-def checked(data: bytes) -> tuple[Head | None, bytes | None]:
-    """Head and content of a file; None for what is not as it was written."""
-    found = lengths(data)
-    head = decode(data, 0)
-    if found is None or head is None or len(data) != HEADER.size + sum(found):
-        return None, None
-    return head, whole(head, data, HEADER.size + found[0])
 
 
 def blocks(size: int) -> int:

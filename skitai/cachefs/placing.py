@@ -8,12 +8,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from skitai.cachefs.asked import Asked, digest, selecting, vary_names
-from skitai.cachefs.record import Content, Selector, Stored, encode
+from skitai.cachefs.infile import InFile
+from skitai.cachefs.record import Selector, Stored, encode
 from skitai.http.head import Fields
 
 if TYPE_CHECKING:
     from skitai.cachefs.files import Files
     from skitai.cachefs.ring import Ring
+
+
+Pieces = Sequence[bytes | memoryview] | InFile
+"""A content that is to be stored."""
 
 
 class Answer(NamedTuple):
@@ -23,6 +28,7 @@ class Answer(NamedTuple):
     :ivar came: when, in seconds since the epoch.
     :ivar initial_age: how old it was then, in seconds.
     :ivar content: pieces of it.
+    :ivar known: its size and checksum, where they are known.
     """
 
     asked: Asked
@@ -30,14 +36,18 @@ class Answer(NamedTuple):
     fields: Fields
     came: float
     initial_age: float
-    content: Sequence[Content]
+    content: Pieces
+    known: tuple[int, int] | None = None
 
     def stored(self, key: bytes) -> Stored:
         """Its head as it is stored."""
         check = size = 0
-        for piece in self.content:
-            check = zlib.crc32(piece, check)
-            size += len(piece)
+        if self.known is not None:
+            size, check = self.known
+        else:
+            for piece in self.content:
+                check = zlib.crc32(piece, check)
+                size += len(piece)
         return Stored(key, self.status, self.fields, self.came, self.initial_age, size, check)
 
 
@@ -49,8 +59,8 @@ def selector_of(answer: Answer, ring: Ring | None, files: Files | None) -> Selec
     key, names = answer.asked.key, vary_names(answer.fields)
     found = None if ring is None else ring.find(key, digest(key))
     head = found.head if found is not None else None
-    if head is None and files is not None and (read := files.read(key)) is not None:
-        head = read[0]
+    if head is None and files is not None and files.knows(digest(key)):
+        head = files.head(key)
     return head if isinstance(head, Selector) and head.names == names else None
 
 
@@ -66,19 +76,24 @@ def heads_of(answer: Answer, known: Selector | None) -> tuple[Selector | None, S
     return selector, answer.stored(selector.variant(selecting(answer.asked.fields, names)))
 
 
-def put_in_ring(ring: Ring, selector: Selector | None, stored: Stored, content: Sequence[Content]) -> bool:
-    """Store in memory; whether it is there."""
+def put_in_ring(ring: Ring, selector: Selector | None, stored: Stored, content: Pieces) -> bool:
+    """Store in memory; whether it is there. Where it is not, what was there before has gone, too."""
+    known = found = None
     if selector is not None:
         found = ring.find(selector.key, digest(selector.key))
-        if (found is None or found.head != selector) and not ring.put(encode(selector), ()):
-            return False
-    return ring.put(encode(stored), content)
+        known = None if found is None else found.head
+    done = selector is None or known == selector or ring.put(encode(selector), ())
+    done = done and not isinstance(content, InFile) and ring.put(encode(stored), content)
+    if not done:
+        ring.remove(digest(stored.key))
+    return done
 
 
-def put_in_files(files: Files, selector: Selector | None, stored: Stored, content: Sequence[Content]) -> bool:
-    """Store in files; whether it is there. Belongs into a thread."""
-    if selector is not None:
-        found = files.read(selector.key) if files.knows(digest(selector.key)) else None
-        if (found is None or found[0] != selector) and not files.write(encode(selector), ()):
-            return False
-    return files.write(encode(stored), content)
+def put_in_files(files: Files, selector: Selector | None, stored: Stored, content: Pieces) -> bool:
+    """Store in files; whether it is there. Where it is not, what was there before has gone, too. Belongs into a thread."""
+    known = files.head(selector.key) if selector is not None and files.knows(digest(selector.key)) else None
+    done = selector is None or known == selector or files.write(encode(selector), ())
+    done = done and files.write(encode(stored), content)
+    if not done and files.knows(digest(stored.key)):
+        files.remove(digest(stored.key))
+    return done

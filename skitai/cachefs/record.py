@@ -11,6 +11,7 @@ import zlib
 from typing import NamedTuple
 
 from skitai.cachefs.freshness import Policy, last_modified, lifetime, policy
+from skitai.cachefs.infile import InFile
 from skitai.http.dates import format_http_date, parse_http_date
 from skitai.http.head import Fields
 
@@ -26,8 +27,11 @@ SELECTOR = 0
 
 Pairs = tuple[tuple[str, str], ...]
 
-Content = bytes | memoryview
+Content = bytes | memoryview | InFile
 """The content of an answer."""
+
+SMALL_BYTES = 262144
+"""Contents up to this size are held for each who takes them; larger ones are held once, or stay in their files."""
 
 
 class Stored:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from skitai.cachefs.asked import digest
-from skitai.cachefs.record import HEADER, Content, Head, Parts, decode, encode, is_answer, lengths, whole
+from skitai.cachefs.record import HEADER, SMALL_BYTES, Head, Parts, decode, encode, is_answer, lengths, whole
 from skitai.cachefs.shared import Books, taken
 from skitai.ipc.memory import SLOT_BYTES, Memory
 
@@ -29,9 +29,6 @@ BYTES_PER_ENTRY = 512
 SMALLEST = 65536
 SHARE = 4
 """One record has at most this part of the ring."""
-
-SHARED_FROM = 262145
-"""Contents from this size on are held once, however many clients are taking them."""
 
 KNOWN = 2048
 
@@ -147,11 +144,11 @@ class Ring:
             return None
         return Found(head, place, slot, start, start + size) if self._is_there(place) else None
 
-    def content(self, found: Found) -> Content | None:
+    def content(self, found: Found) -> bytes | memoryview | None:
         """The content of what `find` found; None when it has gone meanwhile. Of a large one a view, on the same bytes as
         long as somebody has one."""
         place = found.place
-        large = found.end - found.start >= SHARED_FROM
+        large = found.end - found.start > SMALL_BYTES
         if large and (held := self._large.get(place)) is not None:
             return held
         data = bytes(self.data[found.start : found.end])
@@ -168,7 +165,7 @@ class Ring:
 
     # Writing
 
-    def put(self, parts: Parts, content: Sequence[Content], unless_moved: int = 0) -> bool:
+    def put(self, parts: Parts, content: Sequence[bytes | memoryview], unless_moved: int = 0) -> bool:
         """Store a record; whether that is done: it is not where it is too large, or a writer stands still.
 
         :param content: pieces of it.
@@ -202,7 +199,7 @@ class Ring:
         self.ints[HEAD] = place + total
         return place
 
-    def _write(self, place: int, parts: Parts, content: Sequence[Content]) -> None:
+    def _write(self, place: int, parts: Parts, content: Sequence[bytes | memoryview]) -> None:
         at = place % self.size
         for piece in (parts.header(place), parts.meta, *content):
             self.data[at : at + len(piece)] = piece

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from skitai.cachefs.asked import digest
-from skitai.cachefs.files import BLOCK_BYTES, blocks, checked
+from skitai.cachefs.files import BLOCK_BYTES, blocks
 from skitai.cachefs.folder import LOCK
 from skitai.cachefs.host import Host
-from skitai.cachefs.record import Stored, encode
+from skitai.cachefs.record import HEADER, Stored, decode, encode, lengths, whole
 from skitai.config.sections.caching import CacheFs
 from skitai.http.head import Fields
 
@@ -130,8 +130,11 @@ def _nothing_half_is_found(host: Host, folder: Path) -> None:
     """What was killed while it wrote has left files that no name leads to; the next writer takes their room back."""
     for each in files_in(folder):
         if each.parent.name != "new":
-            head, data = checked(each.read_bytes())
-            assert isinstance(head, Stored) and data is not None
+            written = each.read_bytes()
+            head, sizes = decode(written, 0), lengths(written)
+            assert isinstance(head, Stored) and sizes is not None and len(written) == HEADER.size + sum(sizes)
+            data = whole(head, written, HEADER.size + sizes[0])
+            assert data is not None
             assert is_right(int(head.key.rpartition(b"/")[2]), data)
     files = host.stores().files
     assert files is not None

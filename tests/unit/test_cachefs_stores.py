@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,12 +20,14 @@ from skitai.cachefs.asked import digest
 from skitai.cachefs.files import BLOCK_BYTES, Files, blocks, halves, name_of, text_of
 from skitai.cachefs.folder import LOCK, Folder
 from skitai.cachefs.host import Host
+from skitai.cachefs.infile import InFile
 from skitai.cachefs.record import HEADER, Content, Parts, Selector, Stored, decode, encode
 from skitai.cachefs.ring import Ring
 from skitai.cachefs.shared import Books
 from skitai.config.sections.caching import CacheFs
 from skitai.errors import StartError
 from skitai.http.head import Fields
+from tests.support.scripted import open_descriptors
 
 NOW = 1_800_000_000.0
 
@@ -249,6 +252,58 @@ def test_a_file_that_is_not_what_was_written_is_not_served_and_goes(host: Host, 
         assert not file.exists() and not files.knows(digest(b"k"))
     assert host.books.file_count == (2 if fault == "folder" else 1)
     assert files.read(b"l") is not None
+
+
+def test_a_large_content_stays_in_its_file_and_is_that_of_its_opening(tmp_path: Path) -> None:
+    host = open_host(tmp_path, 1 << 25)
+    files, data = files_of(host), content_of(1, 8_000_000)
+    assert files.write(*answer(b"k", data))
+    before = open_descriptors()
+    tracemalloc.start()
+    found = files.open(b"k")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_500_000, "it was read in pieces"
+    assert found is not None and isinstance(found[1], InFile)
+    files.write(*answer(b"k", b"another"))
+    content = found[1]
+    assert len(content) == len(data) and content[7_000_000:7_500_000] == data[7_000_000:7_500_000]
+    assert b"".join(content) == bytes(content) == data
+    del found, content
+    assert open_descriptors() == before
+    read = files.read(b"k")
+    assert read is not None and read[1] == b"another"
+    host.close()
+
+
+def test_of_a_large_content_a_change_is_seen_at_any_time(tmp_path: Path) -> None:
+    host = open_host(tmp_path, 1 << 25)
+    files, data = files_of(host), content_of(1, 1_000_000)
+    files.write(*answer(b"k", data))
+    for _ in range(2):
+        found = files.open(b"k")
+        assert found is not None and bytes(found[1]) == data
+    del found
+    file = tmp_path / "cache" / text_of(halves(digest(b"k")))[:2] / text_of(halves(digest(b"k")))
+    with file.open("r+b") as changed:
+        changed.seek(500_000)
+        changed.write(bytes([data[500_000] ^ 1]))
+    assert files.open(b"k") is None
+    assert not file.exists()
+    host.close()
+
+
+def test_without_descriptors_nothing_is_thrown_away(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+    files = files_of(host)
+    files.write(*answer(b"k", b"x"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        assert files.open(b"k") is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "cannot read from the cache: Too many open files" in caplog.messages
+    assert files.open(b"k") is not None
 
 
 def test_a_disk_that_is_full_only_ends_storing(host: Host, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -96,7 +96,7 @@ class Caching:
         if decision.verdict is not Verdict.LOAD:
             return decision
         loaded: asyncio.Future[Decision] = self._loop.create_future()
-        self._cache.load(asked, lambda found: None if loaded.done() else loaded.set_result(found))
+        self._cache.load(asked, lambda found: None if loaded.done() else loaded.set_result(found), whole=True)
         return await loaded
 
     async def _fetched(self, fetch: Fetch, fields: Sequence[Field], ask: Ask, check: Check | None) -> Came:
