@@ -15,7 +15,8 @@ from skitai.backend.result import Status
 from skitai.config.aliases import Member
 from tests.backends.conftest import Authority
 from tests.support.asker import Asker
-from tests.support.databases import PASSWORD, Mongo, Relay, free_port, running, until
+from tests.support.databases import PASSWORD, Mongo, Relay, running, until
+from tests.support.ports import free_port
 
 Makes = Callable[..., Any]
 

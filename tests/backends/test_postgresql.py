@@ -20,7 +20,8 @@ from skitai.backend.result import Status
 from skitai.config.aliases import Alias, Member
 from tests.backends.conftest import Authority
 from tests.support.asker import Asker
-from tests.support.databases import PASSWORD, Postgres, Relay, free_port, running, until
+from tests.support.databases import PASSWORD, Postgres, Relay, running, until
+from tests.support.ports import free_port
 
 Makes = Callable[..., Any]
 

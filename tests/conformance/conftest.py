@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.chromium import browser, page, pair
 from tests.support.dialogue import ROOT, eventually, open_folder
+from tests.support.ports import free_ports
 from tests.support.site import Site
 
 __all__ = ["browser", "open_folder", "page", "pair"]  # fixtures
@@ -24,6 +25,7 @@ TEXT = "It was the best of times, it was the worst of times. " * 400
 
 SCRIPT = """\
 import skitai
+from tests.support.ports import free_ports
 
 if __name__ == "__main__":
     skitai.mount("/", "site.py", "app")
@@ -69,12 +71,13 @@ APP = f"""
 class Visited(Site):
     """A site of an app and a static folder."""
 
-    def write_script(self, before: str = "", **options: Any) -> None:
-        self.options |= options
-        given = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
-        (self.folder / "app.py").write_text(SCRIPT.format(options=given))
-        (self.folder / "static").mkdir(exist_ok=True)
-        (self.folder / "static" / "big.bin").write_bytes(BIG)
+    def __init__(self, folder: Path, app: str, pref: str = "", **options: Any) -> None:
+        super().__init__(folder, app, pref, **options)
+        (folder / "static").mkdir()
+        (folder / "static" / "big.bin").write_bytes(BIG)
+
+    def script(self, before: str, options: str) -> str:
+        return SCRIPT.format(options=options)
 
     @property
     def url(self) -> str:
@@ -141,14 +144,6 @@ class Nginx:
         if self._process is not None:
             self._process.terminate()
             self._process.wait(10)
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def program(name: str) -> str:

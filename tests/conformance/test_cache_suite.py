@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.conftest import free_ports
 from tests.support.dialogue import eventually
-from tests.support.site import Site
+from tests.support.ports import free_ports
+from tests.support.site import Front
 
 PACKAGE = "http-cache-tests@0.4.5"
 INSTALL_S, RUN_S = 120, 200
@@ -65,19 +65,6 @@ for (const suite of tests) {
 console.log(JSON.stringify(found))
 """
 PASSED, FAILED = "\u2705", "\u26d4"
-
-
-class Cached(Site):
-    """A server with a cache before an origin."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        self.origin = port
-        super().__init__(folder, "")
-
-    def write_script(self, before: str = "", **options: object) -> None:
-        self.options |= options
-        given = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
-        (self.folder / "app.py").write_text(SCRIPT.format(port=self.origin, options=given))
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +127,7 @@ def judged(suite: Path, url: str, file: Path) -> dict[str, tuple[str, str]]:
 
 def test_the_public_suite_finds_what_a_shared_cache_has_to_do(suite: Path, origin: int, tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
-    site = Cached(tmp_path / "site", origin)
+    site = Front(tmp_path / "site", origin, SCRIPT)
     try:
         site.start()
         failed: set[str] | None = None

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from skitai.testing import launch
-from tests.conformance.conftest import free_ports
 from tests.support.chromium import HOSTS, Page
+from tests.support.ports import free_ports
 
 pytestmark = pytest.mark.process
 

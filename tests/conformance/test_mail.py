@@ -15,10 +15,11 @@ import trustme
 from skitai.ipc import rundir
 from skitai.ipc.envelope import MailServer
 from skitai.was.mail import Email
-from tests.conformance.conftest import free_ports, program
+from tests.conformance.conftest import program
 from tests.process.test_smtpda import Desk
 from tests.support.dialogue import eventually, open_folder
 from tests.support.mailagent import survive
+from tests.support.ports import free_ports
 
 __all__ = ["open_folder"]
 

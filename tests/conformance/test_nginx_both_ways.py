@@ -19,8 +19,9 @@ import pytest
 import trustme
 from websockets.sync.client import connect
 
-from tests.conformance.conftest import free_ports, program
+from tests.conformance.conftest import program
 from tests.support.dialogue import ROOT, eventually
+from tests.support.ports import free_ports
 from tests.support.site import Site
 
 APP = """
@@ -160,10 +161,8 @@ class Between(Site):
         folder.mkdir()
         super().__init__(folder, APP, keep_alive=300, **options)
 
-    def write_script(self, before: str = "", **options: Any) -> None:
-        self.options |= options
-        given = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
-        (self.folder / "app.py").write_text(SCRIPT.format(aliases=self.aliases, options=given))
+    def script(self, before: str, options: str) -> str:
+        return SCRIPT.format(aliases=self.aliases, options=options)
 
     def ask(self, path: str, method: str = "GET", body: Any = None, **fields: str) -> tuple[HTTPResponse, bytes]:  # type: ignore[override]
         client = self.client()

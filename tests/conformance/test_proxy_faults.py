@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.process.test_proxy_faults import behind, faults, front, pair
-from tests.process.test_proxy_smuggling import Front
 from tests.support.recorder import Recorder
+from tests.support.site import Front
 
 __all__ = ["behind", "front", "pair"]  # fixtures
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.conftest import BIG, TEXT, free_ports, program
+from tests.conformance.conftest import BIG, TEXT, program
 from tests.support.dialogue import Served, eventually
+from tests.support.ports import free_ports
 
 SCRIPT = """\
 import skitai

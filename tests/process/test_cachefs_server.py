@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import skitai
-from tests.process.test_examples import free_port
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.process
 

@@ -9,8 +9,9 @@ import pytest
 
 import skitai
 from skitai.testing.client import Session
-from tests.process.test_examples import EXAMPLES, free_port
+from tests.process.test_examples import EXAMPLES
 from tests.support.desk import PASSWORD, open_ticket, send, sign_up, token_of
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.process
 

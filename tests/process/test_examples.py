@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -15,16 +14,12 @@ import pytest
 from websockets.sync.client import connect
 
 import skitai
+from tests.support.ports import free_port
 from tests.support.snippets import PAGES, ROOT, own_tests, tries, write_files
 
 EXAMPLES = ROOT / "examples"
 
 pytestmark = pytest.mark.process
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

@@ -73,10 +73,8 @@ if __name__ == "__main__":
 
 
 class Gateway(Served):
-    def write_script(self, before: str = "", **options: object) -> None:
-        self.options |= options
-        given = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
-        (self.folder / "app.py").write_text(SCRIPT.format(members=before, key=KEY, options=given))
+    def script(self, before: str, options: str) -> str:
+        return SCRIPT.format(members=before, key=KEY, options=options)
 
     def fetch(self, path: str, token: str = "", method: str = "GET") -> tuple[int, HTTPResponse, bytes]:
         """On a connection of its own, so that any worker may get it."""

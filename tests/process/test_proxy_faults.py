@@ -14,11 +14,12 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.process.test_proxy_smuggling import PATIENCE_S, Front
+from tests.process.test_proxy_smuggling import PATIENCE_S
 from tests.support import dialogue
 from tests.support.http2 import Http2Client
 from tests.support.memory import Client
 from tests.support.recorder import Peer, Recorder, Seen, recorder
+from tests.support.site import Front
 
 pytestmark = pytest.mark.process
 

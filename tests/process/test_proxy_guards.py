@@ -8,16 +8,16 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from skitai.lib.jwt import gen_token
-from tests.process.test_proxy_smuggling import PATIENCE_S, Patient
+from tests.process.test_proxy_smuggling import PATIENCE_S
 from tests.support.dialogue import Served, eventually
 from tests.support.memory import Client
 from tests.support.recorder import Recorder, recorder
+from tests.support.site import Front, Patient
 
 pytestmark = pytest.mark.process
 
@@ -110,33 +110,21 @@ def test_odd_authorities_are_nowhere(proxy: Patient, behind: Recorder) -> None:
 
 # Tokens
 
-SCRIPT = """\
+GATEWAY = f"""\
 import skitai
 
 if __name__ == "__main__":
-    skitai.alias("@behind", skitai.PROTO_HTTP, "127.0.0.1:{port}")
+    skitai.alias("@behind", skitai.PROTO_HTTP, "127.0.0.1:{{port}}")
     skitai.mount("/", "@behind")
-    skitai.enable_gateway(True, {key!r}, "here")
-    skitai.run({options})
+    skitai.enable_gateway(True, {KEY!r}, "here")
+    skitai.run({{options}})
 """
-
-
-class Gate(Patient):
-    """A gateway without an authorizer: tokens of ours come in, and nobody else."""
-
-    def __init__(self, folder: Path, port: int, **options: Any) -> None:
-        self.behind = port
-        super().__init__(folder, "", **options)
-
-    def write_script(self, before: str = "", **options: Any) -> None:
-        self.options |= options
-        given = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
-        (self.folder / "app.py").write_text(SCRIPT.format(port=self.behind, key=KEY, options=given))
+"""A gateway without an authorizer: tokens of ours come in, and nobody else."""
 
 
 @pytest.fixture(scope="module")
-def gate(tmp_path_factory: pytest.TempPathFactory, behind: Recorder) -> Iterator[Gate]:
-    gate = Gate(tmp_path_factory.mktemp("gate"), behind.port)
+def gate(tmp_path_factory: pytest.TempPathFactory, behind: Recorder) -> Iterator[Front]:
+    gate = Front(tmp_path_factory.mktemp("gate"), behind.port, GATEWAY)
     try:
         gate.start()
         yield gate
@@ -199,7 +187,7 @@ def forged() -> dict[str, str]:
     return found
 
 
-def test_nobody_comes_in_without_a_valid_token(gate: Gate, behind: Recorder) -> None:
+def test_nobody_comes_in_without_a_valid_token(gate: Front, behind: Recorder) -> None:
     reached = len(behind.seen)
     later = int(time.time()) + 3600
     for field in ("", "Bearer ", "Basic YW5uOnNlY3JldA==", "Bearer", "Digest x", "bearer  ", "Token x"):
@@ -220,7 +208,7 @@ def test_nobody_comes_in_without_a_valid_token(gate: Gate, behind: Recorder) -> 
 @pytest.mark.parametrize(
     "path", ["//", "/%2e/", "/..", "/x/../", "/%2f", "/;x", "/\\", "http://a/", "http://127.0.0.1:1/", "*"]
 )
-def test_no_way_leads_round_the_gate(gate: Gate, behind: Recorder, path: str) -> None:
+def test_no_way_leads_round_the_gate(gate: Front, behind: Recorder, path: str) -> None:
     reached = len(behind.seen)
     for method in ("GET", "HEAD", "POST", "OPTIONS", "PROPFIND"):
         found, _ = status(gate, f"{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")

@@ -10,8 +10,6 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import h11
 import pytest
@@ -19,7 +17,7 @@ import pytest
 from tests.support.http2 import Http2Client
 from tests.support.odd import CHUNKS, EVIL, GET, HEADS, POST, SERVED
 from tests.support.recorder import Peer, Recorder, Seen, recorder
-from tests.support.site import Site
+from tests.support.site import Front, Patient
 
 pytestmark = pytest.mark.process
 
@@ -29,37 +27,6 @@ BY_ITSELF = (204, b"")
 PATIENCE_S = 30.0
 
 PROBE = b"GET /probe HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-
-SCRIPT = """\
-import skitai
-
-if __name__ == "__main__":
-    skitai.alias("@behind", skitai.PROTO_HTTP, "127.0.0.1:{port}")
-    skitai.mount("/", "@behind")
-    skitai.run({options})
-"""
-
-
-class Patient(Site):
-    """A server that may take its time to start, where tests run beside each other."""
-
-    def start(self, *arguments: str, **options: Any) -> Patient:
-        super().start(*arguments, **(options | {"wait": False}))
-        self.hears_that(r"is ready$", within_s=60)
-        return self
-
-
-class Front(Patient):
-    """A server that passes everything on."""
-
-    def __init__(self, folder: Path, port: int, **options: Any) -> None:
-        self.behind = port
-        super().__init__(folder, "", **options)
-
-    def write_script(self, before: str = "", **options: Any) -> None:
-        self.options |= options
-        given = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
-        (self.folder / "app.py").write_text(SCRIPT.format(port=self.behind, options=given))
 
 
 @pytest.fixture(scope="module")

@@ -132,7 +132,7 @@ def test_a_broken_script_is_refused_and_the_old_code_goes_on(served: Any) -> Non
 
 
 def test_a_probe_that_dies_or_hangs_is_a_refusal(served: Any) -> None:
-    server = served(boot_s=1).start()
+    server = served(boot_s=5).start()
 
     server.write_script(before="import os; print('good bye', flush=True); os.kill(os.getpid(), 9)")
     assert "the probe was killed by SIGKILL: good bye" in server.ask("reload").text

@@ -9,8 +9,8 @@ from urllib.parse import quote
 import pytest
 
 import skitai
-from tests.process.test_examples import free_port
 from tests.support import documented
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.process
 

@@ -63,10 +63,8 @@ class Mailing(Served):
         self.address = address
         super().__init__(folder, engine="auto", workers=1)
 
-    def write_script(self, before: str = "", **options: Any) -> None:
-        self.options |= options
-        given = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
-        (self.folder / "app.py").write_text(SCRIPT.replace("{server}", str(self.address)).replace("{options}", given))
+    def script(self, before: str, options: str) -> str:
+        return SCRIPT.replace("{server}", str(self.address)).replace("{options}", options)
 
     def send(self, subject: object = "x", to: str = "bob@mail.test") -> str:
         """What the app answers: the Message-ID."""

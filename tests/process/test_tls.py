@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from skitai.net.x509 import make_self_signed
-from tests.process.test_examples import free_port
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.process
 

@@ -36,10 +36,8 @@ class Passing(Served):
         self.servers = servers
         super().__init__(folder, engine="auto", keep_alive=5, **options)
 
-    def write_script(self, before: str = "", **options: Any) -> None:
-        self.options |= options
-        given = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
-        (self.folder / "app.py").write_text(SCRIPT.format(servers=self.servers, options=given))
+    def script(self, before: str, options: str) -> str:
+        return SCRIPT.format(servers=self.servers, options=options)
 
 
 @pytest.fixture

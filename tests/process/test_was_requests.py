@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 import skitai
-from tests.process.test_examples import free_port
 from tests.support.dialogue import eventually
+from tests.support.ports import free_port
 from tests.support.upstream import Upstream, upstream
 
 pytestmark = pytest.mark.process

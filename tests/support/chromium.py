@@ -152,9 +152,13 @@ class Browser:
         return value
 
     @contextmanager
-    def page(self) -> Iterator[Page]:
-        """A tab that shares no cookies, passwords or files with others."""
-        context = self.ask("Target.createBrowserContext")["browserContextId"]
+    def page(self, proxy: str = "") -> Iterator[Page]:
+        """A tab that shares no cookies, passwords or files with others.
+
+        :param proxy: which it uses for all others, those on this host, too.
+        """
+        through = {"proxyServer": proxy, "proxyBypassList": "<-loopback>"} if proxy else {}
+        context = self.ask("Target.createBrowserContext", **through)["browserContextId"]
         try:
             target = self.ask("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
             session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]

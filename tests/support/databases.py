@@ -19,6 +19,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tests.support.ports import free_port
+
 PASSWORD = "p@ss/wörd"
 PATIENCE_S = 60
 
@@ -29,12 +31,6 @@ def package(name: str) -> Path:
     assert found is not None, f"{name} is missing: install the extra `test`"
     assert found.submodule_search_locations
     return Path(found.submodule_search_locations[0])
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:

@@ -90,7 +90,14 @@ class Served:
         """(Re)write the start script, with lines to run first."""
         self.options |= options
         given = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
-        (self.folder / "app.py").write_text(SCRIPT.format(before=before, options=given))
+        (self.folder / "app.py").write_text(self.script(before, given))
+
+    def script(self, before: str, options: str) -> str:
+        """The start script.
+
+        :param options: of `run`, as they are written.
+        """
+        return SCRIPT.format(before=before, options=options)
 
     def toys(self, **files: str) -> None:
         """What new toys find: ``text`` and ``boot`` (see `tests.support.toys`)."""

@@ -21,6 +21,16 @@ if __name__ == "__main__":
     skitai.run({options})
 """
 
+PASSING = """\
+import skitai
+
+if __name__ == "__main__":
+    skitai.alias("@behind", skitai.PROTO_HTTP, "127.0.0.1:{port}")
+    skitai.mount("/", "@behind")
+    skitai.run({options})
+"""
+"""All goes to the server behind."""
+
 
 class Site(Served):
     """A server of the app in `site.py`.
@@ -40,10 +50,8 @@ class Site(Served):
     def write_app(self, app: str) -> None:
         (self.folder / "site.py").write_text(textwrap.dedent(app))
 
-    def write_script(self, before: str = "", **options: Any) -> None:
-        self.options |= options
-        given = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
-        (self.folder / "app.py").write_text(SCRIPT.format(pref=self.pref or "pass", options=given))
+    def script(self, before: str, options: str) -> str:
+        return SCRIPT.format(pref=self.pref or "pass", options=options)
 
     @property
     def said(self) -> str:
@@ -68,3 +76,28 @@ class Site(Served):
 
     def client(self) -> HTTPConnection:
         return HTTPConnection("127.0.0.1", self.port, timeout=10)
+
+
+class Patient(Site):
+    """A server that may take its time to start, where tests run beside each other."""
+
+    def start(self, *arguments: str, **options: Any) -> Patient:
+        super().start(*arguments, **(options | {"wait": False}))
+        self.hears_that(r"is ready$", within_s=60)
+        return self
+
+
+class Front(Patient):
+    """A server before another one.
+
+    :param port: of that one.
+    :param script: with "{port}" and "{options}" in it.
+    """
+
+    def __init__(self, folder: Path, port: int, script: str = PASSING, **options: Any) -> None:
+        self._behind = port
+        self._script = script
+        super().__init__(folder, "", **options)
+
+    def script(self, before: str, options: str) -> str:
+        return self._script.replace("{port}", str(self._behind)).replace("{options}", options)

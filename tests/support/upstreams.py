@@ -15,10 +15,13 @@ from pathlib import Path
 
 import trustme
 
+from tests.support.ports import free_port
+
 PATIENCE_S = 30.0
 
 APP = """
 import asyncio, hashlib
+from tests.support.ports import free_port
 
 
 async def app(scope, receive, send):
@@ -78,11 +81,6 @@ class Running:
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(PATIENCE_S)
             self.process = None
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -17,8 +17,8 @@ from skitai.worker.http1.exchange import Http1Exchange
 from skitai.worker.upstream.relay import Relay
 from tests.support.members import Noting, before, passing, served, settled, under_way
 from tests.support.memory import Client, Wire, wait_for
+from tests.support.ports import free_port
 from tests.support.scripted import Peer, open_descriptors
-from tests.support.upstreams import free_port
 
 GET = b"GET /pets/ HTTP/1.1\r\nHost: zoo\r\n\r\n"
 

@@ -19,9 +19,9 @@ from tests.support.guide import channel, pb, stubs
 from tests.support.http2 import Http2Client
 from tests.support.members import passing, served, settled
 from tests.support.memory import Wire, wait_for
+from tests.support.ports import free_port
 from tests.support.scripted import Peer, upstream
 from tests.support.scripted2 import Call, secured, upstream2
-from tests.support.upstreams import free_port
 
 PATIENCE_S = 20
 
