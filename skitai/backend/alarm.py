@@ -22,11 +22,15 @@ class Due(Protocol):
 
 
 class Alarm:
-    """Watches requests. Everything belongs to the loop's thread."""
+    """Watches requests. Everything belongs to the loop's thread.
+
+    :ivar forget: a request is over.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._watched: set[Due] = set()
+        self.forget = self._watched.discard
         self._timer: asyncio.TimerHandle | None = None
         self._next = inf
 
@@ -35,10 +39,6 @@ class Alarm:
         self._watched.add(request)
         if request.due < self._next:
             self._set(request.due)
-
-    def forget(self, request: Due) -> None:
-        """It is over."""
-        self._watched.discard(request)
 
     def _set(self, due: float) -> None:
         if self._timer is not None:

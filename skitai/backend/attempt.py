@@ -37,71 +37,82 @@ class Attempt:
         self._target = target
         self._operation = operation
         self._seat: Seat[Member] | None = None
-        self._begun: Begun | None = None
 
     def begin(self) -> bool:
         """Ask, if there is a connection that idles.
 
         :returns: whether there is; else nothing has happened.
         """
-        target = self._target
+        backends, target, operation = self._backends, self._target, self._operation
+        begun: Begun | None
         if not isinstance(target, Cluster):
-            self._begun = self._backends.driver(target.kind).begin(target, self._operation, self)
-            return self._begun is not None
-        if getattr(self._operation, "session", None) is not None:
+            begun = backends.drivers[target.kind].begin(target, operation, self)
+        else:
+            if getattr(operation, "session", None) is not None:
+                return False
+            balance = target.balance
+            chosen = balance.choose(backends.now())
+            if chosen is None:
+                return False
+            seat, equals = chosen
+            begun = backends.drivers[target.alias.kind].begin(seat.member, operation, self)
+            if begun is not None:
+                if equals:
+                    balance.turn(seat, equals)
+                seat.running += 1
+                self._seat = seat
+        if begun is None:
             return False
-        chosen = target.balance.choose(self._backends.home.loop.time())
-        if chosen is None:
-            return False
-        seat, equals = chosen
-        self._begun = self._backends.driver(target.alias.kind).begin(seat.member, self._operation, self)
-        if self._begun is None:
-            return False
-        target.balance.take(seat, equals)
-        self._seat = seat
+        self._begun = begun
+        self._task.running = self
+        backends.attempts += 1
         return True
 
-    def _leave(self, well: bool | None) -> Seat[Member] | None:
-        """It is over. Who was asked of a cluster; `well` as of `Balance.done`."""
-        self._begun = self._task.running = None
-        seat, self._seat = self._seat, None
-        if seat is not None:
-            assert isinstance(self._target, Cluster)
-            self._target.balance.done(seat, well, self._backends.home.loop.time())
-        return seat
+    def _leave(self, well: bool | None) -> Member:
+        """It is over.
+
+        :param well: as of `Balance.done`.
+        :returns: who was asked.
+        """
+        self._task.running = None
+        backends, target, seat = self._backends, self._target, self._seat
+        backends.attempts -= 1
+        if seat is None:
+            assert isinstance(target, Member)
+            return target
+        assert isinstance(target, Cluster)
+        target.balance.done(seat, well, backends.now())
+        return seat.member
 
     # What the driver tells
 
     def answered(self, result: Result) -> None:
         """See `seam.Asker`."""
-        seat = self._leave(True)
-        result.member = self._target if seat is None else seat.member  # type: ignore[assignment]
-        self._backends.left(result.status == Status.DONE)
+        result.member = self._leave(True)
+        if result.status != Status.DONE:
+            self._backends.unanswered += 1
         self._task.settle(result)
 
     def failed(self, error: Exception, stale: bool = False) -> None:
         """See `seam.Asker`. What may be asked once more goes on in a task."""
-        backends, task, operation = self._backends, self._task, self._operation
-        speaks_against = isinstance(error, BackendError) and error.code in UNREACHABLE and not stale
-        seat = self._leave(False if speaks_against else None)
+        backends, task, operation, seat = self._backends, self._task, self._operation, self._seat
+        refusal = error if isinstance(error, BackendError) and not stale else None
+        self._leave(False if refusal is not None and refusal.code in UNREACHABLE else None)
         failed: Failed | None = None
-        if seat is not None and not stale and isinstance(error, BackendError) and well_repeated(error, operation):
-            failed = seat, error
+        if seat is not None and refusal is not None and well_repeated(refusal, operation):
+            failed = seat, refusal
         if (stale or failed is not None) and task.due > time.monotonic():
-            backends.left(None)
             backends.go_on(task, self._target, operation, failed)
             return
         if not isinstance(error, BackendError):
             log.error("a request to a back-end failed: %s", operation.method, exc_info=error)
-        backends.left(False)
+        backends.unanswered += 1
         task.settle(failure(error))
 
     # What the handle wants
 
     def cancel(self) -> None:
         """Nobody waits any more."""
-        begun = self._begun
-        if begun is not None:
-            self._leave(None)
-            self._backends.left(False)
-            begun.cancel()
+        self._leave(None)
+        self._backends.unanswered += 1
+        self._begun.cancel()

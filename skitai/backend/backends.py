@@ -46,6 +46,28 @@ Target = Cluster | Member
 UseCache = bool | int | float
 
 
+class Drivers(dict[str, Driver]):
+    """By kind of back-end; made when first needed.
+
+    :param known: ``package.module:Class`` by kind.
+    :ivar made: the same by these; kinds with one driver share it.
+    """
+
+    def __init__(self, known: Mapping[str, str], home: Home) -> None:
+        self._known = known
+        self._home = home
+        self._room = Room(home.loop, home.config.backends.backend_total_connections)
+        self.made: dict[str, Driver] = {}
+
+    def __missing__(self, kind: str) -> Driver:
+        path = self._known[kind]
+        if path not in self.made:
+            module, name = path.split(":")
+            self.made[path] = getattr(import_module(module), name)(self._home, self._room)
+        driver = self[kind] = self.made[path]
+        return driver
+
+
 class Backends:
     """The back-ends of one process. Requests may come from any thread; the rest belongs to the loop's.
 
@@ -54,7 +76,10 @@ class Backends:
     :ivar asked: requests that were made, without those that others' answers were good enough for.
     :ivar unanswered: of these, without an answer.
     :ivar passing: of these, requests of clients that are being handed on.
+    :ivar attempts: of these, those under way without a task.
     :ivar cache: the results that are kept.
+    :ivar drivers: by kind.
+    :ivar now: tells the time, on the loop's clock.
     """
 
     def __init__(
@@ -62,20 +87,18 @@ class Backends:
     ) -> None:
         options = home.config.backends
         self._home = home
+        self.now = home.loop.time
         self._alarm = Alarm(home.loop)
-        self._room = Room(home.loop, options.backend_total_connections)
         self._clusters: dict[str, Cluster] = {}
         self._know(home.config.aliases)
         self._more = more
-        self._known = drivers
-        self._drivers: dict[str, Driver] = {}
+        self.drivers = Drivers(drivers, home)
         self._asked: deque[Callable[[], None]] = deque()
         self._told = False
         self._under_way: dict[Any, tuple[float, asyncio.Future[Result]]] = {}
         self._running: set[asyncio.Task[Result]] = set()
-        self._attempts = 0
         self._closing = False
-        self.asked = self.unanswered = self.passing = 0
+        self.asked = self.unanswered = self.passing = self.attempts = 0
         self.cache = ResultCache(options.max_rcache)
 
     @property
@@ -125,22 +148,25 @@ class Backends:
         """
         if timeout is None and isinstance(target, Cluster):
             timeout = target.alias.timeout
-        task = Task(self._home, timeout, partial(self._keep, target, operation), then)
-        task.asked = asked = time.time()
-        task.id, task.filter, task.method = id, filter, operation.method
+        task = Task(self._home, self._alarm, timeout, partial(self._keep, target, operation), then)
+        task.method = operation.method
         if meta:
             task.meta = meta
+        if id:
+            task.id = id
+        if filter is not None:
+            task.filter = filter
         joins: tuple[Any, float] | None = None
         if use_cache is not False and self.cache.used and (key := self._key(target, operation)) is not None:
             since = 0.0 if use_cache is True else float(use_cache)
-            kept = self.cache.get(key, asked, since)
+            kept = self.cache.get(key, task.asked, since)
             if kept is not None:
                 self._soon_or_now(partial(task.settle, again(kept)), then is None)
                 return task
             if operation.repeatable and self.cache.knows(key):
                 joins = key, since
-        if self._home.in_loop() and not self._asked and not self._closing:
-            self._start(task, target, operation, joins)
+        if not self._asked and not self._closing and self._home.in_loop():
+            self._begin(task, target, operation, joins)
         else:
             self._soon(partial(self._start, task, target, operation, joins))
         return task
@@ -197,35 +223,35 @@ class Backends:
             asked.popleft()()
 
     def _start(self, task: Task, target: Target, operation: Operation, joins: tuple[Any, float] | None) -> None:
-        """Have the work done.
-
-        :param joins: what equal requests have in common, and since when one has to be under way so that its answer will do.
-        """
+        """Have the work done that was asked for a moment ago."""
         if task.done:
             return
         if self._closing:
             task.settle(shutdown())
-            return
+        else:
+            self._begin(task, target, operation, joins)
+
+    def _begin(self, task: Task, target: Target, operation: Operation, joins: tuple[Any, float] | None) -> None:
+        """Have the work done.
+
+        :param joins: what equal requests have in common, and since when one has to be under way so that its answer will do.
+        """
         if joins is not None:
             under_way = self._under_way.get(joins[0])
             if under_way is not None and under_way[0] >= joins[1] and not under_way[1].done():
                 task.asked, running = under_way
                 running.add_done_callback(partial(self._joined, task, target, operation, joins))
-                task.watch(self._alarm)
+                self._alarm.watch(task)
                 return
         self.asked += 1
         if joins is None:
-            attempt = Attempt(self, task, target, operation)
-            if attempt.begin():
-                self._attempts += 1
-                task.running = attempt
-            else:
+            if not Attempt(self, task, target, operation).begin():
                 self.go_on(task, target, operation)
         else:
             running = self.go_on(task, target, operation)
             self._under_way[joins[0]] = (task.asked, running)
             running.add_done_callback(partial(self._arrived, joins[0]))
-        task.watch(self._alarm)
+        self._alarm.watch(task)
 
     def go_on(self, task: Task, target: Target, operation: Operation, failed: Failed | None = None) -> asyncio.Task[Result]:
         """Have the work done in a task.
@@ -237,15 +263,6 @@ class Backends:
         running.add_done_callback(partial(self._ended, task))
         task.running = running
         return running
-
-    def left(self, well: bool | None) -> None:
-        """An attempt is over.
-
-        :param well: whether an answer came; None where the work goes on in a task.
-        """
-        self._attempts -= 1
-        if well is False:
-            self.unanswered += 1
 
     def _arrived(self, key: Any, running: asyncio.Future[Result]) -> None:
         if key in self._under_way and self._under_way[key][1] is running:
@@ -295,26 +312,21 @@ class Backends:
 
     def driver(self, kind: str) -> Driver:
         """The driver for a kind of back-end."""
-        path = self._known[kind]
-        made = self._drivers.get(path)
-        if made is None:
-            module, name = path.split(":")
-            made = self._drivers[path] = getattr(import_module(module), name)(self._home, self._room)
-        return made
+        return self.drivers[kind]
 
     def tick(self, now: float) -> None:
         """Once a second; `now` is of the loop's clock."""
-        for driver in self._drivers.values():
+        for driver in self.drivers.made.values():
             driver.tick(now)
 
     @property
     def asking(self) -> int:
         """Requests under way."""
-        return len(self._running) + self._attempts + self.passing
+        return len(self._running) + self.attempts + self.passing
 
     def connections(self) -> int:
         """Connections that are open, or being opened."""
-        return sum(driver.connections() for driver in self._drivers.values())
+        return sum(driver.connections() for driver in self.drivers.made.values())
 
     def stats(self) -> dict[str, Any]:
         """For `was.status()`; from any thread.
@@ -330,7 +342,7 @@ class Backends:
 
     def _stats(self) -> dict[str, Any]:
         return {
-            "drivers": {path.split(":")[1]: driver.stats() for path, driver in self._drivers.items()},
+            "drivers": {path.split(":")[1]: driver.stats() for path, driver in self.drivers.made.items()},
             "clusters": {f"@{name}": cluster.stats() for name, cluster in self._clusters.items()},
             "results": self.cache.stats(),
             "requests": {"asked": self.asked, "asking": self.asking, "unanswered": self.unanswered},
@@ -340,7 +352,7 @@ class Backends:
     async def close(self) -> None:
         """Close every connection; what is under way fails."""
         self._closing = True
-        for driver in self._drivers.values():
+        for driver in self.drivers.made.values():
             await driver.close()
         for running in tuple(self._running):
             running.cancel()

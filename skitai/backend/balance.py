@@ -62,11 +62,13 @@ class Balance(Generic[M]):
         chosen = self.choose(now, tried)
         if chosen is None:
             return None
-        self.take(*chosen)
-        return chosen[0]
+        seat, equals = chosen
+        self.turn(seat, equals)
+        seat.running += 1
+        return seat
 
     def choose(self, now: float, tried: Collection[Seat[M]] = ()) -> tuple[Seat[M], Sequence[Seat[M]]] | None:
-        """As `pick`, and those that the member takes turns with; nothing is counted before `take`.
+        """As `pick`, and those that the member takes turns with; nothing is counted before `turn`.
 
         Where every member is left alone, it is the one whose time is over first.
         """
@@ -83,9 +85,9 @@ class Balance(Generic[M]):
         equals = [seat for seat in fit if seat.running / seat.weight == least]
         return max(equals, key=lambda seat: seat.credit + seat.weight), equals
 
-    def take(self, chosen: Seat[M], equals: Sequence[Seat[M]]) -> None:
-        """Count a member of `choose` as under way, until `done`."""
-        chosen.running += 1
+    @staticmethod
+    def turn(chosen: Seat[M], equals: Sequence[Seat[M]]) -> None:
+        """It is the turn of one of them."""
         if len(equals) > 1:
             for seat in equals:
                 seat.credit += seat.weight

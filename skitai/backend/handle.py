@@ -7,7 +7,6 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Collection
-from functools import partial
 from typing import Any
 
 from skitai.backend.result import Result, Results, Status
@@ -18,7 +17,6 @@ WAIT_S = 10.0
 """How long a request may take that says nothing else, counted from its beginning."""
 
 STOPS = "would stop the very loop that the answer comes through"
-OR = "or run the server with threads"
 
 Validate = Callable[[Any], bool]
 
@@ -141,26 +139,6 @@ class Handle:
     @abstractmethod
     def _keep(self, seconds: float) -> None: ...
 
-    # Awaiting
-
-    async def _awaited(self) -> None:
-        if self.done:
-            return
-        loop = asyncio.get_running_loop()
-        ours = loop is self._home.loop
-        if not ours and self._home.in_loop():
-            raise RuntimeError(
-                f"a loop of its own, run here, {STOPS}: use a coroutine function, or run the server with threads"
-            )
-        came = loop.create_future()
-
-        def tell() -> None:
-            if not came.done():
-                came.set_result(None)
-
-        if not self._enlist(tell if ours else partial(tell_loop, loop, tell)):
-            await came
-
     def _enlist(self, waiter: Callable[[], Any]) -> bool:
         """Have `waiter` called when the result is there.
 
@@ -169,10 +147,11 @@ class Handle:
         self._waiters.append(waiter)
         return self.done
 
-    def _wake(self) -> None:
-        waiters = self._waiters
-        while waiters:
-            waiters.pop()()
+
+def tell(came: asyncio.Future[None]) -> None:
+    """The result is there, if anybody awaits it any more."""
+    if not came.done():
+        came.set_result(None)
 
 
 def tell_loop(loop: asyncio.AbstractEventLoop, job: Callable[[], None]) -> None:

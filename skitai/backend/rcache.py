@@ -30,6 +30,7 @@ class ResultCache:
     """Results by what was asked.
 
     :param most: so many are kept.
+    :ivar used: one was kept once.
     """
 
     def __init__(self, most: int) -> None:
@@ -37,6 +38,7 @@ class ResultCache:
         self._kept: dict[Hashable, Kept] = {}
         self._known: OrderedDict[int, None] = OrderedDict()
         self._lock = threading.Lock()
+        self.used = False
         self.hits = 0
         self.misses = 0
 
@@ -69,6 +71,7 @@ class ResultCache:
             if key not in self._kept and len(self._kept) >= self._most:
                 self._make_room(now)
             self._kept[key] = Kept(value, stored, now + seconds)
+            self.used = True
             known = hash(key)  # keys may hold what was sent, and are not to be kept for that long
             self._known[known] = None
             self._known.move_to_end(known)
@@ -81,11 +84,6 @@ class ResultCache:
             del self._kept[key]
         for key in [key for key, kept in self._kept.items() if kept.ends <= now]:
             del self._kept[key]
-
-    @property
-    def used(self) -> bool:
-        """Whether a result was ever kept."""
-        return bool(self._known)
 
     def knows(self, key: Hashable) -> bool:
         """Whether results of this request were ever kept, even if there is none now."""

@@ -28,7 +28,6 @@ class Result:
     :ivar data: the value: what JSON, a remote call or a query has returned; else as `content`. None where nothing came.
     :ivar content: what came, as it came: bytes, or the database's own value.
     :ivar method: the verb, in lower case.
-    :ivar meta: what the caller has given to the request.
     :ivar id: by what name a promise knows the request; "" for others.
     :ivar member: who answered.
     :ivar error: the exception that it ended with.
@@ -36,6 +35,21 @@ class Result:
     :ivar asked: when the back-end was asked, in seconds since the epoch: what has changed since is not in it.
     :ivar came: the same before a filter made its data: what others who ask the same get. None without a filter.
     """
+
+    status = int(Status.DONE)  # plain numbers, as handlers print them
+    status_code = 200
+    reason = "OK"
+    data: Any = None
+    content: Any = None
+    error: BaseException | None = None
+    method = ""
+    id = ""
+    member: Member | None = None
+    is_cached = False
+    asked = 0.0
+    came: Result | None = None
+    keep: Callable[[Result, float], None] | None = None
+    _meta: dict[str, Any] | None = None
 
     def __init__(
         self,
@@ -46,20 +60,23 @@ class Result:
         status: Status = Status.DONE,
         error: BaseException | None = None,
     ) -> None:
-        self.status = int(status)  # plain numbers, as handlers print them
+        self.status = int(status)
         self.status_code = int(status_code)
         self.reason = reason
         self.data = data
         self.content = content
         self.error = error
-        self.method = ""
-        self.meta: dict[str, Any] = {}
-        self.id = ""
-        self.member: Member | None = None
-        self.is_cached = False
-        self.asked = 0.0
-        self.came: Result | None = None
-        self.keep: Callable[[Result, float], None] | None = None
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What the caller has given to the request."""
+        if self._meta is None:
+            self._meta = {}
+        return self._meta
+
+    @meta.setter
+    def meta(self, value: dict[str, Any]) -> None:
+        self._meta = value
 
     @property
     def code(self) -> int:

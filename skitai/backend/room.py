@@ -31,18 +31,14 @@ class Room:
 
     :param most: so many at once.
     :ivar holders: who may be asked to make room.
+    :ivar waiting: who wants room: as long as there is anybody, nothing is to be kept for later.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, most: int) -> None:
         self._loop = loop
         self._most = self._free = most
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self.waiting: deque[asyncio.Future[None]] = deque()
         self.holders: WeakSet[Holder] = WeakSet()
-
-    @property
-    def wanted(self) -> bool:
-        """Somebody waits for room: nothing is to be kept for later."""
-        return bool(self._waiting)
 
     @property
     def unused(self) -> bool:
@@ -63,7 +59,7 @@ class Room:
 
         :raises TimedOut: there was none until the deadline.
         """
-        if not self._free and not self._waiting:
+        if not self._free and not self.waiting:
             oldest = min(self.holders, key=lambda holder: holder.idle_since, default=None)
             if oldest is not None and oldest.idle_since < inf:
                 oldest.close_oldest()
@@ -71,13 +67,13 @@ class Room:
             self._free -= 1
             return
         turn: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.append(turn)
+        self.waiting.append(turn)
         alarm = self._loop.call_at(deadline, expire, turn)
         try:
             await turn
         except BaseException:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
+            if turn in self.waiting:
+                self.waiting.remove(turn)
             elif not turn.cancelled() and turn.exception() is None:
                 self.leave()
             raise
@@ -86,8 +82,8 @@ class Room:
 
     def leave(self) -> None:
         """A connection is closed, or did not come to be."""
-        while self._waiting:
-            turn = self._waiting.popleft()
+        while self.waiting:
+            turn = self.waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
                 return

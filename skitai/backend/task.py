@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection, Generator
 from copy import copy
+from functools import partial
 from typing import Any
 
 from skitai.backend.alarm import Alarm
 from skitai.backend.errors import TimedOut
-from skitai.backend.handle import Handle, Validate
+from skitai.backend.handle import STOPS, Handle, Validate, tell, tell_loop
 from skitai.backend.result import Result, Results, Status, failure
 from skitai.backend.seam import Begun, Home
 
@@ -23,31 +26,37 @@ _settling = threading.Lock()
 class Task(Handle):
     """A request to one back-end.
 
+    :param alarm: gives it up when it is due.
     :param keep: keeps a result as it came for so many seconds; None where there is nothing to recognise the request by.
     :param then: called with the result in the loop's thread, after it was settled.
     :ivar asked: see `Result.asked`.
+    :ivar due: on the monotonic clock: when the request is given up.
+    :ivar meta: for the result, as `id` and `method` are.
+    :ivar filter: makes the result's `data`.
     :ivar running: the work in the loop.
     """
+
+    meta: dict[str, Any] | None = None
+    id = ""
+    method = ""
+    filter: Callable[[Result], Any] | None = None
+    running: Begun | None = None
+    _result: Result | None = None
 
     def __init__(
         self,
         home: Home,
+        alarm: Alarm,
         timeout: float | None,
         keep: Callable[[Result, float], None] | None = None,
         then: Callable[[Result], None] | None = None,
     ) -> None:
         super().__init__(home, timeout)
-        self._due = self.began + self.limit_s
-        self._result: Result | None = None
-        self.asked = 0.0
+        self._alarm = alarm
+        self.due = self.began + self.limit_s
+        self.asked = time.time()
         self._keeper = keep
         self._then = then
-        self._alarm: Alarm | None = None
-        self.meta: dict[str, Any] = {}
-        self.id = ""
-        self.method = ""
-        self.filter: Callable[[Result], Any] | None = None
-        self.running: Begun | None = None
 
     @property
     def done(self) -> bool:
@@ -57,11 +66,6 @@ class Task(Handle):
     def status(self) -> int:
         """A number of `Status`: 0 while the result is to come."""
         return Status.BEGUN if self._result is None else self._result.status
-
-    @property
-    def due(self) -> float:
-        """On the monotonic clock: when the request is given up."""
-        return self._due
 
     def getwait(
         self,
@@ -113,8 +117,27 @@ class Task(Handle):
         self._settled().cache(seconds)
 
     def __await__(self) -> Generator[Any, None, Result]:
-        yield from self._awaited().__await__()
-        return self._settled()
+        if self._result is None:
+            yield from self._coming()
+        assert self._result is not None
+        return self._result
+
+    def _coming(self) -> asyncio.Future[None]:
+        """What the running coroutine waits for until the result is there.
+
+        :raises RuntimeError: it would wait in vain.
+        """
+        loop = asyncio.get_running_loop()
+        ours = loop is self._home.loop
+        if not ours and self._home.in_loop():
+            raise RuntimeError(
+                f"a loop of its own, run here, {STOPS}: use a coroutine function, or run the server with threads"
+            )
+        came: asyncio.Future[None] = loop.create_future()
+        self._waiters.append(partial(tell, came) if ours else partial(tell_loop, loop, partial(tell, came)))
+        if self._result is not None:  # a thread has given it up meanwhile, and may have missed us
+            tell(came)
+        return came
 
     def _results(self) -> list[Result]:
         return [self._settled()]
@@ -124,37 +147,52 @@ class Task(Handle):
         return self._result
 
     def settle(self, came: Result) -> None:
-        """The request is over. Only the first result counts. From any thread."""
-        result = self._signed(came)
+        """The request is over. Only the first result counts. In the loop's thread, unless nothing else is to be told."""
+        if self._take(came):
+            self._alarm.forget(self)
+            if self._then is not None:
+                self._call_back()
+
+    def _take(self, came: Result) -> bool:
+        """Make it the result, if there is none; from any thread."""
+        result = came
+        self._sign(came)
         if self.filter is not None and came.is_normal:
-            result = self._signed(copy(came))
-            result.came = came
-            try:
-                result.data = self.filter(result)
-            except Exception as error:  # noqa: BLE001 - the caller's own function; it gets to know
-                result = self._signed(failure(error))
+            result = self._filtered(came, self.filter)
         with _settling:
             if self._result is not None:
-                return
+                return False
             self._result = result
-        self._wake()
-        if self._then is not None or self._alarm is not None:
-            if self._home.in_loop():
-                self._finish()
-            else:
-                self._home.on_loop(self._finish)
+        waiters = self._waiters
+        while waiters:
+            waiters.pop()()
+        return True
 
-    def _signed(self, result: Result) -> Result:
-        """With what says that it is of this request."""
-        result.id, result.meta, result.method = self.id, self.meta, result.method or self.method
-        result.asked, result.keep = self.asked, self._keeper
+    def _filtered(self, came: Result, filter: Callable[[Result], Any]) -> Result:
+        """With the data that the caller's function makes."""
+        result = copy(came)
+        result.came = came
+        try:
+            result.data = filter(result)
+        except Exception as error:  # noqa: BLE001 - the caller's own function; it gets to know
+            result = failure(error)
+            self._sign(result)
         return result
+
+    def _sign(self, result: Result) -> None:
+        """Say of a result that it is of this request."""
+        result.asked = self.asked
+        result.keep = self._keeper
+        if not result.method:
+            result.method = self.method
+        if self.id:
+            result.id = self.id
+        if self.meta is not None:
+            result.meta = self.meta
 
     # In the loop's thread, but for `_expire` and `_allow`
 
-    def _finish(self) -> None:
-        if self._alarm is not None:
-            self._alarm.forget(self)
+    def _call_back(self) -> None:
         then, self._then = self._then, None
         if then is not None:
             try:
@@ -162,27 +200,23 @@ class Task(Handle):
             except Exception:  # noqa: BLE001 - the caller's own function; others wait for the loop, too
                 log.exception("the callback of a request to a back-end failed: %s", self.method)
 
-    def watch(self, alarm: Alarm) -> None:
-        """Be given up when it is due."""
-        self._alarm = alarm
-        alarm.watch(self)
-        if self._result is not None:  # a thread has given it up meanwhile
-            alarm.forget(self)
-
     def give_up(self) -> None:
         """Let nobody wait any longer."""
-        self.settle(failure(TimedOut()))
+        if not self.done:
+            self._take(failure(TimedOut()))
+        self._alarm.forget(self)
+        self._call_back()
         running, self.running = self.running, None
         if running is not None:
             running.cancel()
 
     def _expire(self) -> None:
-        self.settle(failure(TimedOut()))
+        self._take(failure(TimedOut()))
         self._home.on_loop(self.give_up)
 
     def _allow(self, due: float) -> None:
-        if self.timeout is None and due > self._due:
-            self._due = due
+        if self.timeout is None and due > self.due:
+            self.due = due
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.method} {self._result or 'under way'}>"
@@ -235,7 +269,8 @@ class Group(Handle):
 
     def __await__(self) -> Generator[Any, None, Results]:
         for task in self.tasks:
-            yield from task._awaited().__await__()
+            if not task.done:
+                yield from task._coming()
         return Results(self._results(), self._keep)
 
     def _results(self) -> list[Result]:

@@ -33,7 +33,7 @@ from skitai.backend.task import Group, Task
 from skitai.saddle.house import house
 from skitai.was.caller import Caller, Mode, Options
 from skitai.was.context import current
-from skitai.was.verbs import Bound, Verb, Verbs
+from skitai.was.verbs import VERBS, Bound, Verb, Verbs
 
 if TYPE_CHECKING:
     from skitai.backend.backends import Target
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from skitai.sql.entry import Maps
 
 log = logging.getLogger("skitai.app")
-
-VERBS = frozenset(name for name, value in vars(Verbs).items() if isinstance(value, Verb))
 
 Handler = Callable[["Promise", Result], Any]
 
@@ -92,7 +90,7 @@ class Promise:
     def __getattr__(self, name: str) -> Any:
         if name in VERBS:
             verb: Verb = vars(Verbs)[name]
-            return _Named(Bound(verb._make, name, self._caller))
+            return _Named(Bound(verb._make, name, lambda: self._caller))
         return getattr(self._was, name)
 
     def _began(self, task: Task) -> None:
@@ -285,7 +283,10 @@ class _Caller(Caller):
         self.resume = exchange.resume
         self._promise = promise
 
-    def ask(self, target: Target, operation: Operation, mode: Mode, options: Options) -> Task | Group:
+    def asking(self, target: Target, mode: Mode, options: Options) -> Callable[[Operation], Task | Group]:
+        return partial(self.ask, target, mode, options)
+
+    def ask(self, target: Target, mode: Mode, options: Options, operation: Operation) -> Task | Group:
         """:raises ValueError: the answer is to go elsewhere."""
         if options.callback is not None:
             raise ValueError("the answers of a promise's requests come to its handler: a callback is not for promises")

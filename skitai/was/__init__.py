@@ -10,6 +10,7 @@ from skitai.was import services
 from skitai.was.context import current
 from skitai.was.host import WorkerServices, attach
 from skitai.was.proxy import was
+from skitai.was.verbs import VERBS
 
 __all__ = ["WorkerServices", "attach", "current", "services", "was"]
 
@@ -39,4 +40,5 @@ class _Module(ModuleType):
         return repr(was)
 
 
+globals().update({name: getattr(was, name) for name in VERBS})  # used for every request to a back-end
 sys.modules[__name__].__class__ = _Module

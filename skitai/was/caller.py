@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from skitai.backend.backends import Backends, Target, UseCache
@@ -48,7 +49,7 @@ class Caller:
             exchange.asked = 1
         return hand_on(exchange.txn, exchange.asked)
 
-    def ask(self, target: Target, operation: Operation, mode: Mode, options: Options) -> Task | Group:
+    def ask(self, target: Target, mode: Mode, options: Options, operation: Operation) -> Task | Group:
         """Send a request on its way.
 
         :raises ValueError: `mode` asks all members, and there is no alias, or a callback, which would get one result.
@@ -62,6 +63,12 @@ class Caller:
         then = options.then(self.exchange)
         given = (options.timeout, options.use_cache, options.meta, options.id, options.filter, then)
         return self.backends.ask(target, operation, *given)
+
+    def asking(self, target: Target, mode: Mode, options: Options) -> Callable[[Operation], Task | Group]:
+        """What sends requests on their way; see `ask`."""
+        if options is PLAIN and mode != "map":
+            return partial(process.backends().ask, target)
+        return partial(self.ask, target, mode, options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +144,9 @@ class Options:
 
 
 _NAMES = tuple(each.name for each in fields(Options))
+
+PLAIN = Options()
+"""Of requests that say nothing."""
 
 
 def split_callback(callback: Any) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:

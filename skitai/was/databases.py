@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from importlib import import_module
 from typing import Any
 
 from skitai.backend.backends import Target
 from skitai.config.aliases import DATABASES, Kind, Member, kind_of, member
-from skitai.was.caller import Caller, Mode, Options
+from skitai.was import process
+from skitai.was.caller import PLAIN, Caller, Mode, Options
 
 STUBS = {
     "postgresql": "skitai.backend.drivers.postgresql:Stub",
@@ -41,14 +43,16 @@ def database(
     :raises TypeError: an argument is of no use.
     :raises ValueError: it is no server, or the alias is of another kind.
     """
-    options, more = Options.of(rest, given)
-    if more:
-        raise TypeError(f"was.{kind}() has no argument {', '.join(more)}")
+    options = PLAIN
+    if rest or given:
+        options, more = Options.of(rest, given)
+        if more:
+            raise TypeError(f"was.{kind}() has no argument {', '.join(more)}")
     if not isinstance(server, str):
         raise TypeError(f"a server, or @alias, is text, not {server!r}")
     target: Target
     if server.startswith("@"):
-        target = caller.backends.cluster(server)
+        target = process.backends().cluster(server)
         found = target.alias.kind
         if found not in DATABASES or kind not in ("backend", "db", found):
             raise ValueError(f"{server} is a back-end of {found}: was.{kind}() is for others")
@@ -61,11 +65,17 @@ def database(
     else:
         found = kind_of(kind)
         target = located(found, server, dbname, auth)
-    module, name = STUBS[found].split(":")
-    stub = getattr(import_module(module), name)(lambda operation: caller.ask(target, operation, mode, options))
+    stub = stub_of(found)(caller.asking(target, mode, options))
     if caller.maps is not None and found in WITH_SQL:
         stub.maps = caller.maps
     return stub
+
+
+@cache
+def stub_of(kind: Kind) -> Any:
+    """The class of what apps hold of a database of that kind."""
+    module, name = STUBS[kind].split(":")
+    return getattr(import_module(module), name)
 
 
 def located(kind: Kind, server: str, dbname: str | None, auth: tuple[str, str] | None) -> Member:

@@ -64,7 +64,7 @@ def _send(
     elif options.use_cache is not True and caller.backends.home.cache is not None:
         oldest_s = max(0, int(time.time() - options.use_cache))
         sent.append(("Cache-Control", f"max-age={oldest_s}"))
-    return caller.ask(target, make(verb, uri, data, auth, sent, **more), mode, options)
+    return caller.ask(target, mode, options, make(verb, uri, data, auth, sent, **more))
 
 
 def remote(
@@ -161,7 +161,7 @@ def websocket(
     fields = [*pairs(headers), *caller.tracing()]
     checked = make("get", path, None, auth, [*fields, ("Accept", "")])
     request = WebSocketRequest(checked.target, opcode, content, tuple(fields), checked.auth)
-    return caller.ask(target, request, mode, options)
+    return caller.ask(target, mode, options, request)
 
 
 def destination(caller: Caller, uri: str, kinds: tuple[str, ...], mode: Mode) -> tuple[Target, str]:

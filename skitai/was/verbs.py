@@ -40,19 +40,20 @@ class Verb:
     @overload
     def __get__(self, was: Asking, owner: type) -> Bound: ...
     def __get__(self, was: Asking | None, owner: type) -> Verb | Bound:
-        return self if was is None else Bound(self._make, self.name, was._caller())
+        return self if was is None else Bound(self._make, self.name, was._caller)
 
 
 class Bound:
-    """A verb for one caller.
+    """A verb of one `was`.
 
+    :param caller: tells for whom requests are made, when they are.
     :ivar lb: the same, for one member of an alias.
     :ivar map: the same, for all members of an alias: results come by `getswait`.
     """
 
     __slots__ = ("_caller", "_make", "_mode", "_name")
 
-    def __init__(self, make: Callable[..., Any], name: str, caller: Caller, mode: Mode = "") -> None:
+    def __init__(self, make: Callable[..., Any], name: str, caller: Callable[[], Caller], mode: Mode = "") -> None:
         self._make = make
         self._name = name
         self._caller = caller
@@ -67,7 +68,7 @@ class Bound:
         return Bound(self._make, self._name, self._caller, "map")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._make(self._caller, self._name, self._mode, *args, **kwargs)
+        return self._make(self._caller(), self._name, self._mode, *args, **kwargs)
 
     def __repr__(self) -> str:
         return f"<was.{self._name}{'.' + self._mode if self._mode else ''}>"
@@ -115,3 +116,7 @@ class Verbs:
     sqlite3 = Verb(database)
     redis = Verb(database)
     mongodb = Verb(database)
+
+
+VERBS = frozenset(name for name, value in vars(Verbs).items() if isinstance(value, Verb))
+"""The names of them."""

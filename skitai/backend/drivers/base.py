@@ -11,7 +11,7 @@ from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from skitai.backend.errors import BackendError, Code, TimedOut
 from skitai.backend.pool import Kept, Pool
@@ -111,8 +111,8 @@ class DatabaseDriver(ABC):
         """Close what is open; nothing runs any more."""
 
 
-class Pools(Generic[C]):
-    """A pool for each server.
+class Pools(dict[Member, Pool[C]]):
+    """A pool for each server, made when first needed.
 
     :param open: opens a connection to a server, until a deadline.
     """
@@ -128,37 +128,34 @@ class Pools(Generic[C]):
         self._open = open
         self._options = options
         self._room = room
-        self._pools: dict[Member, Pool[C]] = {}
 
-    def __getitem__(self, member: Member) -> Pool[C]:
-        pool = self._pools.get(member)
-        if pool is None:
-            options, opening = self._options, partial(self._open, member)
-            most = member.connections or options.backend_connections
-            pool = self._pools[member] = Pool(self._loop, opening, most, options.backend_keep_alive, self._room)
+    def __missing__(self, member: Member) -> Pool[C]:
+        options, opening = self._options, partial(self._open, member)
+        most = member.connections or options.backend_connections
+        pool = self[member] = Pool(self._loop, opening, most, options.backend_keep_alive, self._room)
         return pool
 
     def tick(self, now: float) -> None:
         """Close what was idle for too long, and forget servers that nobody asks any more."""
-        for member, pool in list(self._pools.items()):
+        for member, pool in list(self.items()):
             pool.tick(now)
             stats = pool.stats()
             if not (stats["busy"] or stats["idle"] or stats["waiting"]):
-                del self._pools[member]
+                del self[member]
 
     @property
     def size(self) -> int:
         """Connections that are open, or being opened."""
-        return sum(pool.size for pool in self._pools.values())
+        return sum(pool.size for pool in self.values())
 
     def close(self) -> None:
-        for pool in self._pools.values():
+        for pool in self.values():
             pool.close()
 
     def stats(self) -> dict[str, dict[str, int]]:
         """By server. Two users of one server are one line."""
         found: dict[str, dict[str, int]] = {}
-        for member, pool in self._pools.items():
+        for member, pool in self.items():
             line = found.setdefault(where(member), {})
             for name, number in pool.stats().items():
                 line[name] = line.get(name, 0) + number

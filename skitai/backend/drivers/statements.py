@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from skitai.backend.drivers.base import fingerprint
 from skitai.backend.drivers.writing import Given, Writing
@@ -54,11 +54,10 @@ class SqlResult(Result):
         error: BaseException | None = None,
         reason: str = "OK",
     ) -> None:
-        if error is None:
-            super().__init__(200, reason, rows, rows)
-        else:
+        self.data = self.content = rows
+        if error is not None:
             bare(error)
-            super().__init__(500, reason, rows, rows, Status.FAILED, error)
+            self.status, self.status_code, self.reason, self.error = int(Status.FAILED), 500, reason, error
         self.columns = columns
         self.rowcount = rowcount
         self.lastrowid = lastrowid
@@ -78,20 +77,17 @@ def left_open() -> SqlResult:
 # Operations
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Statement:
     """One statement.
 
     :ivar session: the transaction that it belongs to.
     """
 
+    method: ClassVar = "execute"
     sql: str
     parameters: Parameters = None
     session: Session | None = None
-
-    @property
-    def method(self) -> str:
-        return "execute"
 
     @property
     def repeatable(self) -> bool:
@@ -268,8 +264,9 @@ class Transaction(Writing):
 
     def execute(self, sql: Any, parameters: Given = None) -> Any:
         """Ask a statement within the transaction; see `Stub.execute`."""
-        sql, parameters = self._written(sql, parameters)
-        return self._ask(Statement(text(sql), bound(parameters), self._session()))
+        if not isinstance(sql, str):
+            sql, parameters = self._written(sql, parameters)
+        return self._ask(Statement(sql, None if parameters is None else bound(parameters), self._session()))
 
     do = execute
 
@@ -336,8 +333,9 @@ class Stub(Writing):
         :param parameters: a sequence, or a mapping for marks with names; None for none.
         :returns: the handle, whose result is an `SqlResult`.
         """
-        sql, parameters = self._written(sql, parameters)
-        return self._ask(Statement(text(sql), bound(parameters)))
+        if not isinstance(sql, str):
+            sql, parameters = self._written(sql, parameters)
+        return self._ask(Statement(sql, None if parameters is None else bound(parameters)))
 
     do = execute
 
@@ -353,20 +351,11 @@ class Stub(Writing):
         return made
 
 
-def text(sql: Any) -> str:
-    """:raises TypeError: that is no statement."""
-    if not isinstance(sql, str):
-        raise TypeError(f"a statement is a str, not {type(sql).__name__}")
-    return sql
-
-
 def bound(parameters: Any) -> Parameters:
     """A copy of parameters, which nobody changes while they are on their way.
 
     :raises TypeError: they are one value, where a sequence or a mapping belongs.
     """
-    if parameters is None:
-        return None
     if isinstance(parameters, Mapping):
         return dict(parameters)
     if isinstance(parameters, str | bytes) or not isinstance(parameters, Sequence):

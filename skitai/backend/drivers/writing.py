@@ -58,13 +58,13 @@ class Writing(ABC):
             raise AttributeError(f"{type(self).__name__} has no {name!r}, and the app has no templates of SQL")
         return getattr(self._begin(), name)
 
-    def _written(self, sql: Any, parameters: Given) -> tuple[Any, Given]:
-        """A statement of the builder as SQL and its values; others as they are.
+    def _written(self, sql: Any, parameters: Given) -> tuple[str, Given]:
+        """A statement of the builder as SQL and its values.
 
-        :raises TypeError: values beside a statement, which has its own.
+        :raises TypeError: it is none; or values beside it, which has its own.
         """
         if not isinstance(sql, Statement):
-            return sql, parameters
+            raise TypeError(f"a statement is a str, not {type(sql).__name__}")
         if parameters is not None:
             raise TypeError("a statement of the builder has its own parameters")
         return sql.render(self.engine)

@@ -132,7 +132,7 @@ class Multiplex:
             self._wake(1)
             return
         self._wake(connection.room)
-        if self._room.wanted and not connection.busy:
+        if self._room.waiting and not connection.busy:
             self._remove(connection)
             connection.close()
 
