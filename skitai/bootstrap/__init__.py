@@ -189,6 +189,8 @@ def _renewed(estate: Estate, config: Config) -> Estate:
     renewed.inboxes.grow(inbox.wanted(config.server.workers))
     try:
         renewed.listeners = [] if config.helper else open_listeners(config.server, estate.listeners, tls=config.tls)
+        if cachefs is not None:
+            cachefs.settle()
     except StartError:
         if cachefs is not None:
             cachefs.close(but=estate.cachefs)

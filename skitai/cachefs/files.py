@@ -29,6 +29,9 @@ BLOCK_BYTES = 4096
 WINDOW = 4096
 """Of so many files the one that was used the longest ago goes first."""
 
+AT_ONCE = 256
+"""So many files are removed at once, while others wait for the lock."""
+
 RETRY_S = 60.0
 """Nothing is stored for so long after a file could not be written."""
 
@@ -142,7 +145,7 @@ class Files:
     def write(self, parts: Parts, content: Iterable[bytes | memoryview]) -> bool:
         """Store a record, unless there is no room; whether that is done."""
         size = blocks(parts.total)
-        if size > self._books.limit or time.monotonic() < self._off_until:
+        if size > self._books.limit or time.monotonic() < self._off_until or self._books.moved:
             return False
         pid = os.getpid()
         try:
@@ -155,23 +158,24 @@ class Files:
                 with open(new, "wb", opener=_private) as file:
                     file.writelines((parts.header(0), parts.meta))
                     file.writelines(content)
-                self._publish(new, name, note, pid)
+                done = self._publish(new, name, note, pid)
             except BaseException:
-                with suppress(OSError):
-                    os.unlink(new)
-                with self._books.changing(pid):
-                    self._books.settle(note)
+                self._take_back(new, note, pid)
                 raise
+            if not done:
+                self._take_back(new, note, pid)
         except OSError as error:
             self._off_until = time.monotonic() + RETRY_S
             log.error("the cache stores nothing in %s for %d s: %s", self.path, RETRY_S, error.strerror or error)
             return False
-        return True
+        return done
 
     def _reserve(self, pid: int, size: int, name: Digest) -> int:
         """Make room; the slot of the note, -1 when there is none."""
         books = self._books
         with books.changing(pid):
+            if books.moved:
+                return -1
             if books.file_bytes + size > books.limit:
                 self._sweep()
             while books.file_bytes + size > books.limit:
@@ -185,15 +189,42 @@ class Files:
                 note = books.reserve(pid, size, *name)
             return note
 
-    def _publish(self, new: str, name: Digest, note: int, pid: int) -> None:
-        """Give a file that is complete its name."""
+    def _take_back(self, new: str, note: int, pid: int) -> None:
+        """A file is not stored after all."""
+        with suppress(OSError):
+            os.unlink(new)
+        with self._books.changing(pid):
+            self._books.settle(note)
+
+    def _publish(self, new: str, name: Digest, note: int, pid: int) -> bool:
+        """Give a file that is complete its name; False when the table has moved meanwhile."""
         books = self._books
         with books.changing(pid):
+            if books.moved:
+                return False
             at, another = books.room(*name)
             if another:
                 self._drop(at)
             os.rename(new, self._name(name))
             books.publish(note, at, time.time())
+            return True
+
+    def fit(self) -> None:
+        """Remove what is beyond the limit, which may have become lower; others get the lock in between."""
+        books = self._books
+        while books.file_bytes > books.limit:
+            with books.changing(os.getpid()):
+                for _ in range(AT_ONCE):
+                    at = books.oldest(WINDOW)
+                    if at < 0 or books.file_bytes <= books.limit:
+                        return
+                    self._drop(at)
+
+    def unlink(self, names: Iterable[Digest]) -> None:
+        """Remove files that are in no table."""
+        for name in names:
+            with suppress(FileNotFoundError):
+                os.unlink(self._name(name))
 
     def remove(self, hashed: bytes) -> None:
         """Forget a digest, and remove its file."""

@@ -25,13 +25,14 @@ class Host:
 
     def __init__(self, options: CacheFs, books: Books, ring: Ring | None, folder: Folder | None) -> None:
         self._most_bytes = options.cachefs_object_bytes
+        self._diskmax = options.cachefs_diskmax
         self.books = books
         self.ring = ring
         self.folder = folder
 
     @classmethod
     def open(cls, options: CacheFs, path: str, owner: tuple[int, int] = (-1, -1), before: Host | None = None) -> Host | None:
-        """What the options want; None for no cache.
+        """What the options want; None for no cache. What is taken over is as it was until `settle` is called.
 
         :param path: of the folder.
         :param owner: user and group whom the files shall belong to, if not to us.
@@ -47,10 +48,9 @@ class Host:
         same = before is not None and (before.folder.path if before.folder else "") == wanted
         if before is not None and same:
             books, folder = before.books, before.folder
-            books.limit = options.cachefs_diskmax
         else:
             folder = Folder.acquire(path, *owner) if options.cachefs_diskmax else None
-            books = Books.create(min(options.cachefs_diskmax // BLOCK_BYTES, MOST_FILES))
+            books = Books.create(files_in(options.cachefs_diskmax))
             books.limit = options.cachefs_diskmax
             if folder is not None:
                 folder.take_stock(books)
@@ -59,6 +59,25 @@ class Host:
         if ring is None or ring.total != size:
             ring = Ring.create(size, books) if size else None
         return cls(options, books, ring, folder)
+
+    def settle(self) -> None:
+        """Let the size of what was taken over be what the options want. The workers that are there already store nothing in
+        files any more where that needs a larger table.
+
+        :raises StartError: one of them stands still while it has the table to itself, or a file cannot be removed.
+        """
+        files = self.stores().files
+        if files is None:
+            return
+        self.books.limit = self._diskmax
+        try:
+            files.fit()
+            self.books, lost = self.books.grown(files_in(self._diskmax))
+        except OSError as error:
+            raise StartError(f"cannot change the size of the cache: {error}") from error
+        files.unlink(lost)
+        if self.ring is not None:
+            self.ring = Ring(self.ring.memory, self.books)
 
     def stores(self) -> Stores:
         """For a worker."""
@@ -118,3 +137,8 @@ class Host:
         if self.folder is not None:
             found.append(self.folder.fd)
         return found
+
+
+def files_in(size: int) -> int:
+    """How many files so many bytes may be of."""
+    return min(size // BLOCK_BYTES, MOST_FILES)

@@ -3,10 +3,14 @@
 All of it is memory of slots on a memfd (`ipc.memory`). Counters are a row for each worker, which it alone writes. The books
 of the files are changed under a record lock, which ends with its holder; who dies in the middle of a change leaves a mark,
 and the next one counts anew.
+
+A table of files that is to have more room is written anew behind the old one, in the same memory. Processes that have
+mapped the old one see that it has moved, and go on without the files.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,21 +19,21 @@ from enum import IntEnum
 from skitai.ipc.locks import ProcessLock
 from skitai.ipc.memory import Memory
 
-LAYOUT = 1
+LAYOUT = 2
 
 ROWS = 1024
 COUNTERS = 8
 INVALIDATIONS = 4096
 PENDING = 256
 
-_LAYOUT, _BUSY, _BYTES, _OBJECTS, _LIMIT, _HAND, CLEARED, _CAPACITY = range(8)
+_LAYOUT, _BUSY, _BYTES, _OBJECTS, _LIMIT, _HAND, CLEARED, _CAPACITY, _TABLE = range(9)
 _COUNTERS_AT = 16
 _INVALIDATIONS_AT = _COUNTERS_AT + ROWS * COUNTERS
 _PENDING_AT = _INVALIDATIONS_AT + INVALIDATIONS
 NOTE = 4
 """Slots of a note of what is being written: of whom, how many bytes, and two for its digest."""
 
-TABLE_AT = _PENDING_AT + NOTE * PENDING
+_PENDING_END = _PENDING_AT + NOTE * PENDING
 
 ENTRY = 4
 """Slots of an entry of the table of files: two for its digest, one each for its bytes and its last use."""
@@ -42,7 +46,7 @@ RING_LOCK, FILES_LOCK = range(2)
 _TRIES = 25
 _PAUSE_S = 0.0002
 
-_PATIENCE_S = 5.0
+PATIENCE_S = 5.0
 
 
 class Count(IntEnum):
@@ -68,6 +72,8 @@ class Books:
         self.memory = memory
         self.ints = memory.ints
         self.floats = memory.floats
+        self._table = memory.ints[_TABLE]
+        self._entries = memory.ints[_CAPACITY]
         self.ring_lock = ProcessLock(memory.fd, RING_LOCK)
         self.files_lock = ProcessLock(memory.fd, FILES_LOCK)
 
@@ -77,17 +83,17 @@ class Books:
 
         :param capacity: files that the table has room for; 0 without files.
         """
-        entries = -(-2 * capacity // WAYS) * WAYS
-        memory = Memory.create("cachefs", TABLE_AT + entries * ENTRY)
+        entries = _entries_for(capacity)
+        memory = Memory.create("cachefs", _PENDING_END + entries * ENTRY)
         memory.ints[_LAYOUT] = LAYOUT
-        memory.ints[_CAPACITY] = entries
+        memory.ints[_CAPACITY], memory.ints[_TABLE] = entries, _PENDING_END
         return cls(memory)
 
     @classmethod
     def adopt(cls, fd: int) -> Books | None:
         """The books of the program before the exec, or of another process; None when they have another layout."""
         memory = Memory.adopt(fd, 0)
-        return cls(memory) if len(memory.ints) >= TABLE_AT and memory.ints[_LAYOUT] == LAYOUT else None
+        return cls(memory) if len(memory.ints) >= _PENDING_END and memory.ints[_LAYOUT] == LAYOUT else None
 
     # Counters
 
@@ -123,7 +129,38 @@ class Books:
     @property
     def entries(self) -> int:
         """Places of the table."""
-        return self.ints[_CAPACITY]
+        return self._entries
+
+    @property
+    def moved(self) -> bool:
+        """Whether another table has taken the place of this one."""
+        return self.ints[_TABLE] != self._table
+
+    def grown(self, capacity: int) -> tuple[Books, list[tuple[int, int]]]:
+        """The same books with room for so many files, or for more; these themselves where they have it.
+
+        :returns: and the digests of files for which there was no place after all; these are to be removed.
+        :raises TimeoutError: as `changing`.
+        """
+        if _entries_for(capacity) <= self._entries:
+            return self, []
+        entries = max(_entries_for(capacity), 2 * self._entries)  # all tables together have no more than twice the last one
+        lost = []
+        with self.changing(os.getpid()):
+            end = len(self.ints)
+            memory = Memory.adopt(self.memory.fd, end + entries * ENTRY)
+            memory.ints[_CAPACITY], memory.ints[_TABLE] = entries, end
+            made = Books(memory)
+            for at in range(self._table, self._table + self._entries * ENTRY, ENTRY):
+                high, low, size, used = self.ints[at : at + ENTRY].tolist()
+                if size:
+                    place, another = made.room(high, low)
+                    if another:
+                        lost.append((high, low))
+                    else:
+                        memory.ints[place : place + ENTRY] = self.ints[at : at + ENTRY]
+            made.recount()
+        return made, lost
 
     @property
     def file_bytes(self) -> int:
@@ -149,9 +186,12 @@ class Books:
 
         :raises TimeoutError: who has the lock stands still.
         """
-        if not self.files_lock.acquire(timeout=_PATIENCE_S):
+        if not self.files_lock.acquire(timeout=PATIENCE_S):
             raise TimeoutError("another process has stopped in the middle of a change of the cache")
         try:
+            if self.moved:
+                yield
+                return
             if self.ints[_BUSY]:
                 self.recount()
             self.ints[_BUSY] = pid
@@ -162,14 +202,16 @@ class Books:
 
     def recount(self) -> None:
         """Have the sums from the table itself."""
-        sizes = self.ints[TABLE_AT + 2 :: ENTRY].tolist()
-        pending = self.ints[_PENDING_AT + 1 : TABLE_AT : NOTE].tolist()
+        sizes = self.ints[self._table + 2 : self._table + self._entries * ENTRY : ENTRY].tolist()
+        pending = self.ints[_PENDING_AT + 1 : _PENDING_END : NOTE].tolist()
         self.ints[_BYTES] = sum(sizes) + sum(pending)
         self.ints[_OBJECTS] = sum(1 for size in sizes if size)
 
     def place(self, high: int, low: int) -> int:
         """The slot where a digest stands; -1 when it does not."""
         ints = self.ints
+        if ints[_TABLE] != self._table:
+            return -1
         base = self._bucket(low)
         for at in range(base, base + WAYS * ENTRY, ENTRY):
             if ints[at + 1] == low and ints[at] == high and ints[at + 2]:
@@ -217,7 +259,7 @@ class Books:
             first = ints[_HAND] if ints[_HAND] < entries else 0
             last = min(first + window, entries)
             ints[_HAND] = last % entries
-            begin, end = TABLE_AT + first * ENTRY, TABLE_AT + last * ENTRY
+            begin, end = self._table + first * ENTRY, self._table + last * ENTRY
             sizes, used = ints[begin + 2 : end : ENTRY].tolist(), ints[begin + 3 : end : ENTRY].tolist()
             found = min(((when, at) for at, (when, size) in enumerate(zip(used, sizes, strict=True)) if size), default=None)
             if found is not None and (at := begin + found[1] * ENTRY) != keep:
@@ -229,7 +271,9 @@ class Books:
 
     def names(self) -> list[tuple[int, int]]:
         """The digests of all files."""
-        ats = range(TABLE_AT, TABLE_AT + self.entries * ENTRY, ENTRY)
+        if self.moved:
+            return []
+        ats = range(self._table, self._table + self._entries * ENTRY, ENTRY)
         return [(self.ints[at], self.ints[at + 1]) for at in ats if self.ints[at + 2]]
 
     # What is being written
@@ -237,7 +281,7 @@ class Books:
     def reserve(self, pid: int, size: int, high: int, low: int) -> int:
         """Count bytes that a process is going to write; the slot of the note, -1 when there are too many already."""
         ints = self.ints
-        for at in range(_PENDING_AT, TABLE_AT, NOTE):
+        for at in range(_PENDING_AT, _PENDING_END, NOTE):
             if not ints[at]:
                 ints[at + 2], ints[at + 3] = high, low
                 ints[at], ints[at + 1] = pid, size
@@ -265,16 +309,21 @@ class Books:
     def writers(self) -> list[tuple[int, int, tuple[int, int]]]:
         """The slots of all notes, whose they are, and the digests."""
         ints = self.ints
-        return [(at, ints[at], (ints[at + 2], ints[at + 3])) for at in range(_PENDING_AT, TABLE_AT, NOTE) if ints[at]]
+        return [(at, ints[at], (ints[at + 2], ints[at + 3])) for at in range(_PENDING_AT, _PENDING_END, NOTE) if ints[at]]
 
     def _bucket(self, low: int) -> int:
-        buckets = self.entries // WAYS
-        return TABLE_AT + (low % buckets) * WAYS * ENTRY
+        buckets = self._entries // WAYS
+        return self._table + (low % buckets) * WAYS * ENTRY
 
 
 def counter(row: int, what: Count) -> int:
     """The slot in which a worker counts."""
     return _COUNTERS_AT + row * COUNTERS + what
+
+
+def _entries_for(capacity: int) -> int:
+    """Places of a table for so many files."""
+    return -(-2 * capacity // WAYS) * WAYS
 
 
 def invalidation(hashed: bytes) -> int:

@@ -180,6 +180,11 @@ def test_a_reload_and_a_new_start(shop: Shop) -> None:
     command = [sys.executable, "-m", "skitai", "reload", "app.py", "--varpath", str(shop.folder / "var")]
     subprocess.run(command, cwd=shop.folder, check=True, capture_output=True, timeout=60)
     assert shop.hit("/here/page/kept") == body
+    shop.script.write_text(shop.script.read_text().replace('diskmax="8M"', 'diskmax="64M"'))
+    subprocess.run(command, cwd=shop.folder, check=True, capture_output=True, timeout=60)
+    assert shop.hit("/here/page/kept") == body
+    assert shop.get("/here/page/more")[1] == "MISS"
+    shop.until(lambda: bool(re.search(r"disk +\d+ answers, [\d.]+ KiB of 64.0 MiB", shop.command("app.py"))))
     shop.stop()
     assert "this is what its next start finds" in shop.command("app.py")
     shop.start()

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skitai.cachefs import shared
 from skitai.cachefs.asked import digest
 from skitai.cachefs.files import BLOCK_BYTES, Files, blocks, halves, name_of, text_of
 from skitai.cachefs.folder import LOCK, Folder
@@ -436,6 +437,8 @@ def test_a_reload_takes_over_what_still_fits(tmp_path: Path) -> None:
     assert same is not None and same.ring is adopted.ring and same.folder is adopted.folder
     smaller = Host.open(CacheFs(cachefs_memmax=1 << 21, cachefs_diskmax=1 << 19), path, before=same)
     assert smaller is not None and smaller.ring is not same.ring and smaller.folder is same.folder
+    assert smaller.books.limit == 1 << 20, "as it was, until nothing can fail any more"
+    smaller.settle()
     assert smaller.books.limit == 1 << 19 and smaller.books.file_count == 1
     moved = Host.open(options, other, before=smaller)
     assert moved is not None and moved.folder is not None and moved.folder.path == other and moved.books.file_count == 0
@@ -444,6 +447,95 @@ def test_a_reload_takes_over_what_still_fits(tmp_path: Path) -> None:
     assert Host.open(CacheFs(), path, before=moved) is None
     for closing, kept in ((smaller, moved), (moved, None)):
         closing.close(but=kept)
+
+
+def reloaded(host: Host, tmp_path: Path, disk: int) -> Host:
+    """What the next program makes of it; `host` is from then on what workers have that are still there."""
+    adopted = Host.adopt(host.hand_over())
+    made = Host.open(CacheFs(cachefs_diskmax=disk), str(tmp_path / "cache"), before=adopted)
+    assert made is not None
+    made.settle()
+    return made
+
+
+def test_a_reload_with_more_disk_has_room_for_more_files(tmp_path: Path) -> None:
+    old = open_host(tmp_path)
+    for number in range(256):
+        assert files_of(old).write(*answer(b"%d" % number, content_of(number)))
+    old.books.invalidate(digest(b"7"), NOW)
+    before = old.books.file_count
+    new = reloaded(old, tmp_path, 1 << 24)
+    assert (new.books.file_count, new.books.file_bytes, new.books.limit) == (before, before * BLOCK_BYTES, 1 << 24)
+    assert before == len(on_disk(tmp_path)) > 200
+    assert new.books.void(digest(b"7"), NOW - 1, NOW + 1)
+    files = files_of(new)
+    for number in range(2000):
+        assert files.write(*answer(b"%d" % number, content_of(number)))
+    assert new.books.file_count == len(on_disk(tmp_path)) == 2000
+    newer = reloaded(new, tmp_path, 1 << 25)
+    assert newer.books.file_count == 2000
+    for number in range(2000):
+        read = files_of(newer).read(b"%d" % number)
+        assert read is not None and read[1] == content_of(number)
+    newer.books.recount()
+    assert (newer.books.file_count, newer.books.file_bytes) == (2000, 2000 * BLOCK_BYTES)
+    newer.close()
+
+
+def test_who_has_the_old_table_changes_nothing_any_more(tmp_path: Path) -> None:
+    old = open_host(tmp_path)
+    late = files_of(old)
+    late.write(*answer(b"k", b"before"))
+    after: list[Host] = []
+
+    def content() -> Iterator[bytes]:
+        """While it is written, the server is reloaded."""
+        after.append(reloaded(old, tmp_path, 1 << 24))
+        yield b"late"
+
+    assert not late.write(answer(b"late", b"late")[0], content())
+    assert not late.knows(digest(b"k")) and late.read(b"k") is None
+    assert not late.write(*answer(b"k", b"later"))
+    late.remove(digest(b"k"))
+    assert late.remove_where(b"") == 0
+    read = files_of(after[0]).read(b"k")
+    assert read is not None and read[1] == b"before"
+    assert (after[0].books.file_count, after[0].books.file_bytes) == (1, BLOCK_BYTES) and len(on_disk(tmp_path)) == 1
+    after[0].close()
+
+
+def test_a_reload_with_less_disk_removes_what_is_beyond(tmp_path: Path) -> None:
+    old = open_host(tmp_path, 1 << 23)
+    for number in range(1500):
+        files_of(old).write(*answer(b"%d" % number, b""))
+    new = reloaded(old, tmp_path, 1 << 20)
+    assert new.books.file_bytes <= 1 << 20 and len(on_disk(tmp_path)) == new.books.file_count > 200
+    assert files_of(old).write(*answer(b"k", b"x")), "the table is the same"
+    assert files_of(new).read(b"k") is not None
+    new.close()
+
+
+def test_a_worker_that_stands_still_with_the_lock_forbids_another_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "PATIENCE_S", 0.2)
+    host = open_host(tmp_path)
+    host.hand_over()
+    ready, go_on = os.pipe(), os.pipe()
+    stopped = os.fork()
+    if stopped == 0:
+        with host.books.changing(os.getpid()):
+            os.write(ready[1], b"x")
+            os.read(go_on[0], 1)
+        os._exit(0)
+    os.read(ready[0], 1)
+    with pytest.raises(StartError, match="cannot change the size of the cache: another process has stopped"):
+        reloaded(host, tmp_path, 1 << 24)
+    os.write(go_on[1], b"x")
+    os.waitpid(stopped, 0)
+    for fd in (*ready, *go_on):
+        os.close(fd)
+    reloaded(host, tmp_path, 1 << 24).close()
 
 
 def test_a_cache_of_memory_alone_is_taken_over_as_well() -> None:
