@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 
 from tests.support.http2 import Http2Client, http2
 from tests.support.members import before, under_way
 from tests.support.memory import Client, Wire, wire
-from tests.support.scripted import Peer
+from tests.support.scripted import Peer, Talk
 from tests.support.scripted2 import Call
 from tests.wire.test_forward_proxy import answering
 from tests.wire.test_upstream_http2 import before2
@@ -22,7 +22,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nmeow"
 GET = b"GET /pets/ HTTP/1.1\r\nHost: zoo\r\n\r\n"
 
 
-def says(*pieces: bytes) -> Callable[[Peer], object]:
+def says(*pieces: bytes) -> Talk:
     """A member that answers each request with these, one after the other."""
 
     async def talk(peer: Peer) -> None:
@@ -33,6 +33,10 @@ def says(*pieces: bytes) -> Callable[[Peer], object]:
                 await asyncio.sleep(0.01)
 
     return talk
+
+
+def told_all(*talks: Talk) -> AbstractContextManager[Wire]:
+    return before(*talks, upstream_interim="all")
 
 
 def interim(client: Client) -> list[bytes]:
@@ -50,7 +54,7 @@ def interim(client: Client) -> list[bytes]:
 
 @pytest.mark.parametrize("pieces", [(HINTS + ANSWER,), (HINTS, ANSWER), (HINTS[:20], HINTS[20:] + ANSWER[:9], ANSWER[9:])])
 def test_hints_come_before_the_answer(pieces: tuple[bytes, ...]) -> None:
-    with before(says(*pieces)) as server:
+    with told_all(says(*pieces)) as server:
         client = server.connect()
         for _ in range(2):
             client.send(GET)
@@ -70,7 +74,7 @@ def test_they_come_at_once() -> None:
         await asyncio.to_thread(informed.wait, 10)
         await peer.say(ANSWER)
 
-    with before(talk) as server:
+    with told_all(talk) as server:
         client = server.connect()
         client.send(GET)
         assert client.response()[0] == 103
@@ -84,7 +88,7 @@ def test_whatever_version_the_server_speaks() -> None:
         call.head(102)
         await call.answer(b"meow")
 
-    with before2(talk) as server:
+    with before2(talk, upstream_interim="all") as server:
         client = server.connect()
         client.send(GET)
         assert [each.split(b"\r\n")[:2] for each in interim(client)] == [
@@ -96,14 +100,28 @@ def test_whatever_version_the_server_speaks() -> None:
 
 def test_what_is_not_for_the_client_is_left_out() -> None:
     fields = b"Connection: X-Inner\r\nX-Inner: 1\r\nKeep-Alive: 5\r\nContent-Length: 5\r\nX-Outer: 2\r\n\r\n"
-    with before(says(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 199 Odd\r\n" + fields + ANSWER)) as server:
+    with told_all(says(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 199 Odd\r\n" + fields + ANSWER)) as server:
         client = server.connect()
         client.send(GET)
         assert interim(client) == [b"HTTP/1.1 199 Informational\r\nx-outer: 2\r\n\r\n"]
 
 
-def test_clients_of_http_1_0_get_the_answer_alone() -> None:
+@pytest.mark.parametrize(("wanted", "informed"), [("http2", [[], [103]]), ("all", [[103], [103]]), ("none", [[], []])])
+def test_who_gets_them_is_an_option(wanted: str, informed: list[list[int]]) -> None:
+    with before(says(HINTS + ANSWER), upstream_interim=wanted) as server:
+        client = server.connect()
+        client.send(GET)
+        told = [int(each.split()[1]) for each in interim(client)]
+        assert [told, [status for status, _ in http2(server).ask("/pets/").informed]] == informed
+
+
+def test_by_itself_nobody_is_told_who_might_take_them_for_the_answer() -> None:
     with before(says(HINTS + ANSWER)) as server:
+        assert [server.get("/pets/")[0], http2(server).ask("/pets/").informed[0][0]] == [200, 103]
+
+
+def test_clients_of_http_1_0_get_the_answer_alone() -> None:
+    with told_all(says(HINTS + ANSWER)) as server:
         client = server.connect()
         client.send(b"GET /pets/ HTTP/1.0\r\n\r\n")
         assert client.read().startswith(b"HTTP/1.1 200 OK\r\n")
@@ -115,9 +133,9 @@ def test_too_many_are_not_passed_on() -> None:
             call.head(103)
         await call.answer(b"meow")
 
-    with before2(talk) as server:
+    with before2(talk, upstream_interim="all") as server:
         assert len(http2(server).ask("/pets/").informed) == 16
-    with before(says(HINTS * 17 + ANSWER)) as server:
+    with told_all(says(HINTS * 17 + ANSWER)) as server:
         client = server.connect()
         client.send(GET)
         statuses = []
@@ -137,7 +155,7 @@ def test_a_server_that_breaks_off_behind_them() -> None:
             await peer.say(ANSWER)
         peer.writer.close()
 
-    with before(talk, talk) as server:
+    with told_all(talk, talk) as server:
         client = server.connect()
         client.send(GET)
         assert interim(client) == [HINTS.replace(b"Link", b"link")] * 2, "the answer is that of another one"

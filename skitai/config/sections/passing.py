@@ -26,6 +26,12 @@ class Upstreams:
     upstream_host: str = option(
         "member", "the Host that servers are asked for: their own, or the client's", choices=("member", "client")
     )
+    upstream_interim: str = option(
+        "http2",
+        "who gets interim responses of servers, early hints say: clients of HTTP/2, for some of HTTP/1.1 take them for the answer;"
+        " all clients; or none",
+        choices=("http2", "all", "none"),
+    )
     upstream_forwarded: bool = option(False, "tell of the client by Forwarded (RFC 7239), too")
     upstream_eject_statuses: tuple[str, ...] = option(
         (), "statuses, 502 or 503 say, with which a server counts as failed, and another one is asked; may be repeated"

@@ -36,7 +36,9 @@ class Passing:
         self._options = options
         self._backends = replace(config.backends, backend_keep_alive=options.proxy_channel_s)
         channel_s = options.proxy_channel_s
-        self._limits = replace(config.upstreams, upstream_first_byte_s=channel_s, upstream_idle_s=channel_s)
+        self._limits = replace(
+            config.upstreams, upstream_first_byte_s=channel_s, upstream_idle_s=channel_s, upstream_interim="all"
+        )
         self._access = access
         self._diallers = diallers
         self._watch = Watch(services.loop, channel_s)

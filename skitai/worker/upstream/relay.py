@@ -230,6 +230,9 @@ class Relay:
         if exchange is None or head.status == 100:
             return
         self._at = self._members.loop.time()
+        wanted = self._members.options.upstream_interim
+        if wanted == "none" or (wanted == "http2" and exchange.head.version != "2.0"):
+            return
         fields = self._way.lane.answered(head.fields, exchange.head)
         try:
             exchange.inform(head.status, [each for each in fields if each[0] not in NOT_AHEAD])
