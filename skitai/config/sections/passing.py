@@ -28,8 +28,8 @@ class Upstreams:
     )
     upstream_interim: str = option(
         "http2",
-        "who gets interim responses of servers, early hints say: clients of HTTP/2, for some of HTTP/1.1 take them for the answer;"
-        " all clients; or none",
+        "who gets interim responses of servers, early hints say: clients of HTTP/2, all clients, or none;"
+        " some of HTTP/1.1 take them for the answer",
         choices=("http2", "all", "none"),
     )
     upstream_forwarded: bool = option(False, "tell of the client by Forwarded (RFC 7239), too")
