@@ -46,8 +46,9 @@ Serve = Callable[["Poller", socket.socket, Factory, Any], object]
 class Poller:
     """The sockets of one loop.
 
+    :ivar thread: the loop's.
     :ivar round: sockets are being read, one after the other.
-    :ivar behind: what is to be called when all of them have been.
+    :ivar behind: what was read, and who is to be called with it when all of them have been.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -59,16 +60,12 @@ class Poller:
         # Keeps the interpreter lock: sockets do not block. No `argtypes`, no `use_errno`: each doubles the cost of a call.
         library = ctypes.PyDLL(None)
         self.read, self.write = library.read, library.write
-        self._thread = threading.get_ident()
+        self.thread = threading.get_ident()
         self._waiting: deque[Callable[[], None]] = deque()
         self._told = False
         self.round = False
-        self.behind: deque[Callable[[], None]] = deque()
+        self.behind: deque[tuple[Callable[[bytes, bool], None], bytes, bool]] = deque()
         loop.add_reader(self._epoll.fileno(), self._ready)
-
-    def in_loop(self) -> bool:
-        """Whether the caller is the loop's thread."""
-        return threading.get_ident() == self._thread
 
     def run_soon(self, job: Callable[[], None]) -> None:
         """Call `job` in the loop's thread; from any thread. What several threads ask for is one wake-up of the loop."""
@@ -113,7 +110,8 @@ class Poller:
         finally:
             self.round = False
         while self.behind:
-            self.behind.popleft()()
+            receiver, data, more = self.behind.popleft()
+            receiver(data, more)
 
 
 class Listener:

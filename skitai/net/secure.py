@@ -12,9 +12,10 @@ import logging
 import socket
 import ssl
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from math import inf
+from threading import get_ident
 from typing import Any
 
 from skitai.net.polling import READABLE, WRITABLE, Factory, Poller, SocketTransport
@@ -96,10 +97,12 @@ class TlsTransport(SocketTransport):
         "_given",
         "_given_bytes",
         "_handshakes",
+        "_read_record",
         "_secure",
         "_spilled",
         "_taken_bytes",
         "_unwrapped",
+        "_write_record",
     )
 
     def __init__(self, poller: Poller, sock: ssl.SSLSocket, factory: Factory, peer: Any, handshakes: Handshakes) -> None:
@@ -113,6 +116,8 @@ class TlsTransport(SocketTransport):
         self._taken_bytes = 0  # of these by the loop; each number has one writer, for none of them takes a lock
         self._spilled = False
         self._unwrapped = False
+        self._read_record: Callable[[int, Any], int]
+        self._write_record: Callable[[bytes | memoryview], int]
 
     def begin(self) -> None:
         self._handshakes.going[self] = None
@@ -158,6 +163,9 @@ class TlsTransport(SocketTransport):
             self._refuse(error)
         else:
             self._shaken()
+            # The object within does the same, without two functions of Python's around each call.
+            within: Any = getattr(self._secure, "_sslobj", None) or self._secure
+            self._read_record, self._write_record = within.read, within.write
             self._watch(READABLE)
             self._poller.rehandle(self._fd, self._ready)
             self._protocol = self._factory()
@@ -193,13 +201,13 @@ class TlsTransport(SocketTransport):
 
     def _receive(self) -> None:
         """Hand over what has come. A whole record is asked for, so that OpenSSL keeps nothing that the poller cannot see."""
+        poller = self._poller
         while self._fd >= 0 and self._events & READABLE:
+            if self._unwrapped:
+                self._discard()
+                return
             try:
-                if self._unwrapped:
-                    self._discard()
-                    return
-                data = self._secure.read(RECORD_BYTES)
-                more = len(data) == RECORD_BYTES  # then there is probably another one; else the poller will say
+                size = self._read_record(RECORD_BYTES, poller.buffer)
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 return
             except ssl.SSLEOFError:
@@ -211,12 +219,14 @@ class TlsTransport(SocketTransport):
             except (OSError, ValueError) as error:
                 self._lose(error if isinstance(error, OSError) else None)
                 return
-            if not data:
+            if not size:
                 self._end()
                 return
-            if self._poller.round:
+            data = poller.view[:size].tobytes()
+            more = size == RECORD_BYTES  # then there is probably another one; else the poller will say
+            if poller.round:
                 # App threads that this wakes would fight for the interpreter lock with the reading of the next sockets.
-                self._poller.behind.append(partial(self._deliver, data, more))
+                poller.behind.append((self._deliver, data, more))
                 return
             self._protocol.data_received(data)
             if not more:
@@ -255,10 +265,10 @@ class TlsTransport(SocketTransport):
         :raises OSError: the connection is broken.
         """
         poller = self._poller
-        if poller.in_loop():
+        if get_ident() == poller.thread:
             self._take_given()
             return 0 if self._outgoing else self._encrypt(data)
-        if self.get_write_buffer_size() > QUEUE_BYTES:
+        if self._size + self._given_bytes - self._taken_bytes > QUEUE_BYTES:
             return 0
         self._given_bytes += len(data)
         self._given.append(data)
@@ -307,9 +317,9 @@ class TlsTransport(SocketTransport):
         """
         taken = 0
         try:
-            taken = self._secure.write(data)
+            taken = self._write_record(data)
             while taken < len(data):
-                taken += self._secure.write(memoryview(data)[taken:])
+                taken += self._write_record(memoryview(data)[taken:])
         except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
             return taken
         except ValueError as error:  # farewell was said, or the socket closed
