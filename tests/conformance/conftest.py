@@ -25,7 +25,6 @@ TEXT = "It was the best of times, it was the worst of times. " * 400
 
 SCRIPT = """\
 import skitai
-from tests.support.ports import free_ports
 
 if __name__ == "__main__":
     skitai.mount("/", "site.py", "app")

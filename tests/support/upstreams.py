@@ -21,7 +21,6 @@ PATIENCE_S = 30.0
 
 APP = """
 import asyncio, hashlib
-from tests.support.ports import free_port
 
 
 async def app(scope, receive, send):
