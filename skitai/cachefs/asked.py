@@ -22,6 +22,9 @@ NOT_OUR_MATTER = (b"if-match", b"if-unmodified-since")
 CONDITIONAL = frozenset((b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range", b"range"))
 """Fields that ask for a part, or for nothing new."""
 
+_OF_COPIES = frozenset((b"if-none-match", b"if-modified-since"))
+"""Conditions under which a client has what it asks for."""
+
 _LISTS = frozenset((b"accept", b"accept-charset", b"accept-encoding", b"accept-language"))
 """Lists whose case and spaces mean nothing."""
 
@@ -83,6 +86,7 @@ class Terms:
     :ivar authorized: it carries credentials.
     :ivar cookies: it carries cookies.
     :ivar conditional: it asks for a part, or for nothing new.
+    :ivar has_copies: all that it asks beside is whether there is something newer than what the client has.
     :ivar passes: it has conditions that the origin alone evaluates.
     :ivar wishes: its conditions and ranges.
     """
@@ -91,6 +95,7 @@ class Terms:
         "authorized",
         "conditional",
         "cookies",
+        "has_copies",
         "max_age",
         "max_stale",
         "min_fresh",
@@ -122,7 +127,9 @@ class Terms:
         self.stale_if_error = said.seconds("stale-if-error") or 0
         self.authorized = b"authorization" in fields
         self.cookies = b"cookie" in fields
-        self.conditional = any(name in CONDITIONAL for name, _ in fields.pairs)
+        conditions = {name for name, _ in fields.pairs} & CONDITIONAL
+        self.conditional = bool(conditions)
+        self.has_copies = bool(conditions) and conditions <= _OF_COPIES
         self.passes = any(name in fields for name in NOT_OUR_MATTER)
         self.wishes: Wishes = read_wishes(fields)
         self.plain = not (

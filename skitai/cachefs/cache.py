@@ -183,7 +183,7 @@ class Cache:
         :returns: to be told what comes; None when the same is under way: then the waiter will be called, once.
         """
         fetch = Fetch(self, asked, decision, now)
-        if not fetch.may_be_joined or decision.key in self._alone:
+        if not fetch.may_be_joined or self.is_alone(decision.key):
             return fetch
         first = self._under_way.get(decision.key)
         if first is None:
@@ -204,6 +204,10 @@ class Cache:
         if len(self._alone) >= MOST_ALONE:
             self._alone.clear()
         self._alone[key] = self.loop.time() + ALONE_S
+
+    def is_alone(self, key: bytes) -> bool:
+        """Whether what came for a key lately could not be shared."""
+        return key in self._alone
 
     def tick(self, now: float) -> None:
         """Once a second; `now` is of the loop's clock."""

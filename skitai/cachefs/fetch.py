@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from skitai.cachefs.asked import Asked, digest, vary_names
 from skitai.cachefs.decision import ERRORS, Decision, Verdict, helps, validators
-from skitai.cachefs.freshness import initial_age, kept_fields, may_store, updated
+from skitai.cachefs.freshness import initial_age, kept_fields, last_modified, may_store, updated
 from skitai.cachefs.infile import InFile
 from skitai.cachefs.placing import Answer, heads_of, put_in_files, put_in_ring, selector_of
 from skitai.cachefs.record import Selector, Stored
 from skitai.cachefs.shared import Count
 from skitai.http.head import Fields
+from skitai.http.selection import judge
 
 if TYPE_CHECKING:
     import asyncio
@@ -41,7 +42,9 @@ class Fetch:
     and to `add` and `commit`. Whatever happens, the last call is `commit`, `abort` or `failed`.
 
     :ivar asked: the request.
-    :ivar conditions: fields to send in place of the client's own in `asked.CONDITIONAL`; () to send those as they are.
+    :ivar conditions: fields to send in place of the client's own in `asked.CONDITIONAL`, where `replaces` says so.
+    :ivar replaces: the client's own are not sent.
+    :ivar fills: the whole is asked for although the client has a copy: who passes the answer on compares it with `has_copy`.
     :ivar may_be_joined: the answer may be one for others, too.
     """
 
@@ -57,7 +60,9 @@ class Fetch:
         "_waiters",
         "asked",
         "conditions",
+        "fills",
         "may_be_joined",
+        "replaces",
     )
 
     def __init__(self, cache: Cache, asked: Asked, decision: Decision, now: float) -> None:
@@ -65,8 +70,10 @@ class Fetch:
         confirmable = stored is not None and asked.method == "GET" and (not terms.authorized or stored.rules.shared)
         self.asked = asked
         self.conditions = validators(stored) if stored is not None and confirmable else ()
-        alone = terms.authorized or terms.no_cache or (terms.conditional and not self.conditions)
-        self.may_be_joined = asked.method == "GET" and decision.verdict is not Verdict.BYPASS and not alone
+        shared = asked.method == "GET" and decision.verdict is not Verdict.BYPASS and not terms.authorized
+        self.fills = shared and stored is None and terms.has_copies and not cache.is_alone(decision.key)
+        self.replaces = self.fills or bool(self.conditions)
+        self.may_be_joined = shared and not terms.no_cache and (self.replaces or not terms.conditional)
         self._cache = cache
         self._decision = decision
         self._began = now
@@ -106,6 +113,21 @@ class Fetch:
             if stored is not None and replaced and status in (200, 404, 410):
                 self._cache.invalidate(self.asked.key, now)  # the origin has something else for it now
         return None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether what comes of the content is to be stored."""
+        return self._head is not None
+
+    def has_copy(self, status: int, fields: Fields, now: float) -> bool:
+        """Whether the client has the answer that comes already, of which it is told by 304.
+
+        :param fields: of the answer.
+        """
+        if not self.fills or status != 200:
+            return False
+        etag = fields.text("etag") or None
+        return judge("GET", self.asked.terms.wishes, etag, last_modified(fields, now), 0, 1, now).status == 304
 
     def failed(self, now: float) -> Decision | None:
         """No answer comes.

@@ -12,7 +12,7 @@ from skitai.http.selection import Wishes, judge
 
 MOST_RANGES = 32
 
-_IN_304 = frozenset(
+IN_304 = frozenset(
     ("age", "cache-control", "content-location", "date", "etag", "expires", "last-modified", "vary", "x-cache")
 )
 """RFC 9110, section 15.4.5."""
@@ -55,7 +55,7 @@ def reply(method: str, wishes: Wishes, stored: Stored, label: str, now: float) -
         return Reply(stored.status, fields)
     verdict = judge(method, wishes, stored.etag, stored.last_modified, stored.size, MOST_RANGES, now)
     if verdict.status == 304:
-        return Reply(304, tuple(pair for pair in fields if pair[0].lower() in _IN_304), ())
+        return Reply(304, tuple(pair for pair in fields if pair[0].lower() in IN_304), ())
     if verdict.status == 416:
         kept = tuple(pair for pair in fields if pair[0] in ("Age", "X-Cache"))
         return Reply(416, (*kept, ("Content-Range", ranges.unsatisfied_range(stored.size))), ())

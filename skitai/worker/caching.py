@@ -15,6 +15,7 @@ from skitai.cachefs.asked import CONDITIONAL, Asked, vary_names
 from skitai.cachefs.cache import Cache
 from skitai.cachefs.decision import ERRORS, SERVED, Decision, Verdict
 from skitai.cachefs.fetch import Fetch
+from skitai.cachefs.reply import IN_304
 from skitai.errors import Answerable
 from skitai.exchange import Dated, Flow, Head, Peer, Settled, passed_on
 from skitai.http.head import Fields
@@ -132,7 +133,7 @@ class Watched:
         self.head: Head = exchange.head
         if fetch is not None:
             exchange.when_gone(fetch.abort)
-            if fetch.conditions or isinstance(exchange, Nobody):
+            if fetch.replaces or isinstance(exchange, Nobody):
                 self.head = _conditional(exchange.head, fetch.conditions)
 
     def __getattr__(self, name: str) -> Any:
@@ -156,6 +157,8 @@ class Watched:
     def write(self, data: bytes) -> Flow:
         if self._fetch is not None:
             self._fetch.add(data)
+            if isinstance(self._exchange, Nobody) and not self._fetch.wanted:
+                return Flow.GONE
         flow: Flow = self._exchange.write(data)
         if flow is Flow.GONE and self._fetch is not None:
             self._fetch.abort()
@@ -179,7 +182,7 @@ class Watched:
         self._exchange.fail(error)
 
     def _begins(self, status: int, fields: Iterable[tuple[str, str]]) -> bool:
-        """Tell the cache of the head; False where it has something to serve in its place."""
+        """Tell the cache of the head; False where nobody wants what is behind it: there was something else to serve."""
         now = time()
         self._answered = True
         came = Fields([(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in fields])
@@ -190,7 +193,10 @@ class Watched:
             return True
         instead = self._fetch.answered(status, came, now)
         if instead is None:
-            return True
+            if self._fetch.has_copy(status, came, now):
+                self._exchange.respond(304, passed_on(each for each in self._shown(fields) if each[0].lower() in IN_304))
+                self._exchange = Nobody(self._exchange)  # the rest is for the cache
+            return self._fetch.wanted or not isinstance(self._exchange, Nobody)
         self._fetch.abort()
         serve(self._exchange, self._asked, instead, now)
         return False

@@ -163,6 +163,61 @@ def test_parts_that_were_asked_for_are_not_stored_as_the_whole() -> None:
     assert zoo.asked[0].fields["range"] == "bytes=0-3"
 
 
+def test_who_has_a_copy_of_what_is_missing_fills_the_cache() -> None:
+    """He is told so; the whole is asked for, and others get it."""
+    zoo = Zoo(FRESH, 'ETag: "two"', "Content-Type: text/x-cat", body=b"meow" * 20_000)
+    with behind(zoo) as server:
+        status, fields, body = server.get("/pets/cats", If_None_Match='"one", "two"')
+        assert (status, fields["x-cache"], fields["etag"], body) == (304, "MISS", '"two"', b"")
+        assert fields["cache-control"] == "max-age=600" and "content-type" not in fields
+        stored(server)
+        assert get(server) == (200, "HIT", b"meow" * 20_000)
+        assert get(server, If_None_Match='"two"') == (304, "HIT", b"")
+        settled(server)
+    assert [set(each.fields) & {"if-none-match"} for each in zoo.asked] == [set()]
+
+
+def test_who_has_an_old_copy_of_what_is_missing_gets_the_whole() -> None:
+    date = "Sun, 06 Nov 1994 08:49:37 GMT"
+    zoo = Zoo(FRESH, f"Last-Modified: {date}")
+    with behind(zoo) as server:
+        assert get(server, "/pets/a", If_Modified_Since="Sun, 06 Nov 1994 08:49:36 GMT") == (200, "MISS", b"number 1")
+        assert get(server, "/pets/a", If_Modified_Since=date) == (304, "HIT", b"")
+        assert get(server, "/pets/b", If_Modified_Since=date) == (304, "MISS", b"")
+        stored(server, 2)
+        assert get(server, "/pets/b") == (200, "HIT", b"number 2")
+
+
+def test_who_has_a_copy_of_what_cannot_be_stored_is_asked_for_himself_from_then_on() -> None:
+    zoo = Zoo("Cache-Control: private, max-age=600", 'ETag: "two"', body=b"meow" * 100_000)
+    with behind(zoo) as server:
+        assert get(server, If_None_Match='"two"') == (304, "MISS", b"")
+        settled(server)
+        assert get(server, If_None_Match='"two"') == (200, "MISS", b"meow" * 100_000)
+        assert get(server, Authorization="x", If_None_Match='"two"')[0] == 200
+    assert [each.fields.get("if-none-match") for each in zoo.asked] == [None, '"two"', '"two"']
+
+
+def test_those_who_have_copies_wait_for_the_first_as_others_do() -> None:
+    zoo = Zoo(FRESH, 'ETag: "two"', slow=True)
+    with behind(zoo) as server:
+        asked = b"GET /pets/cats HTTP/1.1\r\nHost: example\r\n%s\r\n"
+        clients = [server.connect() for _ in range(4)]
+        for number, client in enumerate(clients):
+            client.send(asked % (b'If-None-Match: "two"\r\n' if number % 2 == 0 else b""))
+        wait_for(lambda: zoo.asked and server.services.served == 4)
+        zoo.open = True
+        assert [client.response()[0] for client in clients] == [304, 200, 304, 200]
+    assert len(zoo.asked) == 1
+
+
+@pytest.mark.parametrize("status", ["404 Not Found", "500 Internal Server Error"])
+def test_what_is_no_200_is_passed_on_to_who_has_a_copy(status: str) -> None:
+    zoo = Zoo(FRESH, 'ETag: "two"', status=status)
+    with behind(zoo) as server:
+        assert get(server, If_None_Match='"two"') == (int(status[:3]), "MISS", b"number 1")
+
+
 def test_what_is_stale_is_confirmed_and_the_clients_own_condition_met() -> None:
     zoo = Zoo(STALE, 'ETag: "one"')
     with behind(zoo) as server:

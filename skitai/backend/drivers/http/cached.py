@@ -100,7 +100,7 @@ class Caching:
         return await loaded
 
     async def _fetched(self, fetch: Fetch, fields: Sequence[Field], ask: Ask, check: Check | None) -> Came:
-        if fetch.conditions:
+        if fetch.replaces:
             conditions = [(name.decode("ascii"), value.decode("latin-1")) for name, value in fetch.conditions]
             fields = [*(each for each in fields if each[0].lower().encode("latin-1") not in CONDITIONAL), *conditions]
         try:
