@@ -10,10 +10,8 @@ import os
 import socket
 import ssl
 from base64 import b64encode
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -34,6 +32,9 @@ Protocols = tuple[str, ...]
 Addresses = list[tuple[int, Any]]
 """(family, address), as sockets take them."""
 
+Names = Callable[[str, int], Awaitable[list[tuple[Any, Any, Any, Any, Any]]]]
+"""Takes a host and a port, and answers as `socket.getaddrinfo`."""
+
 Admit = Callable[[str, Addresses], Addresses]
 """Takes a host and its addresses."""
 
@@ -43,7 +44,7 @@ class Dialler:
 
     :param connect_s: opening one may take so long.
     :param admit: chooses from the addresses of a host those that may be connected to; raises when there are none.
-    :param names: threads that ask for addresses; by default the loop's own way, whose threads are few, and everybody's.
+    :param names: asks for addresses; by default the loop's own way, whose threads are few, and everybody's.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Dialler:
         loop: asyncio.AbstractEventLoop,
         connect_s: float,
         admit: Admit | None = None,
-        names: ThreadPoolExecutor | None = None,
+        names: Names | None = None,
     ) -> None:
         self.loop = loop
         self._connect_s = connect_s
@@ -239,7 +240,7 @@ async def connect(
     host: str,
     port: int,
     admit: Admit | None = None,
-    names: ThreadPoolExecutor | None = None,
+    names: Names | None = None,
 ) -> socket.socket:
     """A connected socket.
 
@@ -291,9 +292,7 @@ async def _connect(loop: asyncio.AbstractEventLoop, address: tuple[int, Any]) ->
     return sock
 
 
-async def addresses_of(
-    loop: asyncio.AbstractEventLoop, host: str, port: int, names: ThreadPoolExecutor | None = None
-) -> Addresses:
+async def addresses_of(loop: asyncio.AbstractEventLoop, host: str, port: int, names: Names | None = None) -> Addresses:
     """(family, address) of a host, as the system's resolver knows it.
 
     :raises BackendError: NO_HOST.
@@ -305,7 +304,7 @@ async def addresses_of(
             if names is None:
                 found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             else:
-                found = await loop.run_in_executor(names, partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM))
+                found = await names(host, port)
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or error
             raise BackendError(Code.NO_HOST, f"{host} has no address: {reason}") from error

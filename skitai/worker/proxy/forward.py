@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from skitai.backend.dial import Dialler
@@ -12,12 +11,10 @@ from skitai.http.reach import plain_name
 from skitai.protocols.http1.request import host_name
 from skitai.worker.proxy.access import Access
 from skitai.worker.proxy.listening import PORTS, Listening
+from skitai.worker.proxy.names import Names
 from skitai.worker.proxy.passing import Passing
 from skitai.worker.proxy.tunnels import Tunnels
 from skitai.worker.services import Services
-
-NAMES_AT_ONCE = 16
-"""Names that are looked up at once. Names that nobody answers for, which clients may think up, hold up no other requests."""
 
 
 class ForwardProxy:
@@ -32,7 +29,7 @@ class ForwardProxy:
         options = services.config.forward_proxy
         self.listening = Listening((each.getsockname() for each in sockets), options.proxy_names)
         access = Access(options, self.listening)
-        self._names = ThreadPoolExecutor(NAMES_AT_ONCE, "names")
+        self._names = Names(services.loop)
         self._diallers = {
             local: Dialler(services.loop, options.proxy_connect_s, partial(access.among, local), self._names)
             for local in (False, True)
@@ -63,7 +60,7 @@ class ForwardProxy:
         self.passing.close()
         for dialler in self._diallers.values():
             dialler.close()
-        self._names.shutdown(wait=False, cancel_futures=True)
+        self._names.close()
 
 
 def make(services: Services, sockets: Iterable[socket.socket]) -> ForwardProxy | None:
