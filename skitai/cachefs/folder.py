@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 from contextlib import suppress
@@ -10,6 +9,7 @@ from contextlib import suppress
 from skitai.cachefs.files import NEW, Digest, blocks, name_of
 from skitai.cachefs.shared import Books
 from skitai.errors import StartError
+from skitai.ipc.lockfile import LockFile, lock, sign, signed
 
 LOCK = "skitai-cache"
 """The file whose lock says who uses the folder, and by which a folder is known as one of a cache."""
@@ -17,15 +17,10 @@ LOCK = "skitai-cache"
 SUBFOLDERS = [f"{number:02x}" for number in range(256)]
 
 
-class Folder:
-    """A folder that this server alone uses.
+class Folder(LockFile):
+    """A folder that this server alone uses; its files stay for the next start."""
 
-    :ivar fd: of the file that is locked.
-    """
-
-    def __init__(self, path: str, fd: int) -> None:
-        self.path = path
-        self.fd = fd
+    __slots__ = ()
 
     @classmethod
     def acquire(cls, path: str, uid: int = -1, gid: int = -1) -> Folder:
@@ -36,18 +31,16 @@ class Folder:
         """
         try:
             os.makedirs(path, 0o700, exist_ok=True)
-            lock = os.path.join(path, LOCK)
-            if not os.path.lexists(lock) and os.listdir(path):
+            file = os.path.join(path, LOCK)
+            if not os.path.lexists(file) and os.listdir(path):
                 raise StartError(f"cannot use the cache folder {path}: there are other files in it")
-            fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StartError(f"cannot use the cache folder {path}: {os.strerror(error.errno or 0)}") from error
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = os.read(fd, 32).decode("ascii", "replace").strip()
+        if not lock(fd):
+            pid = signed(fd)
             os.close(fd)
-            raise StartError(f"cannot use the cache folder {path}: another server uses it, pid {pid or 'unknown'}") from None
+            raise StartError(f"cannot use the cache folder {path}: another server uses it, pid {pid or 'unknown'}")
         try:
             _prepare(path, fd, uid, gid)
         except OSError as error:
@@ -57,21 +50,6 @@ class Folder:
             os.close(fd)
             raise
         return cls(path, fd)
-
-    @classmethod
-    def adopt(cls, path: str, fd: int) -> Folder:
-        """The folder that the program before the exec had locked."""
-        os.set_inheritable(fd, False)
-        return cls(path, fd)
-
-    def hand_over(self) -> int:
-        """Let the lock survive the next exec; its descriptor."""
-        os.set_inheritable(self.fd, True)
-        return self.fd
-
-    def close(self) -> None:
-        """Give the folder up; its files stay for the next start."""
-        os.close(self.fd)
 
     def take_stock(self, books: Books) -> None:
         """Enter the files that are there into new books, those that were written last first, and remove what is beyond the
@@ -103,8 +81,7 @@ def _prepare(path: str, fd: int, uid: int, gid: int) -> None:
     if found.st_uid not in ours and os.geteuid() != 0:
         raise StartError(f"cannot use the cache folder {path}: it belongs to another user")
     os.chmod(path, stat.S_IRWXU)
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+    sign(fd)
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise StartError(f"cannot write to the cache folder {path}")
     for name in (NEW, *SUBFOLDERS):

@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 
 from skitai.errors import StartError
+from skitai.ipc.lockfile import LockFile, lock, sign, signed
 
 with suppress(ImportError):  # Windows
     import fcntl
@@ -20,14 +21,10 @@ _ATTEMPTS = 10
 _ATTEMPT_S = 0.03
 
 
-class PidFile:
-    """A locked pid file. The lock belongs to the open file: it survives an exec and ends with the process."""
+class PidFile(LockFile):
+    """A locked pid file."""
 
-    __slots__ = ("fd", "path")
-
-    def __init__(self, path: str, fd: int) -> None:
-        self.path = path
-        self.fd = fd
+    __slots__ = ()
 
     @classmethod
     def acquire(cls, folder: str) -> PidFile:
@@ -38,33 +35,15 @@ class PidFile:
         path = os.path.join(folder, NAME)
         for _ in range(_ATTEMPTS):
             fd = _open(path)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not lock(fd):
                 os.close(fd)
                 time.sleep(_ATTEMPT_S)
                 continue
             if is_at(path, fd):
-                os.ftruncate(fd, 0)
-                os.write(fd, b"%d\n" % os.getpid())
+                sign(fd)
                 return cls(path, fd)
             os.close(fd)  # its former owner removed it between our opening and locking it
         raise StartError(f"already running, pid {read(folder) or 'unknown'} (see {path})")
-
-    @classmethod
-    def adopt(cls, path: str, fd: int) -> PidFile:
-        """The pid file that the program before the exec locked."""
-        os.set_inheritable(fd, False)
-        return cls(path, fd)
-
-    def hand_over(self) -> int:
-        """Let the lock survive the next exec; its descriptor."""
-        os.set_inheritable(self.fd, True)
-        return self.fd
-
-    def close(self) -> None:
-        """Let go of the file in a child; the lock stays the master's."""
-        os.close(self.fd)
 
     def release(self) -> None:
         """Remove the file and give up the lock."""
@@ -90,8 +69,7 @@ def read(folder: str) -> int | None:
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        text = os.read(fd, 32).strip()
-        return int(text) if text.isdigit() else None
+        return signed(fd)
     finally:
         os.close(fd)
     return None
