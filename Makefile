@@ -45,7 +45,7 @@ quick: ready
 
 # A real server, visited by Chromium, curl, nghttp2, nginx, systemd and Python's own clients.
 conformance: $(VENV)/.test
-	tests/programs.sh chromium:chromium nginx:nginx-light curl:curl nghttp:nghttp2-client openssl:openssl systemd-analyze:systemd useradd:passwd su:util-linux postfix:postfix
+	tests/programs.sh chromium:chromium nginx:nginx-light curl:curl nghttp:nghttp2-client openssl:openssl systemd-analyze:systemd useradd:passwd su:util-linux postfix:postfix node:nodejs npm:npm
 	$(BIN)/python -m pytest tests/conformance tests/process/test_http2.py tests/process/test_tls_attacks.py
 
 # bjoern has no wheel: where it does not build (it needs a compiler and libev), the tables name it as missing.
