@@ -1,7 +1,7 @@
 """One HTTP/2 connection, the server's side (RFC 9113): bytes in and events out, actions in and bytes out.
 
-What both sides do is in `endpoint`, `receiving` and `sending`. Here is what only a server does: it takes requests, within its
-limits, promises responses that nobody asked for, and announces its end without ending the streams that have begun.
+What both sides do is in `endpoint`, `receiving` and `sending`. Here is what only a server does: it takes requests, within
+its limits, promises responses that nobody asked for, and announces its end without ending the streams that have begun.
 """
 
 from __future__ import annotations
