@@ -398,6 +398,24 @@ def test_so_many_and_no_more() -> None:
         begun(server, there.port)
 
 
+def test_one_client_does_not_get_them_all() -> None:
+    options = {"proxy_client_tunnels": 2, "proxy_allow": ("loopback",), "trusted_proxies": ("unix",), **ALL}
+    with plain_server() as there, wire(**options) as server:
+        target = f"127.0.0.1:{there.port}"
+
+        def asked(client: str) -> Client:
+            return connect(server, target, X_Forwarded_For=client)
+
+        open_ones = [asked("10.0.0.8") for _ in range(2)]
+        for each in open_ones:
+            assert each.response(head_only=True)[0] == 200
+        assert refused(server, target, X_Forwarded_For="10.0.0.8")[0] == 503
+        assert asked("10.0.0.9").response(head_only=True)[0] == 200
+        open_ones[0].close()
+        wait_for(lambda: there.open == 2)
+        assert asked("10.0.0.8").response(head_only=True)[0] == 200
+
+
 def test_without_a_proxy_there_are_no_tunnels() -> None:
     with wire() as server:
         client = connect(server, "127.0.0.1:443")

@@ -34,4 +34,5 @@ class ForwardProxy:
     proxy_tunnel_s: float = option(600, "a tunnel in which nothing is said is kept", unit="s", minimum=0.01)
     proxy_connect_s: float = option(10, "finding a server and connecting to it may take", unit="s", minimum=0.01)
     proxy_connections: int = option(1000, "tunnels of one worker, and requests on their way, at once", minimum=1)
+    proxy_client_tunnels: int = option(500, "of these tunnels, those of one client", minimum=1)
     proxy_forwarded_for: bool = option(True, "tell servers in X-Forwarded-For who the client is")

@@ -22,7 +22,7 @@ LATE = (Code.SLOW, Code.TIMEOUT)
 class Tunnels:
     """Stands for an app where CONNECT is asked.
 
-    :ivar open: the tunnels that there are, and those that are being opened.
+    :ivar open: the tunnels that there are, and those that are being opened: whose they are.
     """
 
     body_mode = BodyMode.STREAM
@@ -37,7 +37,8 @@ class Tunnels:
         self._diallers = diallers
         self._idle_s = options.proxy_tunnel_s
         self._most = options.proxy_connections
-        self.open: set[Splice | asyncio.Task[None]] = set()
+        self._most_of_one = options.proxy_client_tunnels
+        self.open: dict[Splice | asyncio.Task[None], str] = {}
 
     def limit(self, head: Head) -> int:
         return ANY_SIZE
@@ -51,16 +52,25 @@ class Tunnels:
             if head.length:
                 raise BadRequest("CONNECT has no content")
             target = self._access.admit(head, exchange.peer, head.target)
-            if len(self.open) >= self._most:
-                raise Unavailable(f"{len(self.open)} tunnels are open already")
+            self._see_whether_there_is_room(exchange.peer.client)
         except Answerable as error:
             refuse(exchange, error)
             return
         exchange.user = target.user
         exchange.task = task = self._loop.create_task(self._begin(exchange, target))
-        self.open.add(task)
-        task.add_done_callback(self.open.discard)
+        self.open[task] = exchange.peer.client
+        task.add_done_callback(self._over)
         exchange.when_gone(partial(give_up, exchange, task))
+
+    def _see_whether_there_is_room(self, client: str) -> None:
+        """:raises Unavailable: there is none for another tunnel, or not for this client, lest it have them all."""
+        if len(self.open) >= self._most:
+            raise Unavailable(f"{len(self.open)} tunnels are open already")
+        if len(self.open) >= self._most_of_one and list(self.open.values()).count(client) >= self._most_of_one:
+            raise Unavailable(f"{self._most_of_one} tunnels of this client are open already")
+
+    def _over(self, one: Splice | asyncio.Task[None]) -> None:
+        self.open.pop(one, None)
 
     async def _begin(self, exchange: Any, target: Target) -> None:
         dialler = self._diallers[target.local]
@@ -72,9 +82,7 @@ class Tunnels:
             else:
                 exchange.fail(Answerable(error.message, status=504 if error.code in LATE else 502))
             return
-        splice = Splice(
-            self._loop, f"{exchange.peer.client or 'a client'}: tunnel to {target}", self._idle_s, self.open.discard
-        )
+        splice = Splice(self._loop, f"{exchange.peer.client or 'a client'}: tunnel to {target}", self._idle_s, self._over)
         try:
             await dialler.attach(opened, splice)
         except BaseException:
@@ -84,7 +92,7 @@ class Tunnels:
         if tunnel is None:
             splice.drop()
             return
-        self.open.add(splice)
+        self.open[splice] = exchange.peer.client
         splice.begin(tunnel)
 
 
