@@ -24,6 +24,7 @@ from typing import Any
 
 from benchmarks.apps.plain import HELLO
 from benchmarks.contenders import granian
+from benchmarks.home import Home
 from benchmarks.processes import LOAD_CORE, ROOT, Absent, pinned
 
 PARALLEL = 10
@@ -32,24 +33,54 @@ PASSES = 5
 RATIO = 0.5
 
 Get = Callable[[], Awaitable[bytes]]
+Round = Callable[[], Awaitable[list[bytes]]]
+"""Asks so many at a time."""
 
 
-@dataclass(frozen=True)
-class Home:
-    """What our driver needs of a worker."""
+@dataclass
+class Handling:
+    """As much of a client's request as goes into those that are made for it.
 
-    config: Any
-    loop: asyncio.AbstractEventLoop
-    cache: None = None
+    :ivar asked: so many were.
+    """
+
+    txn: tuple[str, str] = ("0123-456789abcdef-1", "1000")
+    context: None = None
+    asked: int = 0
 
 
-async def ours(url: str, http2: bool, stack: AsyncExitStack) -> Get:
+def together(get: Get, parallel: int) -> Round:
+    async def round_() -> list[bytes]:
+        return await asyncio.gather(*[get() for _ in range(parallel)]) if parallel > 1 else [await get()]
+
+    return round_
+
+
+async def ours(url: str, http2: bool, parallel: int, stack: AsyncExitStack) -> Round:
+    """As a coroutine function of an app asks: handles, which are awaited."""
+    from skitai import was
+    from skitai.was import process
+    from skitai.was.context import current
+
+    home: Any = Home(asyncio.get_running_loop())
+    backends = process.lend(home)
+    stack.push_async_callback(backends.close)
+    current.set(Handling())  # type: ignore[arg-type]
+    options = {"http2": True} if http2 else {}
+
+    async def round_() -> list[bytes]:
+        handles = [was.get(url, **options) for _ in range(parallel)]
+        return [(await handle).content for handle in handles]
+
+    return round_
+
+
+async def by_driver(url: str, http2: bool, parallel: int, stack: AsyncExitStack) -> Round:
     from skitai.backend.drivers.http import HttpDriver, locate, make
     from skitai.backend.room import Room
-    from skitai.config.tree import Config
 
     loop = asyncio.get_running_loop()
-    driver = HttpDriver(Home(Config(), loop), Room(loop, 1000))  # type: ignore[arg-type]
+    driver = HttpDriver(Home(loop), Room(loop, 1000))  # type: ignore[arg-type]
     stack.push_async_callback(driver.close)
 
     async def get() -> bytes:
@@ -57,10 +88,10 @@ async def ours(url: str, http2: bool, stack: AsyncExitStack) -> Get:
         result = await driver.ask(member, make("get", url, http2=http2), loop.time() + 10)
         return result.binary
 
-    return get
+    return together(get, parallel)
 
 
-async def by_aiohttp(url: str, http2: bool, stack: AsyncExitStack) -> Get:
+async def by_aiohttp(url: str, http2: bool, parallel: int, stack: AsyncExitStack) -> Round:
     import aiohttp
 
     session = await stack.enter_async_context(aiohttp.ClientSession())
@@ -69,10 +100,10 @@ async def by_aiohttp(url: str, http2: bool, stack: AsyncExitStack) -> Get:
         async with session.get(url) as response:
             return await response.read()
 
-    return get
+    return together(get, parallel)
 
 
-async def by_httpx(url: str, http2: bool, stack: AsyncExitStack) -> Get:
+async def by_httpx(url: str, http2: bool, parallel: int, stack: AsyncExitStack) -> Round:
     import httpx
 
     client = await stack.enter_async_context(httpx.AsyncClient(http1=not http2, http2=http2))
@@ -80,10 +111,10 @@ async def by_httpx(url: str, http2: bool, stack: AsyncExitStack) -> Get:
     async def get() -> bytes:
         return (await client.get(url)).content
 
-    return get
+    return together(get, parallel)
 
 
-async def by_requests(url: str, http2: bool, stack: AsyncExitStack) -> Get:
+async def by_requests(url: str, http2: bool, parallel: int, stack: AsyncExitStack) -> Round:
     """In threads, a session for each; the loop only waits for them, as a handler would."""
     import threading
 
@@ -100,7 +131,7 @@ async def by_requests(url: str, http2: bool, stack: AsyncExitStack) -> Get:
     async def get() -> bytes:
         return await asyncio.wrap_future(executor.submit(one))
 
-    return get
+    return together(get, parallel)
 
 
 @dataclass(frozen=True)
@@ -112,7 +143,7 @@ class Asker:
 
     name: str
     needs: str
-    make: Callable[[str, bool, AsyncExitStack], Awaitable[Get]]
+    make: Callable[[str, bool, int, AsyncExitStack], Awaitable[Round]]
     uvloop: bool = True
 
 
@@ -121,6 +152,7 @@ ASKERS = {
     for each in (
         Asker("skitai", "skitai", ours),
         Asker("skitai asyncio", "skitai", ours, uvloop=False),
+        Asker("skitai, driver", "skitai", by_driver),
         Asker("aiohttp", "aiohttp", by_aiohttp),
         Asker("aiohttp asyncio", "aiohttp", by_aiohttp, uvloop=False),
         Asker("httpx", "httpx", by_httpx),
@@ -137,10 +169,10 @@ REFERENCES = {ONE_BY_ONE: "aiohttp", TOGETHER: "aiohttp", STREAMS: "httpx"}
 
 async def ask(asker: Asker, url: str, parallel: int, http2: bool, count: int) -> dict[str, float]:
     async with AsyncExitStack() as stack:
-        get = await asker.make(url, http2, stack)
+        asked = await asker.make(url, http2, parallel, stack)
 
         async def round_() -> None:
-            answers = await asyncio.gather(*[get() for _ in range(parallel)]) if parallel > 1 else [await get()]
+            answers = await asked()
             if any(answer != HELLO for answer in answers):
                 raise RuntimeError(f"{asker.name} was answered {answers[0][:60]!r}")
 
@@ -178,7 +210,7 @@ def asked(name: str, port: int, load: str, count: int) -> dict[str, float]:
 
 
 def takes_part(asker: Asker, load: str) -> bool:
-    return load != STREAMS or asker.make in (ours, by_httpx)
+    return load != STREAMS or asker.make in (ours, by_driver, by_httpx)
 
 
 def measure(passes: int = PASSES, count: int = REQUESTS) -> str:

@@ -11,15 +11,15 @@ import json
 import resource
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from benchmarks.home import Home
 from benchmarks.processes import LOAD_CORE, ROOT, Absent, pinned
 from tests.support.databases import PASSWORD, Postgres, Redis, running
 
@@ -34,23 +34,6 @@ Rounds = Callable[[int], Awaitable[None]]
 """Asks so many times."""
 Make = Callable[[int, int, AsyncExitStack], Awaitable[Rounds]]
 """Gets the server's port and how many are asked at a time."""
-
-
-class Home:
-    """What back-ends need of a worker, in the loop's thread and in others."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, *aliases: Any) -> None:
-        from skitai.config.tree import Config
-
-        self.config = Config(aliases=aliases)
-        self.cache = None
-        self.loop = loop
-        self.on_loop = loop.call_soon_threadsafe
-        self.waiting = nullcontext
-        self._thread = threading.get_ident()
-
-    def in_loop(self) -> bool:
-        return threading.get_ident() == self._thread
 
 
 def rounds_of(ask: Ask, parallel: int) -> Rounds:

@@ -38,16 +38,21 @@ class Caller:
     def backends(self) -> Backends:
         return process.backends()
 
-    def tracing(self) -> list[tuple[str, str]]:
-        """Fields that hand the transaction ids on (`log.txn.hand_on`)."""
+    def trace(self) -> tuple[tuple[str, str], int] | None:
+        """What the next request hands on of the transaction ids, for `log.txn.hand_on`."""
         exchange = self.exchange
         if exchange is None:
-            return []
+            return None
         try:
             exchange.asked += 1
         except AttributeError:
             exchange.asked = 1
-        return hand_on(exchange.txn, exchange.asked)
+        return exchange.txn, exchange.asked
+
+    def tracing(self) -> list[tuple[str, str]]:
+        """The fields that hand the transaction ids on."""
+        trace = self.trace()
+        return [] if trace is None else hand_on(*trace)
 
     def ask(self, target: Target, mode: Mode, options: Options, operation: Operation) -> Task | Group:
         """Send a request on its way.

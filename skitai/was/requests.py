@@ -9,14 +9,27 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from skitai.backend.backends import Target
 from skitai.backend.result import Result
 from skitai.backend.task import Group, Task
-from skitai.was.caller import Caller, Mode, Options
+from skitai.was import process
+from skitai.was.caller import PLAIN, Caller, Mode, Options
 
 Headers = Mapping[str, Any] | Iterable[tuple[str, Any]] | None
+
+HTTP = ("http", "https")
+WEBSOCKET = ("ws", "wss")
+
+
+@cache
+def requests() -> Any:
+    """What makes requests of HTTP."""
+    from skitai.backend.drivers.http import traced
+
+    return traced
 
 
 def http(
@@ -37,6 +50,12 @@ def http(
     :raises KeyError: no such alias.
     :raises ValueError: something in it cannot be sent.
     """
+    if data is None and auth is None and headers is None and not rest and not given and isinstance(uri, str):
+        web = requests()
+        target, request, heads = web.usual(verb, uri)
+        if mode or target is None:
+            target, _ = destination(caller, uri, HTTP, mode)
+        return caller.asking(target, mode, PLAIN)(web.Traced(request, caller.trace(), heads))
     options, more = Options.of(rest, given)
     return _send(caller, verb, mode, uri, data, auth, pairs(headers), options, **more)
 
@@ -52,19 +71,19 @@ def _send(
     options: Options,
     **more: Any,
 ) -> Task | Group:
-    from skitai.backend.drivers.http.request import make
-
+    make = requests().make
     unknown = more.keys() - (make.__kwdefaults__ or {}).keys()
     if unknown:
         raise TypeError(f"requests over HTTP have no argument {', '.join(sorted(unknown))}")
-    target, _ = destination(caller, uri, ("http", "https"), mode)
-    sent = [*fields, *caller.tracing()]
+    target, _ = destination(caller, uri, HTTP, mode)
+    sent = list(fields)
     if options.use_cache is False:
         sent.append(("Cache-Control", "no-cache"))
     elif options.use_cache is not True and caller.backends.home.cache is not None:
         oldest_s = max(0, int(time.time() - options.use_cache))
         sent.append(("Cache-Control", f"max-age={oldest_s}"))
-    return caller.ask(target, mode, options, make(verb, uri, data, auth, sent, **more))
+    request = make(verb, uri, data, auth, sent, **more)
+    return caller.ask(target, mode, options, requests().Traced(request, caller.trace()))
 
 
 def remote(
@@ -149,7 +168,6 @@ def websocket(
     :raises TypeError: `data` is no message.
     :raises ValueError: something in it cannot be sent.
     """
-    from skitai.backend.drivers.http.request import make
     from skitai.backend.drivers.websocket import WebSocketRequest
     from skitai.protocols.websocket.client import opcode_of
 
@@ -157,9 +175,9 @@ def websocket(
     if more:
         raise TypeError(f"was.{verb}() has no argument {', '.join(more)}")
     opcode, content = opcode_of(data)
-    target, path = destination(caller, uri, ("ws", "wss"), mode)
+    target, path = destination(caller, uri, WEBSOCKET, mode)
     fields = [*pairs(headers), *caller.tracing()]
-    checked = make("get", path, None, auth, [*fields, ("Accept", "")])
+    checked = requests().make("get", path, None, auth, [*fields, ("Accept", "")])
     request = WebSocketRequest(checked.target, opcode, content, tuple(fields), checked.auth)
     return caller.ask(target, mode, options, request)
 
@@ -172,20 +190,20 @@ def destination(caller: Caller, uri: str, kinds: tuple[str, ...], mode: Mode) ->
     :raises TypeError: it is no text.
     :raises ValueError: it is no URL, or the alias is of another kind.
     """
-    from skitai.backend.drivers.http.request import locate
-
     if not isinstance(uri, str):
         raise TypeError(f"a URL, or @alias/path, is text, not {uri!r}")
     if uri.startswith("@"):
         name, slash, path = uri.partition("/")
-        cluster = caller.backends.cluster(name)
+        cluster = process.backends().cluster(name)
         if cluster.alias.kind not in kinds:
             raise ValueError(f"{name} is a back-end of {cluster.alias.kind}, which does not speak {kinds[0]}")
         return cluster, slash + path
     if mode:
         raise ValueError(f".{mode} wants an alias: '@NAME/path', not {uri!r}")
-    if "http" in kinds:
-        return locate(uri)
+    locate = requests().locate
+    if kinds is HTTP:
+        found, path = locate(uri)
+        return found, path
     scheme, _, rest = uri.partition("://")
     if scheme.lower() not in kinds:
         raise ValueError(f"{uri!r} is no URL of WebSocket: ws://host/path, wss://host/path or @alias/path is")

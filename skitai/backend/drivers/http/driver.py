@@ -20,6 +20,7 @@ from skitai.backend.drivers.http.origin import Heads, Origin, Server
 from skitai.backend.drivers.http.question import Made, Question
 from skitai.backend.drivers.http.request import Field, HttpRequest, locate
 from skitai.backend.drivers.http.result import HttpResult, check
+from skitai.backend.drivers.http.traced import Traced, fields_of, head_of, pairs_of
 from skitai.backend.errors import BackendError, Code
 from skitai.backend.room import Room
 from skitai.backend.seam import Asker, Home
@@ -59,11 +60,13 @@ class HttpDriver:
         self._lanes: dict[Any, Origin] = {}
         self._closing = False
 
-    async def ask(self, member: Member, operation: HttpRequest, deadline: float) -> HttpResult:
+    async def ask(self, member: Member, operation: HttpRequest | Traced, deadline: float) -> HttpResult:
         """Ask a server; see `backend.seam.Driver`.
 
         :raises BackendError: there is no answer, or none that the request takes.
         """
+        if isinstance(operation, Traced):
+            operation = operation.whole()
         if operation.auth or (operation.auth is None and member.user):
             result = await self._ask(member, operation, deadline)
         else:
@@ -90,9 +93,11 @@ class HttpDriver:
                 result = await self._once(member, request, used, deadline)
         return result
 
-    def begin(self, member: Member, operation: HttpRequest, asker: Asker) -> Question | None:
+    def begin(self, member: Member, operation: HttpRequest | Traced, asker: Asker) -> Question | None:
         """See `seam.Driver.begin`. What may need several requests, or the cache, goes by `ask`."""
-        request = operation
+        if not isinstance(operation, Traced):
+            return None
+        request = operation.request
         if request.stream or request.allow_redirects or request.auth or (request.auth is None and member.user):
             return None
         if self._closing or self._caching is not None:
@@ -101,13 +106,16 @@ class HttpDriver:
         connection = origin.free()
         if connection is None:
             return None
-        if isinstance(connection, Http1Connection) and not request.repeatable and not connection.silent:
-            origin.drop(connection)
-            return None
-        most_bytes = self._most_bytes(request)
-        make = partial(self._made, request, most_bytes, member)
-        question = Question(self.watch, connection, request, most_bytes, make, asker)
-        origin.begin(connection, request, target_at(member, request), fields_of(request), question)
+        used, target = connection.asked > 0, target_at(member, request)
+        question = Question(self, member, request, self._most_bytes(request), used, asker)
+        if isinstance(connection, Http1Connection):
+            if used and not request.repeatable and not connection.silent:
+                origin.drop(connection)
+                question.cancel()
+                return None
+            connection.ask(request.verb, head_of(operation, origin, target), request.body, question)
+        else:
+            connection.ask(pairs_of(operation, origin, target), request.body, question)
         return question
 
     async def _once(self, member: Member, request: HttpRequest, authorization: str, deadline: float) -> HttpResult:
@@ -137,7 +145,7 @@ class HttpDriver:
         if request.stream:
             assert isinstance(came, Incoming)
             return streaming(request, member, came)
-        made = self._made(request, most_bytes, member, came)
+        made = self.made(request, most_bytes, member, came)
         return await made if isinstance(made, asyncio.Future) else made
 
     def _most_bytes(self, request: HttpRequest) -> int:
@@ -145,7 +153,7 @@ class HttpDriver:
         most_bytes = self._options.backend_body_bytes
         return request.most_bytes if 0 <= request.most_bytes < most_bytes else most_bytes
 
-    def _made(self, request: HttpRequest, most_bytes: int, member: Member, came: Came) -> Made:
+    def made(self, request: HttpRequest, most_bytes: int, member: Member, came: Came) -> Made:
         """The result of a complete answer; of one that takes some unpacking, what it will be.
 
         :raises BackendError: it cannot be unpacked.
@@ -212,7 +220,7 @@ class HttpDriver:
             history.append(result)
             member, request = (member if same else replace(there, proxy=member.proxy)), following
             result = await self._ask(replace(member, database=""), request, deadline)
-        result.history = history
+        result.redirects = history
         return result
 
     def tick(self, now: float) -> None:
@@ -271,16 +279,6 @@ def redirected(
     return request._replace(
         method=method, url=url, target=target, fields=fields, body=body, auth=auth, host=host, cookies=cookies
     )
-
-
-def fields_of(request: HttpRequest, authorization: str = "") -> tuple[Field, ...]:
-    """What is sent of a request, but for what depends on the connection."""
-    fields = request.fields
-    if authorization:
-        fields = (*fields, ("Authorization", authorization))
-    if request.cookies:
-        fields = (*fields, ("Cookie", "; ".join([f"{name}={value}" for name, value in request.cookies])))
-    return fields
 
 
 def codings_of(head: AnswerHead, request: HttpRequest) -> list[content.Unpacker]:

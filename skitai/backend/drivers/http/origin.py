@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 from weakref import WeakSet
 
@@ -22,6 +23,7 @@ from skitai.backend.pool import Pool
 from skitai.backend.room import Room
 from skitai.config.sections.reaching import Backends
 from skitai.protocols.http1.answer import AnswerHead, AnswerHeads, request_head
+from skitai.protocols.http2.events import Pair
 
 WITH_LENGTH = frozenset(("post", "put", "patch"))
 """Requests that say so when their body is empty (RFC 9110, section 8.6)."""
@@ -32,6 +34,8 @@ ATTEMPTS = 3
 H1, H2 = "http/1.1", "h2"
 
 Connection = Http1Connection | Http2Connection
+
+_numbers = count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class Origin:
 
     :ivar authority: value of the Host field.
     :ivar name: for people.
+    :ivar number: another one for each, also after this is gone.
     """
 
     def __init__(self, dialler: Dialler, watch: Watch, options: Backends, heads: Heads, room: Room, server: Server) -> None:
@@ -73,6 +78,7 @@ class Origin:
         self._loop = dialler.loop
         self._heads = heads
         self._server = server
+        self.number = next(_numbers)
         host = f"[{server.host}]" if ":" in server.host else server.host
         self._scheme = "https" if server.secure else "http"
         self.authority = host if server.port == (443 if server.secure else 80) else f"{host}:{server.port}"
@@ -186,15 +192,23 @@ class Origin:
         self, connection: Connection, request: HttpRequest, target: str, fields: Sequence[Field], answer: Answer
     ) -> None:
         """Send a request on a connection of `free` or `reach`, in its version's words."""
-        host, body = request.host or self.authority, request.body
         if isinstance(connection, Http1Connection):
-            head = request_head(request.verb, self._prefix + target, host, [*fields, *framing(request), *self._for_proxy])
-            connection.ask(request.verb, head, body, answer)
+            connection.ask(request.verb, self.head(request, target, fields), request.body, answer)
         else:
-            length = body.length if isinstance(body, Stream) else len(body) if body else -1
-            if body is None and request.method in WITH_LENGTH:
-                length = 0
-            connection.ask(request_pairs(request.verb, self._scheme, host, target, fields, length), body, answer)
+            connection.ask(self.pairs(request, target, fields), request.body, answer)
+
+    def head(self, request: HttpRequest, target: str, fields: Sequence[Field]) -> bytes:
+        """The head of a request in HTTP/1.1."""
+        host = request.host or self.authority
+        return request_head(request.verb, self._prefix + target, host, [*fields, *framing(request), *self._for_proxy])
+
+    def pairs(self, request: HttpRequest, target: str, fields: Sequence[Field]) -> list[Pair]:
+        """The head of a request in HTTP/2."""
+        body = request.body
+        length = body.length if isinstance(body, Stream) else len(body) if body else -1
+        if body is None and request.method in WITH_LENGTH:
+            length = 0
+        return request_pairs(request.verb, self._scheme, request.host or self.authority, target, fields, length)
 
     # For who hands answers on as they come
 

@@ -3,42 +3,60 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
+from skitai.backend.drivers.http.cached import Came
 from skitai.backend.drivers.http.incoming import INFINITE, Answer, Broken, Watch
-from skitai.backend.drivers.http.origin import Connection, again
+from skitai.backend.drivers.http.origin import again
 from skitai.backend.drivers.http.request import HttpRequest
 from skitai.backend.drivers.http.result import HttpResult, check
 from skitai.backend.errors import BackendError
 from skitai.backend.seam import Asker
+from skitai.config.aliases import Member
+from skitai.protocols.http1.answer import AnswerHead
 
 Made = HttpResult | asyncio.Future[HttpResult]
 """A result; where it takes some work that is done elsewhere, what it will be."""
 
 
+class Making(Protocol):
+    """What makes results: the driver."""
+
+    def made(self, request: HttpRequest, most_bytes: int, member: Member, came: Came) -> Made: ...
+
+    @property
+    def watch(self) -> Watch: ...
+
+
 class Question(Answer):
     """A request, and the answer on its way. Who asks ends it in time.
 
-    :param make: makes a result of the answer.
+    :param used: the connection had carried others before.
     """
 
-    __slots__ = ("_asker", "_make", "_request", "_used")
+    __slots__ = ("_asker", "_driver", "_member", "_request", "_used")
 
     def __init__(
-        self,
-        watch: Watch,
-        connection: Connection,
-        request: HttpRequest,
-        most_bytes: int,
-        make: Callable[[Question], Made],
-        asker: Asker,
+        self, driver: Making, member: Member, request: HttpRequest, most_bytes: int, used: bool, asker: Asker
     ) -> None:
-        super().__init__(watch, partial(check, request=request, most_bytes=most_bytes), most_bytes, INFINITE, False)
-        self._used = connection.asked > 0
+        wanted = partial(check, request=request, most_bytes=most_bytes)
+        super().__init__(driver.watch, wanted, most_bytes, INFINITE, False)
+        self._driver = driver
+        self._member = member
         self._request = request
-        self._make = make
+        self._used = used
         self._asker: Asker | None = asker
+
+    def whole(self, head: AnswerHead, body: bytes) -> None:
+        """The answer is here, all at once."""
+        if self._request.accept or len(body) > self._most_bytes:
+            super().whole(head, body)
+            return
+        self.head = head
+        self.pieces.append(body)
+        self.ended = self._told = True
+        self._tell(None)
 
     def _tell(self, error: BackendError | None) -> None:
         self.leave()
@@ -46,7 +64,7 @@ class Question(Answer):
             self._fail(error)
             return
         try:
-            made = self._make(self)
+            made = self._driver.made(self._request, self._most_bytes, self._member, self)
         except Exception as failed:  # noqa: BLE001 - content that cannot be unpacked, say: who asks is told
             self._fail(failed)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from http.cookies import CookieError, SimpleCookie
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
@@ -68,12 +68,13 @@ class HttpResult(Result):
     :ivar version: of HTTP: "1.0", "1.1" or "2.0".
     :ivar url: as the caller gave it; behind a redirect, where that led.
     :ivar request: what was asked, with `method`, `headers` and `payload`.
-    :ivar history: the answers that redirected, in their order.
     :ivar fields: the fields as they came.
     :ivar pieces: of a streaming result, its content as it comes; else None.
     """
 
-    _data: Any
+    pieces: AsyncIterator[bytes] | None = None
+    redirects: Sequence[HttpResult] = ()
+    _data: Any = _UNREAD
 
     def __init__(
         self,
@@ -82,15 +83,20 @@ class HttpResult(Result):
         request: HttpRequest,
         incoming: Came,
     ) -> None:
-        super().__init__(head.status, head.reason or phrase(head.status), _UNREAD, content)
+        self.status_code = head.status
+        self.reason = head.reason or phrase(head.status)
+        self.content = content
         self.fields = head.fields
         self.version = head.version
         self.request = request
         self.method = request.method
         self.url = request.url
         self._incoming = incoming
-        self.history: list[HttpResult] = []
-        self.pieces: AsyncIterator[bytes] | None = None
+
+    @property
+    def history(self) -> list[HttpResult]:
+        """The answers that redirected, in their order."""
+        return list(self.redirects)
 
     @property
     def trailers(self) -> Fields | None:
