@@ -56,7 +56,6 @@ class Pool(Generic[C]):
         self._room = room
         self._idle: list[tuple[float, C]] = []
         self._waiting: deque[asyncio.Future[C | None]] = deque()
-        self._now = loop.time()  # of the last `tick`: nobody needs to know how long one was idle to the millisecond
         self.busy = 0
         self.opened = 0
         room.holders.add(self)
@@ -147,7 +146,7 @@ class Pool(Generic[C]):
             self._hand_on(connection)
         else:
             self.busy -= 1
-            self._idle.append((self._now, connection))
+            self._idle.append((self._loop.time(), connection))
 
     def drop(self, connection: C) -> None:
         """Close a connection that was taken."""
@@ -167,7 +166,7 @@ class Pool(Generic[C]):
         if self._room.waiting:
             self._close(connection)
         else:
-            self._idle.append((self._now, connection))
+            self._idle.append((self._loop.time(), connection))
 
     @property
     def waiting(self) -> int:
@@ -176,7 +175,7 @@ class Pool(Generic[C]):
 
     def tick(self, now: float) -> None:
         """Close those that were idle for too long, or were closed by the other side."""
-        self._now, kept = now, []
+        kept = []
         for since, connection in self._idle:
             if now - since < self._keep_s and connection.usable:
                 kept.append((since, connection))
