@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from math import inf
 from time import monotonic
 from typing import Any
 
 from skitai.exchange import Flow, Tunnel
 from skitai.net.polling import reset_at_close
+from skitai.worker.services import Services
 
 log = logging.getLogger("skitai.server")
 
@@ -22,6 +24,9 @@ AHEAD_BYTES = 65536
 
 QUIET_S = 1.0
 """When the server stops, tunnels in which nothing was said for so long are over."""
+
+CUT_S = 0.2
+"""Those that are left are cut so long before the worker, which would only close them."""
 
 
 class Splice(asyncio.Protocol):
@@ -38,7 +43,7 @@ class Splice(asyncio.Protocol):
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        services: Services,
         what: str,
         idle_s: float,
         over: Callable[[Splice], object] | None = None,
@@ -47,7 +52,8 @@ class Splice(asyncio.Protocol):
     ) -> None:
         self.there = self.back = 0
         self.waits = False
-        self._loop = loop
+        self._services = services
+        self._loop = services.loop
         self._what = what
         self._idle_s = idle_s
         self._over = over
@@ -61,6 +67,7 @@ class Splice(asyncio.Protocol):
         self._why = ""
         self._began = self._moved = monotonic()
         self._alarm: asyncio.TimerHandle | None = None
+        self._leaving: asyncio.TimerHandle | None = None
 
     def begin(self, tunnel: Tunnel) -> None:
         """Join the client's tunnel with the server, which is connected."""
@@ -199,11 +206,32 @@ class Splice(asyncio.Protocol):
 
     def on_leave(self, stopping: bool) -> None:
         """Tunnels last as long as the worker does; when the server stops, those in which nothing happens are closed."""
-        if stopping and not self._why:
-            self._idle_s, self._idle = min(self._idle_s, QUIET_S), "the server stops"
+        if self._why:
+            return
+        why = "the server stops" if stopping else "the server restarts"
+        self._before_leaving(CUT_S, self._cut, why)
+        if stopping:
+            self._idle_s, self._idle = min(self._idle_s, QUIET_S), why
             if self._alarm is not None:
                 self._alarm.cancel()
             self._look()
+
+    def _before_leaving(self, ahead_s: float, job: Callable[..., None], *args: Any) -> None:
+        """Have something done so long before the worker is gone, if it has said when."""
+        if self._leaving is not None:
+            self._leaving.cancel()
+        leave_by = self._services.leave_by
+        if leave_by < inf:
+            self._leaving = self._loop.call_later(max(leave_by - monotonic() - ahead_s, 0), job, *args)
+
+    def _cut(self, why: str) -> None:
+        """Break off so that neither side takes it for a good end."""
+        self._finish(why)
+        if self._tunnel is not None:
+            self._tunnel.reset()
+        if self._transport is not None:
+            reset_at_close(self._transport)
+            self._transport.abort()
 
     # The end
 
@@ -243,6 +271,9 @@ class Splice(asyncio.Protocol):
         if self._why:
             return
         self._why = why
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
         age_s = monotonic() - self._began
         log.info("%s closed: %s; %d bytes there, %d back in %.1f s", self._what, why, self.there, self.back, age_s)
         if self._over is not None:

@@ -412,7 +412,7 @@ def test_one_client_does_not_get_them_all() -> None:
         assert refused(server, target, X_Forwarded_For="10.0.0.8")[0] == 503
         assert asked("10.0.0.9").response(head_only=True)[0] == 200
         open_ones[0].close()
-        wait_for(lambda: there.open == 2)
+        wait_for(lambda: len(server.services.pipeline.site._proxy.tunnels.open) == 2)
         assert asked("10.0.0.8").response(head_only=True)[0] == 200
 
 
@@ -466,6 +466,37 @@ def test_a_worker_that_retires_leaves_tunnels_open_and_one_that_stops_does_not()
         assert client.closed()
         stream.client.wait(stream.stream)
         wait_for(lambda: not there.open)
+
+
+@pytest.mark.parametrize("stopping", [False, True], ids=["replaced", "stopped"])
+def test_what_is_left_when_a_worker_has_to_go_is_no_good_end(stopping: bool, caplog: pytest.LogCaptureFixture) -> None:
+    ends: list[BaseException | None] = []
+
+    def listen(sock: socket.socket) -> None:
+        try:
+            swallow(sock)
+            ends.append(None)
+        except ConnectionResetError as error:
+            ends.append(error)
+
+    with plain_server(listen) as there, wire(**ALL) as server, caplog.at_level(logging.INFO, "skitai.server"):
+        client = begun(server, there.port)
+        stream = Stream(http2(server), f"127.0.0.1:{there.port}")
+        stream.send(b"x")
+        client.send(b"x")
+
+        def leave() -> None:
+            server.services.leave_by = monotonic()
+            server.server.stop() if stopping else server.server.retire()
+
+        server.on_loop(leave)
+        assert client.closed()
+        stream.client.wait(stream.stream)
+        assert stream.answer.reset == 10, "CONNECT_ERROR"
+        wait_for(lambda: len(ends) == 2)
+        assert None not in ends
+        why = "the server stops" if stopping else "the server restarts"
+        assert sum(f"closed: {why}; " in line for line in caplog.messages) == 2
 
 
 def test_cut_tunnels_leave_nothing_behind(proxy: Wire) -> None:

@@ -32,7 +32,7 @@ class Tunnels:
 
     def __init__(self, services: Services, access: Access, diallers: dict[bool, Dialler]) -> None:
         options = services.config.forward_proxy
-        self._loop = services.loop
+        self._services = services
         self._access = access
         self._diallers = diallers
         self._idle_s = options.proxy_tunnel_s
@@ -57,7 +57,7 @@ class Tunnels:
             refuse(exchange, error)
             return
         exchange.user = target.user
-        exchange.task = task = self._loop.create_task(self._begin(exchange, target))
+        exchange.task = task = self._services.loop.create_task(self._begin(exchange, target))
         self.open[task] = exchange.peer.client
         task.add_done_callback(self._over)
         exchange.when_gone(partial(give_up, exchange, task))
@@ -82,7 +82,9 @@ class Tunnels:
             else:
                 exchange.fail(Answerable(error.message, status=504 if error.code in LATE else 502))
             return
-        splice = Splice(self._loop, f"{exchange.peer.client or 'a client'}: tunnel to {target}", self._idle_s, self._over)
+        splice = Splice(
+            self._services, f"{exchange.peer.client or 'a client'}: tunnel to {target}", self._idle_s, self._over
+        )
         try:
             await dialler.attach(opened, splice)
         except BaseException:

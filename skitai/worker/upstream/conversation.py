@@ -5,10 +5,7 @@ What they say is theirs: of their frames the heads alone are read, so that a clo
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from math import inf
-from time import monotonic
 
 from skitai.protocols.websocket import client, outgoing
 from skitai.protocols.websocket.boundaries import Boundaries
@@ -26,14 +23,12 @@ class Conversation(Splice):
     """
 
     def __init__(self, services: Services, what: str, idle_s: float, over: Callable[[Splice], object]) -> None:
-        super().__init__(services.loop, what, idle_s, over, whole=True)
-        self._services = services
+        super().__init__(services, what, idle_s, over, whole=True)
         self._there = Boundaries()
         self._back = Boundaries()
         self._bye = ""
         self._code = RESTART
         self._told = False
-        self._leaving: asyncio.TimerHandle | None = None
 
     def _pass_back(self, data: bytes) -> None:
         if not self._bye:
@@ -53,13 +48,11 @@ class Conversation(Splice):
 
     def on_leave(self, stopping: bool) -> None:
         """RFC 6455, section 7.4.1, and IANA's registry of close codes: 1001 for going away, 1012 for a restart."""
-        self._stay_no_longer()
-        services = self._services
         if stopping:
             self._say_bye(GOING_AWAY, "the server stops")
-        elif services.leave_by < inf:
-            left_s = services.leave_by - monotonic() - services.config.websocket.websocket_close_s
-            self._leaving = self._loop.call_later(max(left_s, 0), self._say_bye, RESTART, "the server restarts")
+        elif not self._why:
+            close_s = self._services.config.websocket.websocket_close_s
+            self._before_leaving(close_s, self._say_bye, RESTART, "the server restarts")
 
     def _say_bye(self, code: int, why: str) -> None:
         """Close; where one of them has begun to, see that they do."""
@@ -90,10 +83,4 @@ class Conversation(Splice):
         super()._break_off(why)
 
     def _finish(self, why: str) -> None:
-        self._stay_no_longer()
         super()._finish(self._bye or why)
-
-    def _stay_no_longer(self) -> None:
-        if self._leaving is not None:
-            self._leaving.cancel()
-            self._leaving = None
