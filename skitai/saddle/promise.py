@@ -277,14 +277,13 @@ class Promise:
 class _Caller(Caller):
     """Makes requests whose answers come to a promise."""
 
+    direct = False
+
     def __init__(self, exchange: Exchange, maps: Maps | None, promise: Promise) -> None:
         super().__init__(exchange, maps)
         self.running = exchange
         self.resume = exchange.resume
         self._promise = promise
-
-    def asking(self, target: Target, mode: Mode, options: Options) -> Callable[[Operation], Task | Group]:
-        return partial(self.ask, target, mode, options)
 
     def ask(self, target: Target, mode: Mode, options: Options, operation: Operation) -> Task | Group:
         """:raises ValueError: the answer is to go elsewhere."""

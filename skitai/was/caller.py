@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from skitai.backend.backends import Backends, Target, UseCache
@@ -28,7 +27,10 @@ class Caller:
 
     :param exchange: a client's request; None outside of requests.
     :param maps: templates of SQL, if the app has any.
+    :ivar direct: a request that says nothing but what it asks may go to the back-ends without `ask`.
     """
+
+    direct = True
 
     def __init__(self, exchange: Exchange | None, maps: Maps | None = None) -> None:
         self.exchange = exchange
@@ -68,12 +70,6 @@ class Caller:
         then = options.then(self.exchange)
         given = (options.timeout, options.use_cache, options.meta, options.id, options.filter, then)
         return self.backends.ask(target, operation, *given)
-
-    def asking(self, target: Target, mode: Mode, options: Options) -> Callable[[Operation], Task | Group]:
-        """What sends requests on their way; see `ask`."""
-        if options is PLAIN and mode != "map":
-            return partial(process.backends().ask, target)
-        return partial(self.ask, target, mode, options)
 
 
 @dataclass(frozen=True, slots=True)

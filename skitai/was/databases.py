@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from typing import Any
 
@@ -50,9 +50,10 @@ def database(
             raise TypeError(f"was.{kind}() has no argument {', '.join(more)}")
     if not isinstance(server, str):
         raise TypeError(f"a server, or @alias, is text, not {server!r}")
+    backends = process.backends()
     target: Target
     if server.startswith("@"):
-        target = process.backends().cluster(server)
+        target = backends.cluster(server)
         found = target.alias.kind
         if found not in DATABASES or kind not in ("backend", "db", found):
             raise ValueError(f"{server} is a back-end of {found}: was.{kind}() is for others")
@@ -65,7 +66,10 @@ def database(
     else:
         found = kind_of(kind)
         target = located(found, server, dbname, auth)
-    stub = stub_of(found)(caller.asking(target, mode, options))
+    if options is PLAIN and caller.direct and mode != "map":
+        stub = stub_of(found)(partial(backends.ask, target))
+    else:
+        stub = stub_of(found)(partial(caller.ask, target, mode, options))
     if caller.maps is not None and found in WITH_SQL:
         stub.maps = caller.maps
     return stub

@@ -55,7 +55,10 @@ def http(
         target, request, heads = web.usual(verb, uri)
         if mode or target is None:
             target, _ = destination(caller, uri, HTTP, mode)
-        return caller.asking(target, mode, PLAIN)(web.Traced(request, caller.trace(), heads))
+        operation = web.Traced(request, caller.trace(), heads)
+        if caller.direct and mode != "map":
+            return process.backends().ask(target, operation)
+        return caller.ask(target, mode, PLAIN, operation)
     options, more = Options.of(rest, given)
     return _send(caller, verb, mode, uri, data, auth, pairs(headers), options, **more)
 
