@@ -94,6 +94,7 @@ class Tunnels:
         if tunnel is None:
             splice.drop()
             return
+        self._over(exchange.task)
         self.open[splice] = exchange.peer.client
         splice.begin(tunnel)
 
