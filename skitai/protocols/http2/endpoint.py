@@ -222,8 +222,10 @@ class Endpoint(Receiving):
 
     def _goaway(self, flags: int, number: int, payload: bytes, now: float, events: list[Event]) -> None:
         self.guard.control(now, "GOAWAY")
-        if number or len(payload) < 8:
-            raise Violation(ErrorCodes.PROTOCOL_ERROR, "a malformed GOAWAY")
+        if number:
+            raise Violation(ErrorCodes.PROTOCOL_ERROR, f"GOAWAY on stream {number}")
+        if len(payload) < 8:
+            raise Violation(ErrorCodes.FRAME_SIZE_ERROR, f"GOAWAY of {len(payload)} bytes")
         last, code = NUMBER.unpack_from(payload)[0] & LAST, NUMBER.unpack_from(payload, 4)[0]
         self._left_by(last, code, events)
 

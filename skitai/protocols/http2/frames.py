@@ -32,7 +32,7 @@ SETTING = struct.Struct(">HL")
 
 
 class Settings(IntEnum):
-    """What SETTINGS set (section 6.5.2; RFC 8441, section 3)."""
+    """What SETTINGS set (section 6.5.2; RFC 8441, section 3; RFC 9218, section 2.1)."""
 
     HEADER_TABLE_SIZE = 1
     ENABLE_PUSH = 2
@@ -41,9 +41,10 @@ class Settings(IntEnum):
     MAX_FRAME_SIZE = 5
     MAX_HEADER_LIST_SIZE = 6
     ENABLE_CONNECT_PROTOCOL = 8
+    NO_RFC7540_PRIORITIES = 9
 
 
-BOOLEAN = (Settings.ENABLE_PUSH, Settings.ENABLE_CONNECT_PROTOCOL)
+BOOLEAN = (Settings.ENABLE_PUSH, Settings.ENABLE_CONNECT_PROTOCOL, Settings.NO_RFC7540_PRIORITIES)
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -72,14 +73,19 @@ def settings(values: dict[int, int]) -> bytes:
     return frame(SETTINGS, 0, 0, b"".join(SETTING.pack(name, value) for name, value in values.items()))
 
 
-def unpadded(flags: int, payload: bytes) -> bytes:
+def unpadded(flags: int, payload: bytes, least: int = 0) -> bytes:
     """What a frame carries without its padding (section 6.1).
 
-    :raises Violation: there is more padding than frame.
+    :param least: bytes that it has to carry.
+    :raises Violation: it is too short for them and the length of its padding; there is more padding than frame.
     """
-    if not flags & PADDED:
+    padded = 1 if flags & PADDED else 0
+    room = len(payload) - padded - least
+    if room < 0:
+        raise Violation(ErrorCodes.FRAME_SIZE_ERROR, f"a frame of {len(payload)} bytes, too short for its flags")
+    if not padded:
         return payload
-    if not payload or payload[0] >= len(payload):
+    if payload[0] > room:
         raise Violation(ErrorCodes.PROTOCOL_ERROR, "more padding than frame")
     return payload[1 : len(payload) - payload[0]]
 

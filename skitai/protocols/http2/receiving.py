@@ -59,11 +59,8 @@ class Receiving(Sending):
 
     def _headers(self, flags: int, number: int, payload: bytes, now: float, events: list[Event]) -> None:
         self.guard.block(len(payload), bool(flags & END_HEADERS))
-        if flags & PADDED:
-            payload = unpadded(flags, payload)
+        payload = unpadded(flags, payload, 5 if flags & PRIORITIZED else 0)
         if flags & PRIORITIZED:
-            if len(payload) < 5:
-                raise Violation(ErrorCodes.FRAME_SIZE_ERROR, "HEADERS without their priority")
             depends_on_another(number, payload)
             payload = payload[5:]
         if flags & END_HEADERS:
