@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,8 @@ from skitai.cachefs.ring import Ring
 from skitai.cachefs.shared import Books
 from skitai.config.sections.caching import CacheFs
 from skitai.errors import StartError
+
+log = logging.getLogger("skitai.server")
 
 MOST_FILES = 262144
 
@@ -62,9 +65,7 @@ class Host:
 
     def settle(self) -> None:
         """Let the size of what was taken over be what the options want. The workers that are there already store nothing in
-        files any more where that needs a larger table.
-
-        :raises StartError: one of them stands still while it has the table to itself, or a file cannot be removed.
+        files any more where that needs a larger table. Where it cannot be done now, it is logged.
         """
         files = self.stores().files
         if files is None:
@@ -74,7 +75,8 @@ class Host:
             files.fit()
             self.books, lost = self.books.grown(files_in(self._diskmax))
         except OSError as error:
-            raise StartError(f"cannot change the size of the cache: {error}") from error
+            log.error("cannot change the size of the cache: %s", error)
+            return
         files.unlink(lost)
         if self.ring is not None:
             self.ring = Ring(self.ring.memory, self.books)
