@@ -513,3 +513,23 @@ def test_a_room(saddle: Serve, app: Saddle) -> None:
     assert one.hears() == f"{second} left"
     other.text("alone")
     assert other.hears().endswith("alone"), "another room heard nothing"
+
+
+def test_long_words_in_a_room_reach_those_who_compress_and_those_who_do_not(saddle: Serve, app: Saddle) -> None:
+    noise = os.urandom(100_000).hex()
+
+    @app.route("/chat")
+    @app.websocket_config(skitai.WS_GROUPCHAT, 60)
+    async def chat(was: Any, message: str, room: str) -> Any:
+        for text in (f"{message} {noise}", "short"):
+            was.websocket.send(text)
+        return f"last {noise}"
+
+    server = saddle(app)
+    members = [opened(server, "/chat?room=a", **given) for given in (DEFLATE, DEFLATE, {})]
+    for number in range(3):
+        members[number].text(f"{number}")
+        for member in members:
+            heard = [member.receive() for _ in range(3)]
+            texts = [inflated(payload) if first & 0x40 else payload for first, payload in heard]
+            assert texts == [f"{number} {noise}".encode(), b"short", f"last {noise}".encode()]
