@@ -7,12 +7,15 @@ import os
 import socket
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
+from tests.process.test_proxy_smuggling import ODD2, PSEUDO, TAKEN
 from tests.support.http2 import Answer, Fields, Http2Client, http2
 from tests.support.memory import Wire, mounted, wait_for, wire
 from tests.support.plainserver import plain_server
+from tests.support.recorder import Recorder, recorder
 from tests.wire.test_forward_proxy import ALL, HELLO, MANY, answering, app, fields_in, head_of
 
 
@@ -149,3 +152,50 @@ def test_authorities_that_are_none(proxy: Wire, authority: str) -> None:
     except AssertionError:
         assert client.closed
     assert answer is None or answer.status == 400 or answer.reset is not None
+
+
+# Nothing is smuggled
+
+
+@pytest.fixture(scope="module")
+def behind() -> Iterator[Recorder]:
+    """Reads strictly, and notes whatever is odd."""
+    with recorder() as made:
+        yield made
+
+
+BEHIND: dict[str, Fields] = {
+    "": [],
+    "trailers": [("trailer", "x-sum"), ("x-sum", "1"), ("x-more", "2")],
+    "host behind": [("trailer", "host"), ("host", "evil")],
+}
+
+
+@pytest.mark.parametrize("trailing", BEHIND.values(), ids=BEHIND)
+@pytest.mark.parametrize("case", sorted(ODD2.keys() - {"underscores"}))
+def test_odd_requests(proxy: Wire, behind: Recorder, case: str, trailing: Fields) -> None:
+    """Underscores are the client's own affair with a server that it has chosen."""
+    behind.forget()
+    fields, body = ODD2[case]
+    named = [(name, f"127.0.0.1:{behind.port}" if (name, value) == PSEUDO[2] else value) for name, value in fields]
+    client = http2(proxy, checks=False)
+    stream = client.h2.get_next_available_stream_id()
+    client.send_head(stream, named + trailing[:1], ended=False)
+    answer = client.answers[stream]
+    with suppress(ConnectionError):
+        client.send(stream, body, ended=not trailing)
+        if trailing:
+            client.h2.send_headers(stream, trailing[1:], end_stream=True)
+            client.flush()
+        while not answer.ended and answer.reset is None and not client.closed:
+            client.receive()
+    well = int(answer.ended and answer.status < 400)
+    assert len(behind.seen) <= well, "what was seen was answered"
+    assert not well or case in TAKEN
+    assert behind.oddities == []
+    if case == "plain":
+        assert well == ("host" not in dict(trailing))
+    for seen in behind.seen:
+        assert "evil" not in seen.target
+        assert seen.trailers == (b"x-sum: 1\r\n" if trailing and seen.get("transfer-encoding") else b"")
+        assert seen.all("host") == [f"127.0.0.1:{behind.port}"]
