@@ -172,12 +172,14 @@ class Http1Connection(asyncio.Protocol):
         except BadAnswer as error:
             self._fail(BackendError(Code.PROTOCOL, str(error), sent=True))
             return
+        if answers.informed:
+            informed, answers.informed = answers.informed, []
+            for head in informed:
+                incoming.informed(head)
         if answers.head is None:
             incoming.touch()
-            self._inform(incoming)
             return
         if incoming.head is None:
-            self._inform(incoming)
             incoming.began(answers.head)
         for piece in pieces:
             incoming.got(piece)
