@@ -64,6 +64,8 @@ class Server:
         self.seen.append(request.headers)
         if request.path.startswith("/forbidden"):
             return connection.respond(http.HTTPStatus.FORBIDDEN, "no\n")
+        if request.path.startswith("/page"):
+            return connection.respond(http.HTTPStatus.OK, "a page\n")
         return None
 
     async def _talk(self, connection: Any) -> None:
@@ -130,6 +132,12 @@ def test_a_server_that_closes_with_an_error(server: Server) -> None:
 def test_a_server_that_does_not_want(server: Server) -> None:
     result = was.ws(f"{server.url}/forbidden", "go").getwait()
     assert (result.status, result.status_code, result.reason) == (3, 403, "Forbidden")
+
+
+def test_a_page_is_no_websocket(server: Server) -> None:
+    result = was.ws(f"{server.url}/page", "go").getwait()
+    assert (result.status, result.status_code) == (2, Code.PROTOCOL)
+    assert result.reason == "there is no WebSocket: the server answers 200 OK"
 
 
 def test_a_server_that_is_silent(server: Server) -> None:

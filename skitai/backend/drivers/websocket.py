@@ -171,10 +171,11 @@ class _Talk(asyncio.Protocol):
                 self._opened = True
                 self._core.send(self._operation.opcode, self._operation.data)
             case Refused(status, reason):
-                if status:
+                if status >= 300:
                     self._settle(Result(status, reason or phrase(status), content=b"", data=b""))
                 else:
-                    self.fail(BackendError(Code.PROTOCOL, reason, sent=True))
+                    said = f"there is no WebSocket: the server answers {status} {reason}".rstrip() if status else reason
+                    self.fail(BackendError(Code.PROTOCOL, said, sent=True))
             case Message(opcode, data):
                 if opcode != WS_OPCODE_PONG or self._operation.opcode == WS_OPCODE_PING:
                     self._settle(WebSocketResult(opcode, data))
