@@ -86,6 +86,7 @@ CASES: tuple[Case, ...] = (
         (
             c.secured(c.skitai("plain.py:hello", "--threads", "4"), "--certfile", "--keyfile"),
             c.secured(c.granian("wsgi", f"{PLAIN}:hello", "--blocking-threads", "4"), *GRANIAN_TLS),
+            c.secured(c.granian("wsgi", f"{PLAIN}:hello", name="granian default"), *GRANIAN_TLS),
             c.secured(c.uvicorn(f"{PLAIN}:hello_asgi"), "--ssl-certfile", "--ssl-keyfile"),
             c.nginx('default_type text/plain; return 200 "Hello, World!";', name="nginx return 200", tls=True),
         ),
