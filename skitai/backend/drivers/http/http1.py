@@ -188,13 +188,6 @@ class Http1Connection(asyncio.Protocol):
         else:
             incoming.so_far()
 
-    def _inform(self, incoming: Receiver) -> None:
-        """Tell of what has come ahead of the answer."""
-        if self._answers.informed:
-            informed, self._answers.informed = self._answers.informed, []
-            for head in informed:
-                incoming.informed(head)
-
     def _complete(self, incoming: Receiver) -> None:
         answers = self._answers
         assert answers.head is not None
