@@ -44,6 +44,31 @@ async def echo(peer: Peer) -> None:
     await peer.answer(json.dumps(told).encode(), "Content-Type: application/json")
 
 
+def test_a_connection_that_idles_is_asked_without_a_task(run: Run) -> None:
+    large = b"0123456789abcdef" * 40_000
+
+    async def talk(peer: Peer) -> None:
+        asked = await peer.request()
+        if asked.line.startswith("GET /large"):
+            await peer.answer(gzip.compress(large, 0), "Content-Encoding: gzip")
+        elif asked.line.startswith("GET /broken"):
+            await peer.answer(b"no gzip", "Content-Encoding: gzip")
+        else:
+            await peer.answer(asked.body or b"short")
+
+    async def test() -> None:
+        async with upstream(forever(talk)) as server, client() as ask:
+            assert ((await ask("get", server.url())).data, ask.without_task) == (b"short", 0)
+            assert ((await ask("get", server.url())).data, ask.without_task) == (b"short", 1)
+            assert ((await ask("get", server.url("/large"))).data == large, ask.without_task) == (True, 2)
+            assert ((await ask("post", server.url(), "body")).data, ask.without_task) == (b"body", 3)
+            with pytest.raises(BackendError, match="the content is not gzip") as error:
+                await ask("get", server.url("/broken"))
+            assert (error.value.code, ask.without_task, server.connections) == (Code.PROTOCOL, 4, 1)
+
+    run(test())
+
+
 def test_a_get_and_what_comes(run: Run) -> None:
     async def test() -> None:
         async with upstream(forever(echo)) as server, client() as ask:

@@ -35,11 +35,25 @@ class Ask:
         return self.what
 
 
+@dataclass
+class Begun:
+    """A request without a task, whose end the test says."""
+
+    member: Member
+    asker: Asker
+    cancelled: int = 0
+
+    def cancel(self) -> None:
+        self.cancelled += 1
+
+
 class ToyDriver:
     """Servers called "well" answer, "broken" cannot be reached, "lost" take the request and go, "no" answer 500, "wrong"
     have a fault of their own.
 
     :ivar asked: requests that came, by server.
+    :ivar idle: servers to which a connection idles.
+    :ivar begun: what was begun on these.
     """
 
     def __init__(self, home: Home, room: Room) -> None:
@@ -49,9 +63,14 @@ class ToyDriver:
         self.closed = False
         self.ticks = 0
         self.mended: set[str] = set()
+        self.idle: set[str] = set()
+        self.begun: list[Begun] = []
 
-    def begin(self, member: Member, operation: Ask, asker: Asker) -> None:
-        """No connection idles."""
+    def begin(self, member: Member, operation: Ask, asker: Asker) -> Begun | None:
+        if member.host not in self.idle:
+            return None
+        self.begun.append(Begun(member, asker))
+        return self.begun[-1]
 
     async def ask(self, member: Member, operation: Ask, deadline: float) -> Result:
         self.asked[member.host] += 1

@@ -12,6 +12,8 @@ from functools import partial
 from typing import Any
 
 from skitai.backend.drivers.http import HttpDriver, HttpResult, locate, make
+from skitai.backend.drivers.http.traced import Traced
+from skitai.backend.errors import TimedOut
 from skitai.backend.room import Room
 from skitai.cachefs.cache import Cache
 from skitai.config.aliases import Member
@@ -39,11 +41,32 @@ class Place:
         return contextlib.nullcontext()
 
 
+class Stale(Exception):
+    """A connection that idled may have died long ago."""
+
+
+class Waiting:
+    """Waits for what comes of a request that was begun without a task; a `seam.Asker`."""
+
+    def __init__(self) -> None:
+        self.came: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def answered(self, result: Any) -> None:
+        self.came.set_result(result)
+
+    def failed(self, error: Exception, stale: bool = False) -> None:
+        self.came.set_exception(Stale() if stale else error)
+
+
 @dataclass
 class Client:
-    """Asks what a test says, and tells what came."""
+    """Asks what a test says, and tells what came; without a task where a connection idles, as `backend.attempt` does.
+
+    :ivar without_task: so many requests needed none.
+    """
 
     driver: HttpDriver
+    without_task: int = 0
 
     async def __call__(self, verb: str, url: str, *args: Any, timeout: float = PATIENCE_S, **options: Any) -> HttpResult:
         member, _ = locate(url)
@@ -52,8 +75,24 @@ class Client:
     async def at(
         self, member: Member, verb: str, url: str, *args: Any, timeout: float = PATIENCE_S, **options: Any
     ) -> HttpResult:
-        deadline = asyncio.get_running_loop().time() + timeout
-        return await self.driver.ask(member, make(verb, url, *args, **options), deadline)
+        deadline, request = asyncio.get_running_loop().time() + timeout, make(verb, url, *args, **options)
+        waiting = Waiting()
+        begun = self.driver.begin(member, Traced(request, None), waiting)
+        if begun is None:
+            return await self.driver.ask(member, request, deadline)
+        self.without_task += 1
+        try:
+            async with asyncio.timeout_at(deadline):
+                came: HttpResult = await waiting.came
+                return came
+        except TimeoutError:
+            begun.cancel()
+            raise TimedOut() from None
+        except asyncio.CancelledError:
+            begun.cancel()
+            raise
+        except Stale:
+            return await self.driver.ask(member, request, deadline)
 
 
 @contextlib.asynccontextmanager
