@@ -12,7 +12,7 @@ from skitai.cachefs.shared import CLEARED, Books, Count, counter, invalidation
 
 SHARE = 64
 MOST_BYTES = 1 << 20
-"""A worker's copies take so much of the memory tier, on top of it, at most."""
+"""A worker's copies take at most this part of the memory tier's size, on top of it, and at most so many bytes."""
 
 
 class Copies:
