@@ -108,6 +108,13 @@ class Certificates:
                 told.append((served.pair.certificate, ""))
         return told
 
+    def are_for(self, host: str) -> bool:
+        """Whether one of them names this very host, and not by a wildcard.
+
+        :param host: in lower case.
+        """
+        return any(host in served.names for served in self._served)
+
     def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext) -> None:
         """Take the certificate for the name that a client asks for (RFC 6066, section 3), or stay with the first."""
         if not name:

@@ -107,7 +107,7 @@ class Worker:
         except LoadError as error:
             child.failed(str(error))
             return 3
-        proxy = self.mounts.proxy = forward.make(services, child.sockets)
+        proxy = self.mounts.proxy = forward.make(services, child.sockets, certificates)
         services.pipeline = Pipeline(self.mounts.site())
         limit = descriptor_limit(child.config.server.connections)
         self.server = Server(services, engine, child.sockets, limit, certificates)

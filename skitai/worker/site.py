@@ -201,6 +201,9 @@ class Proxy(Protocol):
         :param named: something is mounted for its host.
         """
 
+    def is_certified(self, host: str) -> bool:
+        """Whether a certificate of this server names a host."""
+
     def tick(self, now: float) -> None:
         """Once a second, by the loop's clock."""
 
@@ -282,9 +285,16 @@ class Site:
         return self._proxy is not None and (secure or not self._default)
 
     def is_elsewhere(self, authority: str) -> bool:
-        """Whether another server is meant by the scheme http and an authority; the proxy passes that on."""
-        proxy, routes = self._proxy, self._routes_of(host_name(authority.encode("latin-1")))
-        return proxy is not None and not proxy.means_us("http", authority, routes is not self._default)
+        """Whether another server is meant by the scheme http and an authority; the proxy passes that on.
+
+        A host that a certificate of ours names is ours as long as something is mounted for all hosts.
+        """
+        host, proxy = host_name(authority.encode("latin-1")), self._proxy
+        if proxy is None:
+            return False
+        routes = self._routes_of(host)
+        named = routes is not self._default or (bool(routes) and proxy.is_certified(host))
+        return not proxy.means_us("http", authority, named)
 
     def _routes_of(self, host: str) -> list[Route]:
         host = host.removesuffix(".")  # of a fully qualified name

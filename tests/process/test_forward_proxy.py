@@ -216,7 +216,7 @@ def test_tunnels_that_are_cut_leave_no_descriptor(site: Site) -> None:
 def test_a_proxy_that_speaks_tls(tmp_path: Path, plain: Upstream, secure: Upstream, ca: tuple[trustme.CA, str]) -> None:
     """To which clients come by https://, for a tunnel with TLS within TLS, too."""
     pair = tmp_path / "pair.pem"
-    ca[0].issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pair))
+    ca[0].issue_cert("127.0.0.1", "our.example").private_key_and_cert_chain_pem.write_to_path(str(pair))
     running = Site(tmp_path, APP, 'skitai.enable_proxy(tunnel_ports="*")', certfile=str(pair))
     try:
         port = running.start().hears_that(r"listens on https://127\.0\.0\.1:\d+").rpartition(":")[2]
@@ -261,7 +261,8 @@ def by_http2(pipe: Client, port: int, plain: Upstream) -> None:
     told = json.loads(ask("http", plain.place).body)
     assert (told["path"], told["query"], told["fields"]["host"]) == ("/a", {"b": "c"}, plain.place)
     assert told["fields"]["via"] == "2 skitai"
-    for scheme, authority in (("https", plain.place), ("https", "elsewhere.example"), ("http", f"127.0.0.1:{port}")):
+    ours = (("https", plain.place), ("https", "elsewhere.example"), ("http", f"127.0.0.1:{port}"), ("http", "Our.Example"))
+    for scheme, authority in ours:
         assert ask(scheme, authority).body == b"this is the proxy itself"
     assert ask("http", "169.254.169.254").status == 403
 

@@ -8,6 +8,7 @@ from functools import partial
 
 from skitai.backend.dial import Dialler
 from skitai.http.reach import plain_name
+from skitai.net.tls import Certificates
 from skitai.protocols.http1.request import host_name
 from skitai.worker.proxy.access import Access
 from skitai.worker.proxy.listening import PORTS, Listening
@@ -21,11 +22,15 @@ class ForwardProxy:
     """What a site sends requests to that are for others.
 
     :param sockets: that this server listens on.
+    :param certificates: with which it does.
     :ivar tunnels: answers CONNECT; what `worker.site` takes for an answer of the server itself.
     :ivar passing: the same for requests that name another server.
     """
 
-    def __init__(self, services: Services, sockets: Iterable[socket.socket]) -> None:
+    def __init__(
+        self, services: Services, sockets: Iterable[socket.socket], certificates: Certificates | None = None
+    ) -> None:
+        self._certificates = certificates
         options = services.config.forward_proxy
         self.listening = Listening((each.getsockname() for each in sockets), options.proxy_names)
         access = Access(options, self.listening)
@@ -48,6 +53,10 @@ class ForwardProxy:
             return True
         return self.listening.is_called(plain_name(host_name(authority.encode("ascii"))), port)
 
+    def is_certified(self, host: str) -> bool:
+        """Whether a certificate of this server names a host."""
+        return self._certificates is not None and self._certificates.are_for(host)
+
     def tick(self, now: float) -> None:
         """Once a second: close what has been idle for too long.
 
@@ -63,6 +72,8 @@ class ForwardProxy:
         self._names.close()
 
 
-def make(services: Services, sockets: Iterable[socket.socket]) -> ForwardProxy | None:
+def make(
+    services: Services, sockets: Iterable[socket.socket], certificates: Certificates | None = None
+) -> ForwardProxy | None:
     """The forward proxy of a worker; None when it has none."""
-    return ForwardProxy(services, sockets) if services.config.forward_proxy.forward_proxy else None
+    return ForwardProxy(services, sockets, certificates) if services.config.forward_proxy.forward_proxy else None
