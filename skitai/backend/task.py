@@ -156,9 +156,11 @@ class Task(Handle):
     def _take(self, came: Result) -> bool:
         """Make it the result, if there is none; from any thread."""
         result = came
-        self._sign(came)
-        if self.filter is not None and came.is_normal:
-            result = self._filtered(came, self.filter)
+        came.asked, came.keep = self.asked, self._keeper
+        if not came.method:
+            came.method = self.method
+        if self.meta is not None or self.id or self.filter is not None:
+            result = self._signed(came)
         with _settling:
             if self._result is not None:
                 return False
@@ -168,27 +170,19 @@ class Task(Handle):
             waiters.pop()()
         return True
 
-    def _filtered(self, came: Result, filter: Callable[[Result], Any]) -> Result:
-        """With the data that the caller's function makes."""
+    def _signed(self, came: Result) -> Result:
+        """With what the caller has said of the request, and the data that his function makes."""
+        came.id, came.meta = self.id, self.meta or {}
+        if self.filter is None or not came.is_normal:
+            return came
         result = copy(came)
         result.came = came
         try:
-            result.data = filter(result)
+            result.data = self.filter(result)
         except Exception as error:  # noqa: BLE001 - the caller's own function; it gets to know
             result = failure(error)
-            self._sign(result)
+            result.asked, result.method, result.id, result.meta = came.asked, came.method, came.id, came.meta
         return result
-
-    def _sign(self, result: Result) -> None:
-        """Say of a result that it is of this request."""
-        result.asked = self.asked
-        result.keep = self._keeper
-        if not result.method:
-            result.method = self.method
-        if self.id:
-            result.id = self.id
-        if self.meta is not None:
-            result.meta = self.meta
 
     # In the loop's thread, but for `_expire` and `_allow`
 

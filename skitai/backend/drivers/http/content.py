@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from skitai.backend.errors import BackendError, Code
@@ -114,7 +114,7 @@ def unpackers(fields: Fields) -> list[Unpacker]:
     return found if len(found) <= MOST_CODINGS else []
 
 
-def unpacked(pieces: Iterable[bytes], codings: list[Unpacker], most_bytes: int) -> bytes:
+def unpacked(pieces: Iterable[bytes], codings: Sequence[Unpacker], most_bytes: int) -> bytes:
     """The whole content.
 
     :raises BackendError: more than `most_bytes` come out of it, or it is not what it says.
@@ -132,7 +132,7 @@ def unpacked(pieces: Iterable[bytes], codings: list[Unpacker], most_bytes: int) 
     return b"".join(made)
 
 
-def through(piece: bytes, codings: list[Unpacker]) -> Iterator[bytes]:
+def through(piece: bytes, codings: Sequence[Unpacker]) -> Iterator[bytes]:
     """What comes out of a piece."""
     if not codings:
         yield piece

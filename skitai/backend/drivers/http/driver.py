@@ -106,14 +106,14 @@ class HttpDriver:
         connection = origin.free()
         if connection is None:
             return None
-        used, target = connection.asked > 0, target_at(member, request)
+        used, target = connection.asked > 0, target_at(member, request) if member.database else request.target
         question = Question(self, member, request, self._most_bytes(request), used, asker)
         if isinstance(connection, Http1Connection):
             if used and not request.repeatable and not connection.silent:
                 origin.drop(connection)
                 question.cancel()
                 return None
-            connection.ask(request.verb, head_of(operation, origin, target), request.body, question)
+            connection.ask(operation.verb, head_of(operation, origin, target), request.body, question)
         else:
             connection.ask(pairs_of(operation, origin, target), request.body, question)
         return question
@@ -160,7 +160,7 @@ class HttpDriver:
         """
         head, pieces = came.head, came.pieces
         assert head is not None
-        codings = codings_of(head, request)
+        codings = codings_of(head, request) if b"content-encoding" in head.fields else ()
         if not codings:
             data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         elif sum(map(len, pieces)) <= UNPACKED_INLINE_BYTES:
@@ -281,15 +281,15 @@ def redirected(
     )
 
 
-def codings_of(head: AnswerHead, request: HttpRequest) -> list[content.Unpacker]:
+def codings_of(head: AnswerHead, request: HttpRequest) -> Sequence[content.Unpacker]:
     """What unpacks the content of an answer."""
-    if b"content-encoding" not in head.fields or not request.decode or request.method == "head":
-        return []
+    if not request.decode or request.method == "head":
+        return ()
     return content.unpackers(head.fields)
 
 
 def unpacked(
-    codings: list[content.Unpacker], request: HttpRequest, most_bytes: int, member: Member, came: Came
+    codings: Sequence[content.Unpacker], request: HttpRequest, most_bytes: int, member: Member, came: Came
 ) -> HttpResult:
     """The result of an answer whose content is to be unpacked; for another thread."""
     return complete(request, member, came, content.unpacked(came.pieces, codings, most_bytes))
@@ -315,7 +315,7 @@ def streaming(request: HttpRequest, member: Member, incoming: Incoming) -> HttpR
     return result
 
 
-async def unpacking(incoming: Incoming, codings: list[content.Unpacker]) -> AsyncIterator[bytes]:
+async def unpacking(incoming: Incoming, codings: Sequence[content.Unpacker]) -> AsyncIterator[bytes]:
     """The pieces of a stream, unpacked as they come."""
     try:
         async for piece in incoming.stream():

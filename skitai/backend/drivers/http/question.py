@@ -70,8 +70,10 @@ class Question(Answer):
         else:
             if isinstance(made, asyncio.Future):
                 made.add_done_callback(self._made)
-            else:
-                self._answer(made)
+                return
+            asker, self._asker = self._asker, None
+            if asker is not None:
+                asker.answered(made)
 
     def _made(self, made: asyncio.Future[HttpResult]) -> None:
         try:
@@ -79,12 +81,9 @@ class Question(Answer):
         except Exception as failed:  # noqa: BLE001 - as above
             self._fail(failed)
         else:
-            self._answer(result)
-
-    def _answer(self, result: HttpResult) -> None:
-        asker, self._asker = self._asker, None
-        if asker is not None:
-            asker.answered(result)
+            asker, self._asker = self._asker, None
+            if asker is not None:
+                asker.answered(result)
 
     def _fail(self, error: Exception) -> None:
         asker, self._asker = self._asker, None

@@ -28,14 +28,16 @@ class Traced:
     """What `was` asks servers of HTTP; a `seam.Operation`.
 
     :ivar request: all of it but the trace; shared by who asks the same.
+    :ivar verb: the method as it is sent.
     :ivar trace: None where no client is asked for.
     :ivar heads: what was sent of the request before, by what depends on the server; None where it is made but once.
     """
 
-    __slots__ = ("heads", "method", "request", "trace")
+    __slots__ = ("heads", "method", "request", "trace", "verb")
 
     def __init__(self, request: HttpRequest, trace: Trace | None, heads: dict[Any, Any] | None = None) -> None:
-        self.method = request.method
+        self.method = method = request.method
+        self.verb = method.upper()
         self.request = request
         self.trace = trace
         self.heads = heads
