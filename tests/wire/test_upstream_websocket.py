@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import math
 import os
 import socket
 import ssl
@@ -397,14 +398,14 @@ def test_one_in_which_nothing_is_said_ends() -> None:
 # A worker that leaves
 
 
-def leaving(server: Wire, in_s: float | None = None) -> None:
+def leaving(server: Wire, in_s: float = math.inf, stopping: bool = False) -> None:
     """Have the worker stop, or be replaced: then it has to be gone after so many seconds."""
 
     def leave() -> None:
-        if in_s is None:
+        server.services.leave_by = time.monotonic() + in_s
+        if stopping:
             server.server.stop()
         else:
-            server.services.leave_by = time.monotonic() + in_s
             server.server.retire()
 
     server.on_loop(leave)
@@ -433,7 +434,7 @@ def test_one_that_is_replaced_lets_them_talk_until_it_has_to_go(way: Callable[..
 def test_one_that_stops_closes_at_once(way: Callable[..., Socket], caplog: pytest.LogCaptureFixture) -> None:
     with member() as there, passing([f"127.0.0.1:{there.port}"]) as server, caplog.at_level("INFO", "skitai.server"):
         with_it = way(server, "/pets/")
-        leaving(server)
+        leaving(server, stopping=True)
         assert with_it.receive() == (8, (1001).to_bytes(2) + b"the server stops")
         with_it.send(close(1001))
         assert with_it.client.closed()
@@ -451,7 +452,7 @@ def test_libraries_on_both_ends_hear_of_it() -> None:
     with member() as there, passing([f"127.0.0.1:{there.port}"]) as server, by_library(server) as socket_:
         socket_.send("hello")
         assert socket_.recv() == "hello"
-        leaving(server, in_s=0)
+        leaving(server, in_s=5)
         with pytest.raises(ConnectionClosed) as ended:
             socket_.recv()
         assert ended.value.rcvd is not None and ended.value.rcvd.code == 1012
@@ -477,7 +478,7 @@ def test_a_close_comes_between_two_frames(way: Callable[..., Socket]) -> None:
     with plain_server(scripted(GOOD.__mod__, talk)) as there, passing([f"127.0.0.1:{there.port}"]) as server:
         with_it = way(server, "/pets/")
         assert with_it.client.exactly(3) == first[:3]
-        leaving(server)
+        leaving(server, stopping=True)
         goes_on.set()
         assert with_it.client.exactly(len(first) - 3) == first[3:]
         assert with_it.receive() == (8, (1001).to_bytes(2) + b"the server stops")
@@ -486,10 +487,11 @@ def test_a_close_comes_between_two_frames(way: Callable[..., Socket]) -> None:
         assert with_it.client.closed()
 
 
-def test_a_client_that_does_not_answer_is_cut_and_the_member_is_told() -> None:
-    with member() as there, passing([f"127.0.0.1:{there.port}"], websocket_close_s=0.1) as server:
+@pytest.mark.parametrize(("close_s", "in_s"), [(0.1, math.inf), (1000, 0.3)])
+def test_a_client_that_does_not_answer_is_cut_and_the_member_is_told(close_s: float, in_s: float) -> None:
+    with member() as there, passing([f"127.0.0.1:{there.port}"], websocket_close_s=close_s) as server:
         with_it = opened(server, "/pets/")
-        leaving(server)
+        leaving(server, in_s, stopping=True)
         assert with_it.receive()[0] == 8
         assert with_it.client.closed()
         wait_for(lambda: there.codes == [1001])
@@ -513,7 +515,7 @@ def test_those_that_close_already_are_not_told_again() -> None:
         with_it = opened(server, "/pets/")
         with_it.send(close(1000))
         assert heard.wait(10)
-        leaving(server)
+        leaving(server, stopping=True)
         may_answer.set()
         assert with_it.receive() == (8, b"\x03\xe8")
         with_it.client.sock.shutdown(socket.SHUT_WR)

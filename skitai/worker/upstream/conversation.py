@@ -6,12 +6,13 @@ What they say is theirs: of their frames the heads alone are read, so that a clo
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 
 from skitai.protocols.websocket import client, outgoing
 from skitai.protocols.websocket.boundaries import Boundaries
 from skitai.protocols.websocket.codes import GOING_AWAY, RESTART
 from skitai.worker.services import Services
-from skitai.worker.splice import Splice
+from skitai.worker.splice import CUT_S, Splice
 
 
 class Conversation(Splice):
@@ -60,7 +61,10 @@ class Conversation(Splice):
             return
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm = self._loop.call_later(self._services.config.websocket.websocket_close_s, self._break_off, why)
+        services = self._services
+        left_s = max(services.leave_by - monotonic() - CUT_S, 0)
+        close_s = min(services.config.websocket.websocket_close_s, left_s)
+        self._alarm = self._loop.call_later(close_s, self._break_off, why)
         if not self._there.closing and not self._back.closing:
             self._code, self._bye = code, why
             self._tell()
