@@ -86,7 +86,7 @@ def test_whatever_version_the_server_speaks() -> None:
     async def talk(call: Call) -> None:
         call.head(103, ("link", LINKS))
         call.head(102)
-        await call.answer(b"meow")
+        await call.answer(b"meow", ("content-length", "4"))
 
     with before2(talk, upstream_interim="all") as server:
         client = server.connect()
@@ -131,7 +131,7 @@ def test_too_many_are_not_passed_on() -> None:
     async def talk(call: Call) -> None:
         for _ in range(100):
             call.head(103)
-        await call.answer(b"meow")
+        await call.answer(b"meow", ("content-length", "4"))
 
     with before2(talk, upstream_interim="all") as server:
         assert len(http2(server).ask("/pets/").informed) == 16
