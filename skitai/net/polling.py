@@ -47,6 +47,8 @@ class Poller:
     """The sockets of one loop.
 
     :ivar thread: the loop's.
+    :ivar waiting: what is to be called in it; from any thread, which then asks it to (`tell`) unless it is `told`.
+    :ivar told: the loop will come to what waits.
     :ivar round: sockets are being read, one after the other.
     :ivar behind: what was read, and who is to be called with it when all of them have been.
     """
@@ -61,22 +63,20 @@ class Poller:
         library = ctypes.PyDLL(None)
         self.read, self.write = library.read, library.write
         self.thread = threading.get_ident()
-        self._waiting: deque[Callable[[], None]] = deque()
-        self._told = False
+        self.waiting: deque[Callable[[], None]] = deque()
+        self.told = False
         self.round = False
         self.behind: deque[tuple[Callable[[bytes, bool], None], bytes, bool]] = deque()
         loop.add_reader(self._epoll.fileno(), self._ready)
 
-    def run_soon(self, job: Callable[[], None]) -> None:
-        """Call `job` in the loop's thread; from any thread. What several threads ask for is one wake-up of the loop."""
-        self._waiting.append(job)
-        if not self._told:
-            self._told = True
-            self.loop.call_soon_threadsafe(self._run_waiting)
+    def tell(self) -> None:
+        """Have the loop call what is `waiting`; from any thread. Unless it is `told`: so many jobs are one wake-up."""
+        self.told = True
+        self.loop.call_soon_threadsafe(self._run_waiting)
 
     def _run_waiting(self) -> None:
-        self._told = False  # first, so that a job that comes meanwhile asks for another turn
-        waiting = self._waiting
+        self.told = False  # first, so that a job that comes meanwhile asks for another turn
+        waiting = self.waiting
         while waiting:
             waiting.popleft()()
 

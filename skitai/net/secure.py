@@ -194,13 +194,12 @@ class TlsTransport(SocketTransport):
     # Reading
 
     def _ready(self, events: int) -> None:
-        if events & WRITABLE and self._outgoing:
-            self._flush()
-        if events & ~WRITABLE:
-            self._receive()
-
-    def _receive(self) -> None:
         """Hand over what has come. A whole record is asked for, so that OpenSSL keeps nothing that the poller cannot see."""
+        if events & WRITABLE:
+            if self._outgoing:
+                self._flush()
+            if not events & ~WRITABLE:
+                return
         poller = self._poller
         while self._fd >= 0 and self._events & READABLE:
             if self._unwrapped:
@@ -236,7 +235,7 @@ class TlsTransport(SocketTransport):
         if self._fd >= 0:
             self._protocol.data_received(data)
             if more:
-                self._receive()
+                self._ready(READABLE)
 
     def _end(self) -> None:
         if self._ended:
@@ -272,7 +271,9 @@ class TlsTransport(SocketTransport):
             return 0
         self._given_bytes += len(data)
         self._given.append(data)
-        poller.run_soon(self._take_given)
+        poller.waiting.append(self._take_given)
+        if not poller.told:
+            poller.tell()
         return len(data)
 
     def _take_given(self) -> None:
