@@ -156,7 +156,7 @@ class View:
             raise NotFound(f"there is no collection {wish.table!r}")
         if wish.key is None:
             return wishes.page(self._point, wish, await self._found(wish.table, documents.rows(wish)))
-        from skitai.backend.drivers.mongodb import object_ids
+        from skitai.backend.drivers.mongodb_server import object_ids
 
         return self._one(wish, await self._found(wish.table, documents.row(wish.key, object_ids)))
 
