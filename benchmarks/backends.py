@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -59,17 +59,20 @@ def together(get: Get, parallel: int) -> Round:
 async def ours(url: str, http2: bool, parallel: int, stack: AsyncExitStack) -> Round:
     """As a coroutine function of an app asks: handles, which are awaited."""
     from skitai import was
+    from skitai.backend.drivers.http import locate
+    from skitai.config.aliases import Alias
     from skitai.was import process
     from skitai.was.context import current
 
-    home: Any = Home(asyncio.get_running_loop())
+    member, path = locate(url)
+    alias = Alias("server", "http", (replace(member, http2=http2),))
+    home: Any = Home(asyncio.get_running_loop(), alias)
     backends = process.lend(home)
     stack.push_async_callback(backends.close)
     current.set(Handling())  # type: ignore[arg-type]
-    options = {"http2": True} if http2 else {}
 
     async def round_() -> list[bytes]:
-        handles = [was.get(url, **options) for _ in range(parallel)]
+        handles = [was.get(f"@server{path}") for _ in range(parallel)]
         return [(await handle).content for handle in handles]
 
     return round_

@@ -45,8 +45,9 @@ class Attempt:
         """
         backends, target, operation = self._backends, self._target, self._operation
         begun: Begun | None
+        driver = backends.drivers[target.kind]
         if not isinstance(target, Cluster):
-            begun = backends.drivers[target.kind].begin(target, operation, self)
+            begun = driver.begin(target, operation, self)
         else:
             if getattr(operation, "session", None) is not None:
                 return False
@@ -55,7 +56,7 @@ class Attempt:
             if chosen is None:
                 return False
             seat, equals = chosen
-            begun = backends.drivers[target.alias.kind].begin(seat.member, operation, self)
+            begun = driver.begin(seat.member, operation, self)
             if begun is not None:
                 if equals:
                     balance.turn(seat, equals)

@@ -17,13 +17,14 @@ UNREACHABLE = frozenset({Code.REFUSED, Code.SLOW, Code.NO_HOST, Code.TLS, Code.P
 
 
 class Cluster:
-    """One alias. Belongs to the loop's thread, but for what is constant.
+    """One alias. Belongs to the loop's thread, but for what is constant: `alias`, its `kind`.
 
     :param eject_s: see `balance.Balance`.
     """
 
     def __init__(self, alias: Alias, eject_s: float) -> None:
         self.alias = alias
+        self.kind = alias.kind
         self._eject_s = eject_s
         self._databases: dict[str, Cluster] = {}
         self.balance: Balance[Member] = Balance([(member, member.weight) for member in alias.members], eject_s)

@@ -51,13 +51,14 @@ def http(
     :raises ValueError: something in it cannot be sent.
     """
     if data is None and auth is None and headers is None and not rest and not given and isinstance(uri, str):
-        web = requests()
-        target, request, heads = web.usual(verb, uri)
-        if mode or target is None:
-            target, _ = destination(caller, uri, HTTP, mode)
+        web, backends = requests(), process.backends()
+        place, request, heads = web.usual(verb, uri)
+        target = backends.cluster(place) if isinstance(place, str) else place
+        if mode or target.kind not in HTTP:
+            destination(caller, uri, HTTP, mode)  # which knows what is wrong, if anything is
         operation = web.Traced(request, caller.trace(), heads)
         if caller.direct and mode != "map":
-            return process.backends().ask(target, operation)
+            return backends.ask(target, operation)
         return caller.ask(target, mode, PLAIN, operation)
     options, more = Options.of(rest, given)
     return _send(caller, verb, mode, uri, data, auth, pairs(headers), options, **more)

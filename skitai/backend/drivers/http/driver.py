@@ -18,7 +18,7 @@ from skitai.backend.drivers.http.http1 import Http1Connection
 from skitai.backend.drivers.http.incoming import Incoming, Watch
 from skitai.backend.drivers.http.origin import Heads, Origin, Server
 from skitai.backend.drivers.http.question import Made, Question
-from skitai.backend.drivers.http.request import Field, HttpRequest, locate
+from skitai.backend.drivers.http.request import WITHOUT_BODY, Field, HttpRequest, locate
 from skitai.backend.drivers.http.result import HttpResult, check
 from skitai.backend.drivers.http.traced import Traced, fields_of, head_of, pairs_of
 from skitai.backend.errors import BackendError, Code
@@ -107,9 +107,10 @@ class HttpDriver:
         if connection is None:
             return None
         used, target = connection.asked > 0, target_at(member, request) if member.database else request.target
-        question = Question(self, member, request, self._most_bytes(request), used, asker)
+        most_bytes = self._options.backend_body_bytes if request.most_bytes < 0 else self._most_bytes(request)
+        question = Question(self, member, request, most_bytes, used, asker)
         if isinstance(connection, Http1Connection):
-            if used and not request.repeatable and not connection.silent:
+            if used and request.method not in WITHOUT_BODY and not request.repeatable and not connection.silent:
                 origin.drop(connection)
                 question.cancel()
                 return None
@@ -167,7 +168,10 @@ class HttpDriver:
             data = content.unpacked(pieces, codings, most_bytes)
         else:
             return self._loop.run_in_executor(None, unpacked, codings, request, most_bytes, member, came)
-        return complete(request, member, came, data)
+        result = HttpResult(head, data, request, came)
+        pieces.clear()
+        result.member = member
+        return result
 
     def _origin(self, member: Member, request: HttpRequest) -> Origin:
         proxy = request.proxy or member.proxy
@@ -292,13 +296,8 @@ def unpacked(
     codings: Sequence[content.Unpacker], request: HttpRequest, most_bytes: int, member: Member, came: Came
 ) -> HttpResult:
     """The result of an answer whose content is to be unpacked; for another thread."""
-    return complete(request, member, came, content.unpacked(came.pieces, codings, most_bytes))
-
-
-def complete(request: HttpRequest, member: Member, came: Came, data: bytes) -> HttpResult:
-    """The result of an answer with this content."""
     assert came.head is not None
-    result = HttpResult(came.head, data, request, came)
+    result = HttpResult(came.head, content.unpacked(came.pieces, codings, most_bytes), request, came)
     came.pieces.clear()
     result.member = member
     return result

@@ -59,13 +59,14 @@ class Traced:
 
 
 @lru_cache(maxsize=1024)
-def usual(verb: str, uri: str) -> tuple[Member | None, HttpRequest, dict[Any, Any]]:
+def usual(verb: str, uri: str) -> tuple[Member | str, HttpRequest, dict[Any, Any]]:
     """A request that says nothing but its URL, as most; handlers make the same again and again.
 
-    :returns: the server, None where the URL names an alias; the request; and `Traced.heads` for all who make it.
+    :returns: the server, or the name of an alias; the request; and `Traced.heads` for all who make it.
     :raises ValueError: it cannot be sent.
     """
-    return None if uri.startswith("@") else locate(uri)[0], make(verb, uri), {}
+    place = uri.partition("/")[0] if uri.startswith("@") else locate(uri)[0]
+    return place, make(verb, uri), {}
 
 
 def head_of(operation: Traced, origin: Origin, target: str) -> bytes:
