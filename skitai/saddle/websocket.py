@@ -29,7 +29,7 @@ class WebSocketAppFacet:
         after `was`, and what it returns is sent.
 
         :param spec: ``skitai.WS_SIMPLE``, ``WS_THREADSAFE`` or ``WS_GROUPCHAT``.
-        :param timeout: a connection without a message for so many seconds is closed; 0 or None for never.
+        :param timeout: a connection without a message of either side for so many seconds is closed; 0 or None for never.
         :param onopen: called with `was` when a connection begins; what it returns is sent.
         :param onclose: the same when it has ended.
         :param encoding: of messages: ``skitai.WS_MSG_TEXT``, ``WS_MSG_JSON`` or ``WS_MSG_XMLRPC``.

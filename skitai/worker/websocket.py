@@ -56,7 +56,7 @@ class Conversation:
     """A `TunnelGuest` that speaks WebSocket. `send` and `close` may be called from any thread, the rest in the loop's.
 
     :param exchange: of the handshake.
-    :param idle_s: it is closed when no message comes for so long; `inf` for never.
+    :param idle_s: it is closed when there is no message of either side for so long; `inf` for never.
     :ivar slow: the client has not taken yet what was sent last.
     :ivar code: how it ended, as the client said, or as we did; 1006 as long as nobody has.
     """
@@ -213,6 +213,8 @@ class Conversation:
         self._on_loop(self._close, INTERNAL, "a message could not be sent")
 
     def _put(self, data: bytes) -> Flow:
+        if self._idle_s != inf:
+            self._idle_due = monotonic() + self._idle_s
         flow = self._tunnel.write(data)
         self.slow = flow is Flow.WAIT
         if self.slow and self._tunnel.waiting > self._options.websocket_outbox_bytes:

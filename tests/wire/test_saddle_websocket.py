@@ -388,6 +388,28 @@ def test_nothing_said_for_too_long(saddle: Serve, app: Saddle) -> None:
     assert got[1][:2] == (1000).to_bytes(2)
 
 
+def test_who_is_only_told_things_stays(saddle: Serve, app: Saddle) -> None:
+    sockets: list[Any] = []
+
+    @app.route("/")
+    @app.websocket_config(skitai.WS_SIMPLE, 30, onopen=lambda was: sockets.append(was.websocket))
+    def answer(was: Any, message: str) -> str:
+        return message
+
+    server = saddle(app)
+    talk = opened(server)
+    wait_for(lambda: bool(sockets))
+    time.sleep(0.2)
+    told = time.monotonic()
+    sockets[0].send("news")
+    assert talk.hears() == "news"
+    server.on_loop(lambda: server.server.tick(told + 29.9))
+    sockets[0].send("more")
+    while (got := talk.receive())[0] == 9:
+        pass
+    assert got == (1, b"more")
+
+
 # Who may connect
 
 
