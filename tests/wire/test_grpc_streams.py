@@ -234,3 +234,27 @@ def test_http_1_has_no_grpc():
         ask = b"POST /guide.Guide/GetFeature HTTP/1.1\r\n" + fields + b"\r\n"
         status, _, body = server.ask(ask + bytes(5))
     assert (status, b"HTTP/2" in body) == (505, True)
+
+
+@pytest.mark.parametrize("rule", ["/GetFeature", "/ListFeatures", "/RouteChat"])
+def test_a_call_that_is_given_up_before_it_has_begun(rule):
+    """Head, message and reset come in one piece, so that its task never takes a step."""
+
+    async def begun(was, wanted):
+        called.append(was.call.method)
+
+    called: list[str] = []
+    app = served(begun, rule)
+    with wire(mounted("/guide.Guide", app), kind="saddle") as server:
+        client = http2(server)
+        send, pieces = client.client.send, []
+        client.client.send = pieces.append
+        stream = client.begin(f"/guide.Guide{rule}", "POST", HEAD, ended=False)
+        client.send(stream, message(0), ended=True)
+        client.h2.reset_stream(stream)
+        client.flush()
+        client.client.send = send
+        client.raw(*pieces)
+        assert client.ask("/guide.Guide/").status == 404
+        wait_for(lambda: not server.services.pipeline.site.routes[0].app.running)
+    assert called == []
