@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from skitai.testing import launch
-from tests.support.chromium import HOSTS, Page
+from tests.support.chromium import HOSTS, SOON_S, Page
 from tests.support.ports import free_ports
 
 pytestmark = pytest.mark.process
@@ -20,6 +20,7 @@ TOGETHER = 12
 
 SCRIPT = """\
 import threading
+import time
 
 import skitai
 from skitai.saddle import Saddle
@@ -54,6 +55,7 @@ def meet(was, number):
 
 @app.route("/hinted")
 def hinted(was):
+    time.sleep({soon})
     was.response.hint_promise("/style.css")
     early = wanted.wait(10)
     return PAGE.format("Hinted", f"<link rel=stylesheet href=/style.css>{{early}}")
@@ -136,7 +138,7 @@ def place(pair: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plac
         sound.setparams((1, 2, 44100, 0, "NONE", ""))
         sound.writeframes(bytes(44100 * 2 * 60))
     port, forward = free_ports(2)
-    (folder / "app.py").write_text(SCRIPT.format(pair=pair, together=TOGETHER, port=port, forward=forward))
+    (folder / "app.py").write_text(SCRIPT.format(pair=pair, together=TOGETHER, soon=SOON_S, port=port, forward=forward))
     with launch(folder / "app.py", port=port, ssl=True):
         yield Place(port, forward)
 

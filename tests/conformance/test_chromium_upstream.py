@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from skitai.testing import launch
-from tests.support.chromium import Browser
+from tests.support.chromium import SOON_S, Browser
 from tests.support.plainserver import plain_server
 
 pytestmark = pytest.mark.process
@@ -38,6 +39,7 @@ def test_early_hints_are_taken_while_the_page_is_made(browser: Browser, pair: Pa
                 asked.set()
                 kind, body = "text/css", b"body { color: rgb(1, 2, 3) }"
             elif head.startswith(b"GET /slow "):
+                time.sleep(SOON_S)
                 sock.sendall(HINTS)
                 body = PAGE.format("before" if asked.wait(10) else "too late").encode()
             answer = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"

@@ -25,6 +25,9 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.support.dialogue import eventually
 
+SOON_S = 0.1
+"""Of hints that come within a few milliseconds of its request, Chromium misses one in six."""
+
 PATIENCE_S = 60.0
 
 FLAGS = (
