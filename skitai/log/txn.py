@@ -102,7 +102,7 @@ def trace_of(chain: str) -> str:
     Of an id that ends with a serial, as ours do, it is that and a digest of the rest, which is the same for many.
     """
     beginning, _, serial = chain.rpartition("-")
-    if serial.isdigit() and len(serial) <= SERIAL_DIGITS:
+    if beginning and serial.isdigit() and serial[0] != "0" and len(serial) <= SERIAL_DIGITS:
         half = _halves.get(beginning)
         if half is None:
             if len(_halves) >= MOST_HALVES:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from skitai.exchange import Peer
 from skitai.http.head import Fields, Head
 from skitai.log.requests import LINES_KEPT, RequestLog, escaped, masked_token, quoted
-from skitai.log.txn import Transactions
+from skitai.log.txn import Transactions, hand_on, hand_on_lines
 
 
 def head(path: str = "/p", **fields: str) -> Head:
@@ -386,3 +386,19 @@ def test_a_chain_keeps_its_id(fields: dict[str, str], ids: tuple[str, str]) -> N
 def test_malformed_ids_are_ignored(fields: dict[str, str]) -> None:
     transactions = Transactions()
     assert transactions.ids(31, head(**fields).fields) == (f"{transactions.prefix}31", "1000")
+
+
+def test_every_chain_has_a_trace_of_its_own() -> None:
+    """However much the global ids look alike, with a serial at their end and without."""
+    chains = ["a-7", "a-07", "a-007", "a-0", "a-", "a", "7", "07", "b-7", "a-8", f"a-{10**14}", f"a-{10**20}", "-7", "a-7-7"]
+    traces = [dict(hand_on((chain, "1000"), 1))["traceparent"].split("-") for chain in chains]
+    assert len({trace for _, trace, _, _ in traces}) == len(chains)
+    assert all(
+        re.fullmatch("[0-9a-f]{32}", trace) and re.fullmatch("[0-9a-f]{16}", parent) for _, trace, parent, _ in traces
+    )
+
+
+@pytest.mark.parametrize("chain", ["a-7", "a", "0af7651916cd43dd8448eb211c80319c"])
+def test_both_versions_of_http_hand_on_the_same(chain: str) -> None:
+    lines = "".join([f"{name}: {value}\r\n" for name, value in hand_on((chain, "2001"), 3)])
+    assert hand_on_lines((chain, "2001"), 3) == lines
